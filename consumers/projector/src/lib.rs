@@ -1,0 +1,1 @@
+//! One lane a partition: batch, load, fold, write, checkpoint

@@ -1,0 +1,1 @@
+//! The HTTP read API: keys, ranges, cursors, min-position

@@ -1,0 +1,238 @@
+//! Typed expressions. The checker has resolved every name, inserted every cast and proved every type, so an evaluator
+//! need not look at types again: an operation says on which form of [`tidefold_codec::Datum`] it works.
+
+use tidefold_codec::{ColumnType, Type};
+
+/// An expression and its type.
+#[derive(Clone, Debug)]
+pub struct Expr {
+    /// What it computes.
+    pub node: Node,
+    /// The type of its value.
+    pub column: ColumnType,
+}
+
+/// The kinds of expression.
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// A constant.
+    Constant(Constant),
+    /// A column of the entity's state, by place in `Entity::columns`. In a view over events: never.
+    State(usize),
+    /// A field of the message, by place in `Message::record`. In a view over an entity: never.
+    Message(usize),
+    /// An earlier `let` of the transition.
+    Let(usize),
+    /// The element that UNNEST stands on.
+    Element,
+    /// The element's place, from 1 (`WITH ORDINALITY`).
+    Ordinality,
+    /// `ce_time`, as timestamp-micros or -millis by the expression's type; NULL where the record has none.
+    EventTime,
+    /// `tidefold-append-time`; NULL where the record has none.
+    AppendTime,
+    /// The authenticated principal, as string; NULL where the record has none.
+    Caller,
+    /// A field of an encoded record.
+    Field(Box<Expr>, usize),
+    /// `NOT x`.
+    Not(Box<Expr>),
+    /// `-x`; overflow is an error.
+    Negate(Box<Expr>),
+    /// `a AND b AND …`, in SQL's three-valued logic.
+    And(Vec<Expr>),
+    /// `a OR b OR …`.
+    Or(Vec<Expr>),
+    /// `a < b` and its kin; both sides have the same type.
+    Compare(CompareOp, Box<Expr>, Box<Expr>),
+    /// `a + b` and its kin; both sides have the expression's type.
+    Arithmetic(ArithmeticOp, Box<Expr>, Box<Expr>),
+    /// `a || b`.
+    Concat(Box<Expr>, Box<Expr>),
+    /// `x IS NULL`.
+    IsNull(Box<Expr>),
+    /// `x IS TRUE`.
+    IsTrue(Box<Expr>),
+    /// `x IS FALSE`.
+    IsFalse(Box<Expr>),
+    /// `a IS DISTINCT FROM b`.
+    IsDistinct(Box<Expr>, Box<Expr>),
+    /// `x IN (…)`; all of one type.
+    In(Box<Expr>, Vec<Expr>),
+    /// `x LIKE 'pattern'`, case-sensitive, `%` and `_`, with an optional escape character.
+    Like(Box<Expr>, LikePattern),
+    /// `CASE WHEN … THEN … ELSE … END`; without ELSE: NULL.
+    Case(Vec<(Expr, Expr)>, Option<Box<Expr>>),
+    /// The first argument that is not NULL.
+    Coalesce(Vec<Expr>),
+    /// A function of the closed list.
+    Call(Function, Vec<Expr>),
+    /// A conversion to the expression's type.
+    Cast(Box<Expr>),
+}
+
+/// A constant, owned.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Constant {
+    /// NULL.
+    Null,
+    /// boolean.
+    Boolean(bool),
+    /// Anything that is a `Long` in a slot.
+    Long(i64),
+    /// float, double.
+    Double(f64),
+    /// decimal, unscaled.
+    Decimal(i128),
+    /// string, enum symbol, uuid.
+    Text(Box<str>),
+}
+
+/// Comparisons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum CompareOp {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// Arithmetic. Overflow and division by zero are errors (in views: NULL). Integer division cuts towards zero; `%` has the
+/// dividend's sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ArithmeticOp {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
+}
+
+/// A LIKE pattern, split once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LikePattern {
+    /// What has to match, in order.
+    pub parts: Vec<LikePart>,
+}
+
+/// A piece of a LIKE pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LikePart {
+    /// This text.
+    Text(Box<str>),
+    /// `_`: any one character.
+    One,
+    /// `%`: any text.
+    Any,
+}
+
+/// The closed function list. Names are the SQL names in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// `lower(s)`, ASCII only.
+    Lower,
+    /// `upper(s)`, ASCII only.
+    Upper,
+    /// `length(s)`: characters of a string, bytes of bytes.
+    Length,
+    /// `trim(s)`: spaces.
+    Trim,
+    /// `substr(s, from[, count])`, characters from 1.
+    Substr,
+    /// `starts_with(s, prefix)`.
+    StartsWith,
+    /// `replace(s, from, to)`.
+    Replace,
+    /// `abs(n)`.
+    Abs,
+    /// `round(x[, digits])` of decimals and doubles, half away from zero.
+    Round,
+    /// `floor(x)`.
+    Floor,
+    /// `ceil(x)`.
+    Ceil,
+    /// `mod(a, b)`.
+    Mod,
+    /// `least(…)`, NULL if any is.
+    Least,
+    /// `greatest(…)`, NULL if any is.
+    Greatest,
+    /// `nullif(a, b)`.
+    NullIf,
+    /// `date_trunc(unit, t)`; the unit is the first argument, one of the [`TruncUnit`] texts.
+    DateTrunc(TruncUnit),
+    /// `extract(field FROM t)` / `date_part('field', t)`, a long.
+    DatePart(DatePart),
+    /// `to_date(t)`: the UTC day of a timestamp.
+    ToDate,
+    /// `cardinality(a)`: elements of an array or map.
+    Cardinality,
+    /// `map_value(m, 'key')`.
+    MapValue,
+}
+
+/// What `date_trunc` cuts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum TruncUnit {
+    Second,
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+    Quarter,
+    Year,
+}
+
+/// What `extract` takes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum DatePart {
+    Year,
+    Quarter,
+    Month,
+    Week,
+    Day,
+    DayOfWeek,
+    DayOfYear,
+    Hour,
+    Minute,
+    Second,
+    Epoch,
+}
+
+/// Where a view's rows come from, before they are grouped or listed.
+#[derive(Debug)]
+pub struct ViewSource {
+    /// Over events: which messages of the topic (by place) feed it, with the places of their fields mapped so that
+    /// `Node::Message` in this view's expressions is a place in *that* message's record. A view over events reads one
+    /// message type: `SELECT … FROM PageViewed`. `None`: it reads the entity's states.
+    pub event: Option<usize>,
+    /// `UNNEST(x) AS item`: the array and its element type.
+    pub unnest: Option<Unnest>,
+    /// `WHERE`: a row counts only on TRUE.
+    pub filter: Option<Expr>,
+}
+
+/// `UNNEST(array) AS item [WITH ORDINALITY]`; a NULL array has no elements.
+#[derive(Debug)]
+pub struct Unnest {
+    /// The array.
+    pub array: Expr,
+    /// Its elements' type.
+    pub element: ColumnType,
+}
+
+impl Expr {
+    /// A constant of a type.
+    #[must_use]
+    pub fn constant(constant: Constant, ty: Type) -> Expr {
+        let nullable = constant == Constant::Null;
+        Expr { node: Node::Constant(constant), column: ColumnType { ty, nullable } }
+    }
+}

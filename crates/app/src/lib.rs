@@ -1,0 +1,25 @@
+//! The app language: a folder of `app.toml` and Avro schemas, with SQL in it, becomes one checked [`App`].
+//!
+//! An app that loads is right: every name resolves, every expression has a type, every view can be maintained
+//! incrementally, every table has a layout. What is wrong is reported all at once, with file, line and column.
+//!
+//! This crate deliberately does not evaluate, fold, read or write anything: the caller passes the texts of the files.
+//!
+//! A walk through it:
+//! * [`model`]: [`App`], topics, entities, transitions, views: what the other crates work from.
+//! * [`expr`]: typed expressions, the form SQL is compiled to.
+//! * [`layout`]: tables, their columns and keys, rows as bytes, stamps.
+//! * [`sql`]: SQL text to typed expressions and views.
+//! * [`load`]: the texts of a folder to an [`App`] or to diagnostics.
+//! * [`diagnostic`]: a mistake with its place, its rule and the nearest valid name, and how it is printed.
+
+pub mod diagnostic;
+pub mod expr;
+pub mod layout;
+pub mod load;
+pub mod model;
+pub mod sql;
+
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use load::{SourceFile, load};
+pub use model::App;

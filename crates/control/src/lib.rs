@@ -1,0 +1,1 @@
+//! Control records folded to definitions, schema ids and generations

@@ -1,0 +1,1 @@
+//! Evaluates the app's expressions over slots, without allocating for a node.

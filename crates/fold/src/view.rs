@@ -1,0 +1,1 @@
+//! The rows a state or an event makes in a view.

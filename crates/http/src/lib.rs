@@ -1,0 +1,1 @@
+//! What the HTTP APIs share: problem details, limits, serving and draining

@@ -1,0 +1,1 @@
+//! The embedded log on fjall: group commit, one fsync for all who wait

@@ -1,0 +1,310 @@
+//! Many records of one partition in one buffer. A batch is what travels: ingest builds one for each partition, a log
+//! stores and returns them, a fold walks over one without allocating.
+//!
+//! Encoding of one record: flags (bit 0 key present, bit 1 value present), then length-prefixed key (if present),
+//! value (if present) and headers. The log keeps this encoding on disk, so it only ever grows new flags.
+
+use bytes::Bytes;
+
+use crate::headers::{Headers, HeadersError, read_length, write_length};
+use crate::position::{Offset, Partition};
+
+const HAS_KEY: u8 = 1;
+const HAS_VALUE: u8 = 2;
+
+/// Records of one partition, in offset order, read-only and cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RecordBatch {
+    partition: Partition,
+    bytes: Bytes,
+    index: std::sync::Arc<[(Offset, u32)]>,
+    next: Offset,
+}
+
+/// One record of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordRef<'a> {
+    /// Its offset.
+    pub offset: Offset,
+    /// Its key, if it has one.
+    pub key: Option<&'a [u8]>,
+    /// Its value, if it has one (a record without is a tombstone).
+    pub value: Option<&'a [u8]>,
+    /// Its headers.
+    pub headers: Headers<'a>,
+}
+
+/// Collects records, to be appended or returned by a log.
+#[derive(Clone, Debug, Default)]
+pub struct BatchBuilder {
+    bytes: Vec<u8>,
+    starts: Vec<u32>,
+}
+
+/// Bytes that are not an encoded batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// A record breaks off or has an unknown flag.
+    #[error("record {index} of the batch is damaged at byte {at}")]
+    Damaged {
+        /// Which record of the batch, from 0.
+        index: usize,
+        /// Where in the batch's bytes.
+        at: usize,
+    },
+    /// The headers of a record are damaged.
+    #[error("record {index} of the batch has damaged headers")]
+    Headers {
+        /// Which record of the batch, from 0.
+        index: usize,
+        /// What is wrong with them.
+        source: HeadersError,
+    },
+}
+
+// === impl BatchBuilder ===
+
+impl BatchBuilder {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> BatchBuilder {
+        BatchBuilder::default()
+    }
+
+    /// Adds a record.
+    pub fn push(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, headers: Headers<'_>) {
+        self.starts.push(self.bytes.len() as u32);
+        self.bytes.push(u8::from(key.is_some()) * HAS_KEY + u8::from(value.is_some()) * HAS_VALUE);
+        for part in [key, value, Some(headers.as_bytes())].into_iter().flatten() {
+            write_length(part.len(), &mut self.bytes);
+            self.bytes.extend_from_slice(part);
+        }
+    }
+
+    /// Adds all records of another builder, behind those here.
+    pub fn append(&mut self, other: &BatchBuilder) {
+        let base = self.bytes.len() as u32;
+        self.starts.extend(other.starts.iter().map(|start| base + start));
+        self.bytes.extend_from_slice(&other.bytes);
+    }
+
+    /// How many records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// Size of the encoding.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Forgets the records and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.starts.clear();
+    }
+
+    /// The encoding so far: what a log stores.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The records in order, with offsets from `first` on.
+    pub fn iter(&self, first: Offset) -> impl Iterator<Item = RecordRef<'_>> {
+        self.starts
+            .iter()
+            .enumerate()
+            .filter_map(move |(i, start)| record_at(&self.bytes, *start as usize, first.advance(i as u64)))
+    }
+
+    /// The batch these records make when the first of them stands at `first` and the rest follow without a gap.
+    #[must_use]
+    pub fn build(self, partition: Partition, first: Offset) -> RecordBatch {
+        let index: Vec<_> =
+            self.starts.iter().enumerate().map(|(i, start)| (first.advance(i as u64), *start)).collect();
+        let next = first.advance(index.len() as u64);
+        RecordBatch { partition, bytes: self.bytes.into(), index: index.into(), next }
+    }
+
+    /// The batch these records make at the given offsets, one each, rising. `next` is where reading goes on, which
+    /// may lie behind a gap.
+    #[must_use]
+    pub fn build_sparse(self, partition: Partition, offsets: &[Offset], next: Offset) -> RecordBatch {
+        let index: Vec<_> = offsets.iter().copied().zip(self.starts).collect();
+        RecordBatch { partition, bytes: self.bytes.into(), index: index.into(), next }
+    }
+}
+
+// === impl RecordBatch ===
+
+impl RecordBatch {
+    /// A batch without records; reading goes on at `next`.
+    #[must_use]
+    pub fn empty(partition: Partition, next: Offset) -> RecordBatch {
+        RecordBatch { partition, bytes: Bytes::new(), index: [].into(), next }
+    }
+
+    /// Takes an encoding as a log stored it, `first` being the offset of its first record, after checking all of it.
+    ///
+    /// # Errors
+    /// When the bytes are not an encoding of records.
+    pub fn decode(partition: Partition, first: Offset, bytes: Bytes) -> Result<RecordBatch, BatchError> {
+        let mut index = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let start = at;
+            let damaged = BatchError::Damaged { index: index.len(), at };
+            let headers = skip_record(&bytes, &mut at).ok_or(damaged)?;
+            Headers::parse(headers).map_err(|source| BatchError::Headers { index: index.len(), source })?;
+            index.push((first.advance(index.len() as u64), start as u32));
+        }
+        let next = first.advance(index.len() as u64);
+        Ok(RecordBatch { partition, bytes, index: index.into(), next })
+    }
+
+    /// The partition the records stand in.
+    #[must_use]
+    pub fn partition(&self) -> Partition {
+        self.partition
+    }
+
+    /// Where reading goes on.
+    #[must_use]
+    pub fn next_offset(&self) -> Offset {
+        self.next
+    }
+
+    /// How many records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Size of the records' encoding.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The records, in offset order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = RecordRef<'_>> {
+        self.index.iter().filter_map(|(offset, start)| record_at(&self.bytes, *start as usize, *offset))
+    }
+
+    /// The record at an offset, if the batch has it.
+    #[must_use]
+    pub fn get(&self, offset: Offset) -> Option<RecordRef<'_>> {
+        let at = self.index.binary_search_by_key(&offset, |(found, _)| *found).ok()?;
+        record_at(&self.bytes, self.index[at].1 as usize, offset)
+    }
+}
+
+fn record_at(bytes: &[u8], start: usize, offset: Offset) -> Option<RecordRef<'_>> {
+    let flags = *bytes.get(start)?;
+    let mut at = start + 1;
+    let key = if flags & HAS_KEY != 0 { Some(chunk(bytes, &mut at)?) } else { None };
+    let value = if flags & HAS_VALUE != 0 { Some(chunk(bytes, &mut at)?) } else { None };
+    let headers = Headers::trusted(chunk(bytes, &mut at)?);
+    Some(RecordRef { offset, key, value, headers })
+}
+
+/// Moves past one record and returns its headers.
+fn skip_record<'a>(bytes: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
+    let flags = *bytes.get(*at)?;
+    if flags & !(HAS_KEY | HAS_VALUE) != 0 {
+        return None;
+    }
+    *at += 1;
+    for _ in 0..flags.count_ones() {
+        chunk(bytes, at)?;
+    }
+    chunk(bytes, at)
+}
+
+fn chunk<'a>(bytes: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
+    let len = read_length(bytes, at)?;
+    let end = at.checked_add(len)?;
+    let chunk = bytes.get(*at..end)?;
+    *at = end;
+    Some(chunk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::headers::{HeadersBuilder, Known};
+    use proptest::prelude::*;
+
+    type Plain = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
+
+    fn plain() -> impl Strategy<Value = Plain> {
+        let part = || prop::option::of(prop::collection::vec(any::<u8>(), 0..300));
+        (part(), part(), part())
+    }
+
+    fn build(records: &[Plain]) -> BatchBuilder {
+        let mut builder = BatchBuilder::new();
+        for (key, value, id) in records {
+            let mut headers = HeadersBuilder::new();
+            if let Some(id) = id {
+                headers.push(Known::CeId, id);
+            }
+            builder.push(key.as_deref(), value.as_deref(), headers.as_headers());
+        }
+        builder
+    }
+
+    fn read(batch: &RecordBatch) -> Vec<Plain> {
+        batch
+            .iter()
+            .map(|r| {
+                (
+                    r.key.map(<[u8]>::to_vec),
+                    r.value.map(<[u8]>::to_vec),
+                    r.headers.get(Known::CeId).map(<[u8]>::to_vec),
+                )
+            })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn records_read_as_they_were_pushed(records in prop::collection::vec(plain(), 0..20), first in 0u64..1_000_000) {
+            let builder = build(&records);
+            let bytes = Bytes::copy_from_slice(builder.as_bytes());
+            let built = builder.build(Partition(3), Offset(first));
+            let decoded = RecordBatch::decode(Partition(3), Offset(first), bytes).unwrap();
+            prop_assert_eq!(read(&built), records.clone());
+            prop_assert_eq!(read(&decoded), records.clone());
+            prop_assert_eq!(decoded.next_offset(), Offset(first + records.len() as u64));
+            for (i, record) in built.iter().enumerate() {
+                prop_assert_eq!(record.offset, Offset(first + i as u64));
+                prop_assert_eq!(built.get(record.offset), Some(record));
+            }
+        }
+
+        #[test]
+        fn a_cut_batch_is_refused_or_shorter(records in prop::collection::vec(plain(), 1..8), cut in any::<prop::sample::Index>()) {
+            let builder = build(&records);
+            let cut = cut.index(builder.size_bytes());
+            if let Ok(batch) = RecordBatch::decode(Partition(0), Offset(0), Bytes::copy_from_slice(&builder.as_bytes()[..cut])) {
+                prop_assert!(batch.len() < records.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Metric names, the clock and tracing set-up

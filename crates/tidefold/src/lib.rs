@@ -1,0 +1,1 @@
+//! The command line, configuration and composition of Tidefold; the only binary

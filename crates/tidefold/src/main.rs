@@ -1,0 +1,2 @@
+//! The `tidefold` binary.
+fn main() {}

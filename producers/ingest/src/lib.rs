@@ -1,0 +1,1 @@
+//! The HTTP write API: JSON in, checked against Avro, appended to the log

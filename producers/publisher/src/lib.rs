@@ -1,0 +1,1 @@
+//! Files, standard input and synthetic load, sent to the write API
