@@ -9,6 +9,7 @@
 //! * [`model`]: [`App`], topics, entities, transitions, views: what the other crates work from.
 //! * [`expr`]: typed expressions, the form SQL is compiled to.
 //! * [`layout`]: tables, their columns and keys, rows as bytes, stamps.
+//! * [`tables`]: the stored tables of one generation.
 //! * [`sql`]: SQL text to typed expressions and views.
 //! * [`load`]: the texts of a folder to an [`App`] or to diagnostics.
 //! * [`diagnostic`]: a mistake with its place, its rule and the nearest valid name, and how it is printed.
@@ -19,6 +20,7 @@ pub mod layout;
 pub mod load;
 pub mod model;
 pub mod sql;
+pub mod tables;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use load::{SourceFile, load};

@@ -1,1 +1,23 @@
-//! Control records folded to definitions, schema ids and generations
+//! The control topic, folded: definitions, schema ids, generations.
+//!
+//! `<app>.control` has one partition. Every node folds it and so comes to the same [`Control`], which says which
+//! definition is in force, what a schema id stands for and which generation of a projection is active.
+//!
+//! **The log is the compare-and-set.** An entry carries the control offset it expects to get. It counts only if it got
+//! it: then nothing came between what its writer knew and what it wrote. Entries about schema ids count whatever they
+//! expected, because the first entry about an id decides it for ever.
+//!
+//! This crate deliberately reads and writes no log; the deployer does.
+//!
+//! A walk through it:
+//! * [`entry`]: [`Entry`] and its JSON form, the record value.
+//! * [`state`]: [`Control`], what the entries come to.
+
+pub mod entry;
+pub mod state;
+
+pub use entry::{Entry, Envelope, Manifest};
+pub use state::{Control, Generation, GenerationState, Outcome, Projection, SchemaRecord};
+
+/// The topic's name in an app: stored as `<app>.control`.
+pub const CONTROL_TOPIC: &str = "control";

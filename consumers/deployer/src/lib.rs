@@ -1,0 +1,1 @@
+//! The control driver: definitions, schema ids, tables, builds, activation, retirement.

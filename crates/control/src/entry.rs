@@ -1,0 +1,106 @@
+//! Control entries. A record of the control topic is one [`Envelope`] as JSON.
+
+use serde::{Deserialize, Serialize};
+use tidefold_app::SourceFile;
+use tidefold_record::SchemaId;
+
+/// What one control record says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The offset its writer expects it to get.
+    pub expects: u64,
+    /// What it says.
+    #[serde(flatten)]
+    pub entry: Entry,
+}
+
+/// A step in the life of an app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "snake_case")]
+pub enum Entry {
+    /// The app's definition, whole: later builds are made from it.
+    Defined {
+        /// `App::definition_hash`.
+        hash: String,
+        /// The folder's files.
+        sources: Vec<SourceFile>,
+    },
+    /// A schema id stands for a schema.
+    SchemaRegistered {
+        /// The id.
+        id: SchemaId,
+        /// The schema as JSON text.
+        schema: String,
+    },
+    /// A schema id stands for nothing we know: records with it are dead.
+    SchemaRefused {
+        /// The id.
+        id: SchemaId,
+        /// Why.
+        reason: String,
+    },
+    /// A generation's tables are being built.
+    Building {
+        /// The projection's topic.
+        topic: String,
+        /// One more than the projection's last.
+        generation: u32,
+        /// What it is built from.
+        manifest: Manifest,
+    },
+    /// A generation is the one queries read. The one before stays current until it is retired.
+    Activated {
+        /// The projection's topic.
+        topic: String,
+        /// The generation; built or kept.
+        generation: u32,
+    },
+    /// A build was given up; its tables may be dropped.
+    Abandoned {
+        /// The projection's topic.
+        topic: String,
+        /// The generation.
+        generation: u32,
+    },
+    /// A kept generation is no longer needed; its tables may be dropped.
+    Retired {
+        /// The projection's topic.
+        topic: String,
+        /// The generation; not the active one.
+        generation: u32,
+    },
+}
+
+/// What a generation was built from and with. A mismatch with what is there halts the projection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The hash of the definition.
+    pub definition: String,
+    /// The log's identity (`Topic::cluster`).
+    pub cluster: String,
+    /// The topic's incarnation (`Topic::incarnation`).
+    pub incarnation: String,
+    /// The topic's partitions.
+    pub partitions: u32,
+    /// The partitioner: `murmur2`.
+    pub partitioner: String,
+    /// The number of the fold's semantics ([`FOLD_SEMANTICS`]).
+    pub semantics: u32,
+    /// The dedupe window, in offsets.
+    pub window: u64,
+    /// The generation whose published verdicts are taken as given; none for the first build.
+    pub verdicts_of: Option<u32>,
+}
+
+/// Rises with every change of the fold that could change a row or a verdict.
+pub const FOLD_SEMANTICS: u32 = 1;
+
+impl Envelope {
+    /// The record's value.
+    ///
+    /// # Errors
+    /// Never for entries made of these types; serde's signature has it.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+}

@@ -1,0 +1,1 @@
+//! Tracing to standard error, text or JSON.
