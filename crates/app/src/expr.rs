@@ -235,4 +235,51 @@ impl Expr {
         let nullable = constant == Constant::Null;
         Expr { node: Node::Constant(constant), column: ColumnType { ty, nullable } }
     }
+
+    /// Visits this expression and every one inside it, outermost first.
+    pub fn walk(&self, visit: &mut dyn FnMut(&Expr)) {
+        visit(self);
+        match &self.node {
+            Node::Constant(_)
+            | Node::State(_)
+            | Node::Message(_)
+            | Node::Let(_)
+            | Node::Element
+            | Node::Ordinality
+            | Node::EventTime
+            | Node::AppendTime
+            | Node::Caller => {}
+            Node::Field(inner, _)
+            | Node::Not(inner)
+            | Node::Negate(inner)
+            | Node::IsNull(inner)
+            | Node::IsTrue(inner)
+            | Node::IsFalse(inner)
+            | Node::Like(inner, _)
+            | Node::Cast(inner) => inner.walk(visit),
+            Node::Compare(_, left, right)
+            | Node::Arithmetic(_, left, right)
+            | Node::Concat(left, right)
+            | Node::IsDistinct(left, right) => {
+                left.walk(visit);
+                right.walk(visit);
+            }
+            Node::And(list) | Node::Or(list) | Node::Coalesce(list) | Node::Call(_, list) => {
+                list.iter().for_each(|inner| inner.walk(visit));
+            }
+            Node::In(inner, list) => {
+                inner.walk(visit);
+                list.iter().for_each(|inner| inner.walk(visit));
+            }
+            Node::Case(arms, otherwise) => {
+                for (when, then) in arms {
+                    when.walk(visit);
+                    then.walk(visit);
+                }
+                if let Some(inner) = otherwise {
+                    inner.walk(visit);
+                }
+            }
+        }
+    }
 }
