@@ -35,6 +35,18 @@ pub enum SchemaFate {
     Refused,
 }
 
+/// What is known of a batch's verdicts before it is folded. The default: nothing, every record is judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given<'a> {
+    /// A rebuild: the verdict rows of the active generation for the batch's range. Rejected and duplicate are taken as
+    /// they are, records without a row are applied without asking the guards, dead ones are judged anew.
+    pub published: Option<&'a BTreeMap<Offset, Verdict>>,
+    /// An entity row is ahead ([`FoldError::RowAhead`]): this generation's own verdict rows from the batch's start up to
+    /// the row's offset. They are the verdicts of records that can no longer be judged, because their entity is at or
+    /// past them (one without a row was applied). Everything else is judged as without.
+    pub own: Option<&'a BTreeMap<Offset, Verdict>>,
+}
+
 /// One partition's fold.
 #[derive(Debug)]
 pub struct Folder {
@@ -47,9 +59,9 @@ pub struct Folder {
 /// What stops a fold: never a record's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FoldError {
-    /// An entity row is newer than the start of the batch: a crashed run or another owner wrote it. Drop every cached
-    /// rollup row of the partition, load the batch's verdict rows up to `row_offset` and pass them as given, and fold
-    /// again with `ahead_seen`.
+    /// An entity row is newer than the start of the batch and [`Given::own`] is `None`: a crashed run or another owner
+    /// wrote it. Drop every cached rollup row of the partition, load the verdict rows from the batch's start up to
+    /// `row_offset`, pass them as [`Given::own`], and fold again. `row_offset` is the largest of all such rows of the batch.
     #[error("the row of key {key:?} is at offset {row_offset}, past the batch's start")]
     RowAhead {
         /// The entity's key text.
@@ -108,15 +120,14 @@ impl Folder {
         unimplemented!()
     }
 
-    /// Folds a batch. Every record key's entity row is in `entities`. `given`: published verdicts of this range, to be
-    /// taken as they are (a rebuild); records without one are applied without asking the guards. `None`: judge all.
+    /// Folds a batch. The entity row of every record key of 1 to 1,024 bytes is in `entities`; `changes` is empty.
     ///
     /// # Errors
-    /// When something other than a record is wrong; `entities` and the window are then as they were.
+    /// When something other than a record is wrong; `entities`, `changes` and the window are then as they were.
     pub fn fold(
         &mut self,
         batch: &RecordBatch,
-        given: Option<&BTreeMap<Offset, Verdict>>,
+        given: Given<'_>,
         entities: &mut RowCache,
         changes: &mut Changes,
     ) -> Result<(), FoldError> {

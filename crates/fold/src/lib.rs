@@ -28,6 +28,6 @@ pub mod view;
 
 pub use changes::{Changes, TableSlot, Writes};
 pub use checkpoint::Checkpoint;
-pub use folder::{FoldError, FoldSettings, Folder, SchemaFate};
+pub use folder::{FoldError, FoldSettings, Folder, Given, SchemaFate};
 pub use rows::RowCache;
 pub use verdict::{Verdict, VerdictKind};

@@ -206,6 +206,17 @@ impl RecordBatch {
         self.index.iter().filter_map(|(offset, start)| record_at(&self.bytes, *start as usize, *offset))
     }
 
+    /// The records before `until`; reading goes on there, if not earlier.
+    #[must_use]
+    pub fn before(mut self, until: Offset) -> RecordBatch {
+        if until < self.next {
+            let count = self.index.partition_point(|(offset, _)| *offset < until);
+            self.index = self.index.get(..count).unwrap_or_default().into();
+            self.next = until;
+        }
+        self
+    }
+
     /// The record at an offset, if the batch has it.
     #[must_use]
     pub fn get(&self, offset: Offset) -> Option<RecordRef<'_>> {
@@ -296,6 +307,16 @@ mod tests {
                 prop_assert_eq!(record.offset, Offset(first + i as u64));
                 prop_assert_eq!(built.get(record.offset), Some(record));
             }
+        }
+
+        #[test]
+        fn a_batch_ends_before_the_offset_asked_for(records in prop::collection::vec(plain(), 0..20), until in 0u64..60) {
+            let offsets: Vec<_> = (0..records.len() as u64).map(|i| Offset(10 + 2 * i)).collect();
+            let next = Offset(10 + 2 * records.len() as u64);
+            let batch = build(&records).build_sparse(Partition(0), &offsets, next).before(Offset(until));
+            let kept: Vec<_> = offsets.iter().filter(|offset| offset.0 < until).copied().collect();
+            prop_assert_eq!(batch.iter().map(|record| record.offset).collect::<Vec<_>>(), kept);
+            prop_assert_eq!(batch.next_offset(), next.min(Offset(until)));
         }
 
         #[test]
