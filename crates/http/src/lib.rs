@@ -1,1 +1,53 @@
-//! What the HTTP APIs share: problem details, limits, serving and draining
+//! What the HTTP APIs share: problems, limits, serving and draining.
+//!
+//! It deliberately knows no app, log or store, and no route but those of the admin port.
+//!
+//! A walk through it:
+//! * [`serve`]: the accept loop, bounds and graceful end; [`with_fallbacks`].
+//! * [`problem`]: [`Problem`], an RFC 9457 answer with every mistake in it; [`catalog`]: all kinds there are.
+//! * [`limits`]: the bounds of a server; [`body`]: reading a body within them.
+//! * [`request_id`]: what caller and operator call one request; [`principal`]: who calls.
+//! * [`admin`]: `/livez`, `/readyz`, `/metrics`.
+//!
+//! ```no_run
+//! # use tidefold_http::{Limits, Server, serve};
+//! # async fn run() -> std::io::Result<()> {
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:7070").await?;
+//! let shutdown = tokio_util::sync::CancellationToken::new();
+//! let server = Server { name: "public", limits: Limits::default(), telemetry: Default::default() };
+//! let _drained = serve(listener, axum::Router::new(), shutdown, server).await;
+//! # Ok(()) }
+//! ```
+
+pub mod admin;
+pub mod body;
+pub mod catalog;
+pub mod limits;
+pub mod principal;
+pub mod problem;
+pub mod request_id;
+pub mod serve;
+
+pub use admin::{Gate, Readiness, admin};
+pub use catalog::ProblemKind;
+pub use limits::Limits;
+pub use principal::Principal;
+pub use problem::{FieldError, Problem};
+pub use request_id::RequestId;
+pub use serve::{Drained, Server, serve, with_fallbacks};
+
+/// The address an API binds where nothing else is said: this machine only.
+pub const DEFAULT_ADDRESS: std::net::SocketAddr =
+    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7070);
+
+/// The paths that ingest and query share, so that their routers can be merged: a router refuses two names for one place.
+pub mod paths {
+    /// An app: `POST` takes messages of any type, `GET` lists what can be asked.
+    pub const APP: &str = "/v1/{app}";
+    /// `POST` to a message type, `GET` of a table.
+    pub const NAME: &str = "/v1/{app}/{name}";
+    /// `GET` of a row.
+    pub const KEY: &str = "/v1/{app}/{name}/{key}";
+    /// `GET` of an outcome.
+    pub const OUTCOME: &str = "/v1/{app}/outcomes/{position}";
+}

@@ -1,0 +1,140 @@
+//! The admin port: `/livez`, `/readyz`, `/healthz` (the same as `/readyz`) and `/metrics`.
+//!
+//! Each part of the node holds a [`Gate`] and says when it is ready; the node is ready when all are. Being alive means
+//! answering at all: it never depends on a log or store, or an outage of theirs would restart the whole fleet.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tidefold_telemetry::Telemetry;
+
+use crate::catalog::ProblemKind;
+use crate::problem::Problem;
+
+/// What has to be ready before the node is.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness {
+    gates: Arc<Mutex<Vec<(String, Result<(), String>)>>>,
+}
+
+/// One part's say in it.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    readiness: Readiness,
+    place: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Admin {
+    readiness: Readiness,
+    telemetry: Telemetry,
+}
+
+// === impl Readiness ===
+
+impl Readiness {
+    /// Nothing to wait for yet.
+    #[must_use]
+    pub fn new() -> Readiness {
+        Readiness::default()
+    }
+
+    /// A part that is not ready until its gate opens.
+    #[must_use]
+    pub fn gate(&self, name: &str) -> Gate {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.push((name.to_owned(), Err("starting".to_owned())));
+        Gate { readiness: self.clone(), place: gates.len() - 1 }
+    }
+
+    /// Whether every gate is open.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.snapshot().iter().all(|(_, state)| state.is_ok())
+    }
+
+    /// Every gate with its state.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<(String, Result<(), String>)> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+// === impl Gate ===
+
+impl Gate {
+    /// The part is ready.
+    pub fn open(&self) {
+        self.set(Ok(()));
+    }
+
+    /// The part is not ready, with the reason.
+    pub fn close(&self, reason: impl Into<String>) {
+        self.set(Err(reason.into()));
+    }
+
+    fn set(&self, state: Result<(), String>) {
+        let mut gates = self.readiness.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gate) = gates.get_mut(self.place) {
+            gate.1 = state;
+        }
+    }
+}
+
+/// The routes of the admin port.
+pub fn admin(readiness: Readiness, telemetry: Telemetry) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/readyz/{check}", get(ready_one))
+        .route("/healthz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(Admin { readiness, telemetry })
+}
+
+async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let excluded: Vec<&str> = query.split('&').filter_map(|pair| pair.strip_prefix("exclude=")).collect();
+    let verbose = query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose="));
+    let gates = admin.readiness.snapshot();
+    let counted = |name: &str| !excluded.contains(&name);
+    let open = gates.iter().filter(|(name, _)| counted(name)).all(|(_, state)| state.is_ok());
+    let mut text = String::new();
+    if verbose || !open {
+        for (name, state) in gates.iter().filter(|(name, _)| counted(name)) {
+            let _ = match state {
+                Ok(()) => writeln!(text, "[+]{name} ok"),
+                Err(reason) => writeln!(text, "[-]{name} failed: {reason}"),
+            };
+        }
+    }
+    text.push_str(if open { "ok\n" } else { "not ready\n" });
+    (status(open), text).into_response()
+}
+
+async fn ready_one(State(admin): State<Admin>, Path(check): Path<String>) -> Response {
+    match admin.readiness.snapshot().into_iter().find(|(name, _)| *name == check) {
+        Some((_, Ok(()))) => (StatusCode::OK, "ok\n").into_response(),
+        Some((_, Err(reason))) => (status(false), format!("{reason}\n")).into_response(),
+        None => Problem::new(ProblemKind::NotFound, "there is no such check; GET /readyz?verbose lists them")
+            .into_response(),
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    match admin.telemetry.encode() {
+        Ok(text) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+            .into_response(),
+        Err(_) => Problem::new(ProblemKind::Internal, "the metrics cannot be written").into_response(),
+    }
+}
+
+fn status(ready: bool) -> StatusCode {
+    if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
