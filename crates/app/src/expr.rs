@@ -4,7 +4,7 @@
 use tidefold_codec::{ColumnType, Type};
 
 /// An expression and its type.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Expr {
     /// What it computes.
     pub node: Node,
@@ -12,8 +12,9 @@ pub struct Expr {
     pub column: ColumnType,
 }
 
-/// The kinds of expression.
-#[derive(Clone, Debug)]
+/// The kinds of expression. Operands are evaluated from left to right, all of them, except where AND, OR, IN, CASE and
+/// COALESCE are decided earlier; an operand that fails fails the whole.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Node {
     /// A constant.
     Constant(Constant),
@@ -45,7 +46,9 @@ pub enum Node {
     Or(Vec<Expr>),
     /// `a < b` and its kin; both sides have the same type.
     Compare(CompareOp, Box<Expr>, Box<Expr>),
-    /// `a + b` and its kin; both sides have the expression's type.
+    /// `a + b` and its kin. Both sides have the expression's type, except: of a decimal product and quotient each side
+    /// has its own scale (a product's scales add up; a quotient is rounded to the expression's scale, half away from
+    /// zero); and of a time or date plus an interval the right side is a constant in the type's base unit.
     Arithmetic(ArithmeticOp, Box<Expr>, Box<Expr>),
     /// `a || b`.
     Concat(Box<Expr>, Box<Expr>),
@@ -57,12 +60,16 @@ pub enum Node {
     IsFalse(Box<Expr>),
     /// `a IS DISTINCT FROM b`.
     IsDistinct(Box<Expr>, Box<Expr>),
+    /// `x BETWEEN low AND high`; all of one type.
+    Between(Box<Expr>, Box<Expr>, Box<Expr>),
     /// `x IN (…)`; all of one type.
     In(Box<Expr>, Vec<Expr>),
     /// `x LIKE 'pattern'`, case-sensitive, `%` and `_`, with an optional escape character.
     Like(Box<Expr>, LikePattern),
     /// `CASE WHEN … THEN … ELSE … END`; without ELSE: NULL.
     Case(Vec<(Expr, Expr)>, Option<Box<Expr>>),
+    /// `CASE x WHEN … THEN … ELSE … END`: the first arm whose value equals x; all of one type. Without ELSE: NULL.
+    Switch(Box<Expr>, Vec<(Expr, Expr)>, Option<Box<Expr>>),
     /// The first argument that is not NULL.
     Coalesce(Vec<Expr>),
     /// A function of the closed list.
@@ -137,35 +144,34 @@ pub enum Function {
     Lower,
     /// `upper(s)`, ASCII only.
     Upper,
-    /// `length(s)`: characters of a string, bytes of bytes.
+    /// `length(s)`: characters of a string, bytes of bytes; a long.
     Length,
     /// `trim(s)`: spaces.
     Trim,
-    /// `substr(s, from[, count])`, characters from 1.
+    /// `substr(s, from[, count])`, characters from 1; what lies outside the string is empty.
     Substr,
     /// `starts_with(s, prefix)`.
     StartsWith,
-    /// `replace(s, from, to)`.
+    /// `replace(s, from, to)`; an empty `from` changes nothing.
     Replace,
     /// `abs(n)`.
     Abs,
-    /// `round(x[, digits])` of decimals and doubles, half away from zero.
+    /// `round(x[, digits])` of decimals and doubles, half away from zero; the digits are a constant from 0 to 38. A
+    /// decimal's new scale is the expression's.
     Round,
     /// `floor(x)`.
     Floor,
     /// `ceil(x)`.
     Ceil,
-    /// `mod(a, b)`.
-    Mod,
     /// `least(…)`, NULL if any is.
     Least,
     /// `greatest(…)`, NULL if any is.
     Greatest,
     /// `nullif(a, b)`.
     NullIf,
-    /// `date_trunc(unit, t)`; the unit is the first argument, one of the [`TruncUnit`] texts.
+    /// `date_trunc(unit, t)`; the unit is in here, the only argument is the time.
     DateTrunc(TruncUnit),
-    /// `extract(field FROM t)` / `date_part('field', t)`, a long.
+    /// `extract(field FROM t)` / `date_part('field', t)`, a long; the only argument is the time.
     DatePart(DatePart),
     /// `to_date(t)`: the UTC day of a timestamp.
     ToDate,
@@ -271,15 +277,26 @@ impl Expr {
                 inner.walk(visit);
                 list.iter().for_each(|inner| inner.walk(visit));
             }
-            Node::Case(arms, otherwise) => {
-                for (when, then) in arms {
-                    when.walk(visit);
-                    then.walk(visit);
-                }
-                if let Some(inner) = otherwise {
-                    inner.walk(visit);
-                }
+            Node::Between(inner, low, high) => {
+                inner.walk(visit);
+                low.walk(visit);
+                high.walk(visit);
             }
+            Node::Case(arms, otherwise) => Expr::walk_arms(arms, otherwise.as_deref(), visit),
+            Node::Switch(inner, arms, otherwise) => {
+                inner.walk(visit);
+                Expr::walk_arms(arms, otherwise.as_deref(), visit);
+            }
+        }
+    }
+
+    fn walk_arms(arms: &[(Expr, Expr)], otherwise: Option<&Expr>, visit: &mut dyn FnMut(&Expr)) {
+        for (when, then) in arms {
+            when.walk(visit);
+            then.walk(visit);
+        }
+        if let Some(inner) = otherwise {
+            inner.walk(visit);
         }
     }
 }

@@ -1,0 +1,196 @@
+//! Arithmetic: exact and checked for integers and decimals, finite for doubles.
+
+use tidefold_app::expr::{ArithmeticOp, Expr};
+use tidefold_codec::{Datum, Type};
+
+use super::{Env, EvalError, eval};
+
+/// 10 to the power of the place.
+const POWERS: [i128; 39] = {
+    let mut powers = [1_i128; 39];
+    let mut at = 1;
+    while at < 39 {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
+/// `left op right`.
+pub(super) fn arithmetic<'a>(
+    op: ArithmeticOp,
+    expr: &'a Expr,
+    left: &'a Expr,
+    right: &'a Expr,
+    env: &Env<'a>,
+) -> Result<Datum<'a>, EvalError> {
+    match (eval(left, env)?, eval(right, env)?) {
+        (Datum::Long(a), Datum::Long(b)) => long(long_op(op, a, b)?, &expr.column.ty),
+        (Datum::Null, _) | (_, Datum::Null) => Ok(Datum::Null),
+        (Datum::Double(a), Datum::Double(b)) => double(double_op(op, a, b)?),
+        (Datum::Decimal(a), Datum::Decimal(b)) => {
+            let scales = (scale(&left.column.ty), scale(&right.column.ty), scale(&expr.column.ty));
+            decimal(decimal_op(op, a, b, scales)?, &expr.column.ty)
+        }
+        _ => Err(EvalError::Damaged),
+    }
+}
+
+fn long_op(op: ArithmeticOp, a: i64, b: i64) -> Result<i64, EvalError> {
+    let value = match op {
+        ArithmeticOp::Add => a.checked_add(b),
+        ArithmeticOp::Subtract => a.checked_sub(b),
+        ArithmeticOp::Multiply => a.checked_mul(b),
+        ArithmeticOp::Divide | ArithmeticOp::Remainder if b == 0 => return Err(EvalError::DivisionByZero),
+        ArithmeticOp::Divide => a.checked_div(b),
+        // The smallest number has remainder 0 by -1, though the quotient does not fit.
+        ArithmeticOp::Remainder => Some(a.wrapping_rem(b)),
+    };
+    value.ok_or(EvalError::Overflow)
+}
+
+fn double_op(op: ArithmeticOp, a: f64, b: f64) -> Result<f64, EvalError> {
+    match op {
+        ArithmeticOp::Add => Ok(a + b),
+        ArithmeticOp::Subtract => Ok(a - b),
+        ArithmeticOp::Multiply => Ok(a * b),
+        ArithmeticOp::Divide | ArithmeticOp::Remainder if b == 0.0 => Err(EvalError::DivisionByZero),
+        ArithmeticOp::Divide => Ok(a / b),
+        ArithmeticOp::Remainder => Ok(a % b),
+    }
+}
+
+fn decimal_op(op: ArithmeticOp, a: i128, b: i128, scales: (u8, u8, u8)) -> Result<i128, EvalError> {
+    match op {
+        ArithmeticOp::Add => a.checked_add(b).ok_or(EvalError::Overflow),
+        ArithmeticOp::Subtract => a.checked_sub(b).ok_or(EvalError::Overflow),
+        ArithmeticOp::Multiply => a.checked_mul(b).ok_or(EvalError::Overflow),
+        ArithmeticOp::Divide | ArithmeticOp::Remainder if b == 0 => Err(EvalError::DivisionByZero),
+        ArithmeticOp::Remainder => Ok(a.wrapping_rem(b)),
+        ArithmeticOp::Divide => {
+            let (left, right, result) = scales;
+            let digits = (u32::from(result) + u32::from(right)).checked_sub(u32::from(left));
+            quotient(a, b, digits.ok_or(EvalError::Damaged)?)
+        }
+    }
+}
+
+/// `a / b` with this many more digits, rounded half away from zero; digit by digit, so that only a result that does
+/// not fit overflows.
+fn quotient(a: i128, b: i128, digits: u32) -> Result<i128, EvalError> {
+    let negative = (a < 0) != (b < 0);
+    let (a, b) = (a.unsigned_abs(), b.unsigned_abs());
+    let (mut value, mut rest) = (a / b, a % b);
+    for _ in 0..digits {
+        let more = rest.checked_mul(10).ok_or(EvalError::Overflow)?;
+        rest = more % b;
+        value = value.checked_mul(10).and_then(|v| v.checked_add(more / b)).ok_or(EvalError::Overflow)?;
+    }
+    // `rest >= b - rest` is `2 * rest >= b` without the overflow.
+    let value = if rest >= b - rest { value.saturating_add(1) } else { value };
+    let value = i128::try_from(value).map_err(|_| EvalError::Overflow)?;
+    Ok(if negative { -value } else { value })
+}
+
+/// `-x`.
+pub(super) fn negate<'a>(value: Datum<'a>, ty: &Type) -> Result<Datum<'a>, EvalError> {
+    match value {
+        Datum::Null => Ok(Datum::Null),
+        Datum::Long(value) => long(value.checked_neg().ok_or(EvalError::Overflow)?, ty),
+        Datum::Double(value) => double(-value),
+        Datum::Decimal(value) => decimal(value.checked_neg().ok_or(EvalError::Overflow)?, ty),
+        _ => Err(EvalError::Damaged),
+    }
+}
+
+/// `abs(x)`.
+pub(super) fn absolute<'a>(value: Datum<'a>, ty: &Type) -> Result<Datum<'a>, EvalError> {
+    match value {
+        Datum::Long(value) if value < 0 => negate(Datum::Long(value), ty),
+        Datum::Decimal(value) if value < 0 => negate(Datum::Decimal(value), ty),
+        Datum::Double(value) => double(value.abs()),
+        other => Ok(other),
+    }
+}
+
+/// `round(x, digits)`.
+pub(super) fn round<'a>(
+    value: Datum<'a>,
+    from: &Type,
+    digits: Datum<'_>,
+    to: &Type,
+) -> Result<Datum<'a>, EvalError> {
+    match value {
+        Datum::Double(value) => {
+            let digits = if let Datum::Long(digits) = digits { digits } else { 0 };
+            let factor = 10_f64.powi(i32::try_from(digits).map_err(|_| EvalError::Damaged)?);
+            let scaled = value * factor;
+            // A double that large has no digits to round.
+            double(if scaled.is_finite() && scaled.abs() < 9.0e15 { scaled.round() / factor } else { value })
+        }
+        Datum::Decimal(value) => decimal(rescale(value, scale(from), scale(to))?, to),
+        other => Ok(other),
+    }
+}
+
+/// `floor(x)`.
+pub(super) fn floor<'a>(value: Datum<'a>, from: &Type, to: &Type) -> Result<Datum<'a>, EvalError> {
+    match value {
+        Datum::Double(value) => double(value.floor()),
+        Datum::Decimal(value) => decimal(value.div_euclid(power(scale(from))?), to),
+        other => Ok(other),
+    }
+}
+
+/// `ceil(x)`.
+pub(super) fn ceil<'a>(value: Datum<'a>, from: &Type, to: &Type) -> Result<Datum<'a>, EvalError> {
+    match value {
+        Datum::Double(value) => double(value.ceil()),
+        Datum::Decimal(value) => {
+            let unit = power(scale(from))?;
+            decimal(value.div_euclid(unit) + i128::from(value.rem_euclid(unit) != 0), to)
+        }
+        other => Ok(other),
+    }
+}
+
+/// An integer, date or time that is in its type's range.
+pub(super) fn long<'a>(value: i64, ty: &Type) -> Result<Datum<'a>, EvalError> {
+    if matches!(ty, Type::Int | Type::Date) && i32::try_from(value).is_err() {
+        return Err(EvalError::Overflow);
+    }
+    Ok(Datum::Long(value))
+}
+
+/// A finite double; the zero has no sign, so that equal values are equal bytes.
+pub(super) fn double<'a>(value: f64) -> Result<Datum<'a>, EvalError> {
+    if value.is_finite() { Ok(Datum::Double(value + 0.0)) } else { Err(EvalError::Overflow) }
+}
+
+/// A decimal that has no more digits than its type.
+pub(super) fn decimal<'a>(value: i128, ty: &Type) -> Result<Datum<'a>, EvalError> {
+    let Type::Decimal { precision, .. } = ty else { return Err(EvalError::Damaged) };
+    if value.unsigned_abs() < power(*precision)?.unsigned_abs() {
+        Ok(Datum::Decimal(value))
+    } else {
+        Err(EvalError::Overflow)
+    }
+}
+
+/// The unscaled number at another scale, rounded half away from zero.
+pub(super) fn rescale(value: i128, from: u8, to: u8) -> Result<i128, EvalError> {
+    if to >= from {
+        return value.checked_mul(power(to - from)?).ok_or(EvalError::Overflow);
+    }
+    quotient(value, power(from - to)?, 0)
+}
+
+/// 10 to the power of `digits`.
+pub(super) fn power(digits: u8) -> Result<i128, EvalError> {
+    POWERS.get(usize::from(digits)).copied().ok_or(EvalError::Overflow)
+}
+
+/// The scale of a decimal type; 0 of every other.
+pub(super) fn scale(ty: &Type) -> u8 {
+    if let Type::Decimal { scale, .. } = ty { *scale } else { 0 }
+}
