@@ -3,7 +3,14 @@
 //! This crate owns the contract ([`Log`]), a memory log that can be told to fail, delay and lose what was not synced
 //! ([`memory`]), and the suite that every log must pass ([`contract`], behind the feature `contract`).
 //!
-//! It deliberately knows nothing of apps, Avro or folds: a record is bytes with an offset.
+//! It deliberately knows nothing of apps, Avro or folds: a record is bytes with an offset. Who writes a log starts with
+//! [`Log`], makes a [`contract::Subject`] of it and runs `log_contract!` in its tests.
+
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+pub mod memory;
+
+pub use memory::{Faults, MemoryLog};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +38,8 @@ use tokio::sync::watch;
 /// * **Immutability.** What `read` returned for an offset it returns for ever, until `start` passes it.
 pub trait Log: Send + Sync + 'static {
     /// Makes sure the topic exists as described, creating it if it is absent and `spec.create` allows, and tells which
-    /// incarnation it is. Idempotent.
+    /// incarnation it is. Idempotent. Absent and not to be created: [`LogError::NoSuchPartition`]. Another number of
+    /// partitions, or a name or number no topic can have: [`LogError::Mismatch`].
     fn open<'a>(&'a self, spec: &'a TopicSpec) -> BoxFuture<'a, Result<Topic, LogError>>;
 
     /// Appends a batch and returns once every record of it is durable. Concurrent calls share the cost of making it so.

@@ -118,6 +118,24 @@ impl BatchBuilder {
         &self.bytes
     }
 
+    /// The encoding in pieces of whole records, each with how many it holds: at most `records`, and at most `bytes`
+    /// unless one record alone is larger. For a log that keeps records in bounded units.
+    pub fn pieces(&self, records: usize, bytes: usize) -> impl Iterator<Item = (usize, &[u8])> {
+        let end_of = |i: usize| self.starts.get(i).map_or(self.bytes.len(), |start| *start as usize);
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let first = at;
+            let start = end_of(first);
+            while at < self.starts.len()
+                && (at == first || (at - first < records && end_of(at + 1) - start <= bytes))
+            {
+                at += 1;
+            }
+            let piece = self.bytes.get(start..end_of(at))?;
+            (at > first).then_some((at - first, piece))
+        })
+    }
+
     /// The records in order, with offsets from `first` on.
     pub fn iter(&self, first: Offset) -> impl Iterator<Item = RecordRef<'_>> {
         self.starts
@@ -171,6 +189,35 @@ impl RecordBatch {
         Ok(RecordBatch { partition, bytes, index: index.into(), next })
     }
 
+    /// The encoding of the records.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The records from offset `from` on, without copying them: at most `records`, and none after the one with which
+    /// their encoding reaches `bytes`, but always one if there is one. Reading goes on behind them.
+    #[must_use]
+    pub fn part(&self, from: Offset, records: usize, bytes: usize) -> RecordBatch {
+        let begin = self.index.partition_point(|(offset, _)| *offset < from);
+        let start_of = |i: usize| self.index.get(i).map_or(self.bytes.len(), |(_, start)| *start as usize);
+        let start = start_of(begin);
+        let mut end = begin;
+        while end < self.index.len()
+            && (end == begin || (end - begin < records && start_of(end) - start < bytes))
+        {
+            end += 1;
+        }
+        if begin == 0 && end == self.index.len() {
+            return self.clone();
+        }
+        let kept = self.index.get(begin..end).unwrap_or_default();
+        let index: Vec<_> = kept.iter().map(|(offset, at)| (*offset, at - start as u32)).collect();
+        let next = self.index.get(end).map_or(self.next, |(offset, _)| *offset);
+        let bytes = self.bytes.slice(start..start_of(end));
+        RecordBatch { partition: self.partition, bytes, index: index.into(), next }
+    }
+
     /// The partition the records stand in.
     #[must_use]
     pub fn partition(&self) -> Partition {
@@ -211,6 +258,8 @@ impl RecordBatch {
     pub fn before(mut self, until: Offset) -> RecordBatch {
         if until < self.next {
             let count = self.index.partition_point(|(offset, _)| *offset < until);
+            let end = self.index.get(count).map_or(self.bytes.len(), |(_, start)| *start as usize);
+            self.bytes.truncate(end);
             self.index = self.index.get(..count).unwrap_or_default().into();
             self.next = until;
         }
@@ -317,6 +366,41 @@ mod tests {
             let kept: Vec<_> = offsets.iter().filter(|offset| offset.0 < until).copied().collect();
             prop_assert_eq!(batch.iter().map(|record| record.offset).collect::<Vec<_>>(), kept);
             prop_assert_eq!(batch.next_offset(), next.min(Offset(until)));
+        }
+
+        #[test]
+        fn a_part_holds_the_records_asked_for(
+            records in prop::collection::vec(plain(), 1..20), from in 0u64..22, most in 0usize..25, bytes in 0usize..4_000,
+        ) {
+            let batch = build(&records).build(Partition(3), Offset(0));
+            let part = batch.part(Offset(from), most, bytes);
+            let rest: Vec<_> = records.iter().skip(from as usize).cloned().collect();
+            prop_assert_eq!(read(&part), rest.get(..part.len()).unwrap().to_vec());
+            prop_assert_eq!(part.is_empty(), rest.is_empty());
+            prop_assert_eq!(part.next_offset(), Offset((from + part.len() as u64).min(records.len() as u64)));
+            if let Some(last) = part.len().checked_sub(1) {
+                prop_assert!(part.len() <= most.max(1));
+                let without_last = batch.part(Offset(from), last.max(1), usize::MAX).size_bytes();
+                prop_assert!(last == 0 || without_last < bytes);
+                let full = part.len() == rest.len() || part.len() >= most.max(1) || part.size_bytes() >= bytes;
+                prop_assert!(full, "stopped early");
+            }
+        }
+
+        #[test]
+        fn pieces_are_bounded_and_make_the_whole(
+            records in prop::collection::vec(plain(), 0..20), most in 1usize..25, bytes in 1usize..2_000,
+        ) {
+            let builder = build(&records);
+            let mut whole = Vec::new();
+            let mut count = 0;
+            for (records, piece) in builder.pieces(most, bytes) {
+                prop_assert!(records <= most && (piece.len() <= bytes || records == 1));
+                count += records;
+                whole.extend_from_slice(piece);
+            }
+            prop_assert_eq!(count, records.len());
+            prop_assert_eq!(whole, builder.as_bytes().to_vec());
         }
 
         #[test]
