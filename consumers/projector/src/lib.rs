@@ -1,1 +1,42 @@
-//! One lane a partition: batch, load, fold, write, checkpoint
+//! One lane a partition: batch, load, fold, write, checkpoint.
+//!
+//! A projector folds some partitions of one topic into the tables of one generation. Each partition has a *lane*, a
+//! task that owns its caches and touches no other lane's rows. What a lane writes is a pure function of a log prefix,
+//! stamped with the log position, and written in an order that lets anybody repeat it: so a lane may be killed between
+//! any two writes, and two lanes may even work on one partition, and the tables still come out as one fold of the log.
+//!
+//! This crate deliberately does not decide which generations exist, which definition is in force or what a schema id
+//! stands for (the deployer does), and knows no backend. It never skips what it cannot read or write: trouble with the
+//! log or the store holds the partition, it never makes a dead letter.
+//!
+//! A walk through it:
+//! * [`projector`]: [`Projector`], the lanes of one generation: start, orders, status, drain.
+//! * [`settings`]: [`Components`], [`Settings`], [`Assignment`], [`Orders`] and [`Budget`]: what a projector is given.
+//! * `lane`: the loop of one partition; `recover`: how it finds its place; `step`: the batch step, which reads like the
+//!   list in ARCHITECTURE.md and says where the invariants I1 to I6 hold.
+//! * `io`: everything that touches the log and the store, repeated until it is acknowledged (I6).
+//! * [`status`]: what a lane tells about itself. [`halt`]: why a lane stopped for good, and what to do.
+//! * [`breaker`], [`watchdog`]: two small state machines, without clock or task.
+
+pub mod breaker;
+pub mod halt;
+mod io;
+mod lane;
+mod observe;
+pub mod projector;
+mod recover;
+mod rules;
+pub mod settings;
+pub mod source;
+pub mod status;
+mod step;
+pub mod watchdog;
+
+pub use breaker::{Breaker, BreakerSettings};
+pub use halt::Halt;
+pub use projector::Projector;
+pub use settings::{Assignment, Backoff, Budget, Components, Orders, Role, Settings};
+pub use source::{SchemaSource, SchemaSourceError};
+pub use status::{LaneState, LaneStatus, VerdictCounts};
+pub use watchdog::Watchdog;
+

@@ -1,0 +1,129 @@
+//! Why a lane stopped for good. Never a guess: whatever a lane cannot prove to be right stops it, and says what to do.
+
+use tidefold_fold::FoldError;
+use tidefold_log::LogError;
+use tidefold_record::{Offset, Position};
+use tidefold_store::StoreError;
+
+use crate::breaker::Tripped;
+use crate::source::SchemaSourceError;
+
+/// Why a lane stopped for good.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Halt {
+    /// The checkpoint lies past the log's end: the log lost records, or is another one.
+    #[error(
+        "the tables are folded up to {next}, but the log ends at {end}: it was truncated or replaced. Put back the log \
+         these tables were folded from; to go on with what is left of it, build the tables anew with `tidefold replay`"
+    )]
+    PastEnd {
+        /// The checkpoint.
+        next: Position,
+        /// Where the log ends.
+        end: Offset,
+    },
+    /// The checkpoint lies before the log's start: records were dropped before they were folded.
+    #[error(
+        "the next record to fold is {next}, but the log starts at {start}: records were dropped before they were \
+         folded. Put back the log's start, and set its retention to unlimited"
+    )]
+    BeforeStart {
+        /// The checkpoint.
+        next: Position,
+        /// Where the log starts.
+        start: Offset,
+    },
+    /// The last record folded is not the one that stands there now.
+    #[error(
+        "the record at {position} is not the one that was folded: the topic was truncated or created again. Put back \
+         the log these tables were folded from; to go on with this one, build the tables anew with `tidefold replay`"
+    )]
+    OtherRecord {
+        /// The last record folded.
+        position: Position,
+    },
+    /// A stored row is not what this fold writes.
+    #[error("{what}: the row is damaged ({detail}); build the tables anew with `tidefold replay`")]
+    DamagedRow {
+        /// Which.
+        what: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Dead letters passed the limit.
+    #[error(
+        "{tripped}. Nothing of this batch was written. See them with `tidefold dead-letters`; mend the definition or the \
+         publisher, or turn the breaker off to let them pass"
+    )]
+    DeadLetters {
+        /// How many, of what.
+        tripped: Tripped,
+    },
+    /// The fold stopped.
+    #[error("{0}")]
+    Fold(FoldError),
+    /// The log is not what it was.
+    #[error("{0}")]
+    Log(LogError),
+    /// The store refuses or is damaged.
+    #[error("{0}")]
+    Store(StoreError),
+    /// The lane's task ended by itself.
+    #[error("the lane ended without a reason: this is a mistake in Tidefold; start again, nothing is lost")]
+    Vanished,
+}
+
+/// Why a lane's work ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It was told to.
+    Cancelled,
+    /// For good.
+    Halt(Halt),
+}
+
+/// What an error calls for.
+pub(crate) enum Trouble {
+    /// Repeating.
+    Passing(String),
+    /// Halting.
+    Lasting(Halt),
+}
+
+impl From<LogError> for Trouble {
+    fn from(error: LogError) -> Trouble {
+        match error {
+            LogError::Full { .. } | LogError::Unavailable { .. } | LogError::Unknown { .. } => {
+                Trouble::Passing(error.to_string())
+            }
+            _ => Trouble::Lasting(Halt::Log(error)),
+        }
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Trouble {
+        match error {
+            StoreError::Unavailable { .. } => Trouble::Passing(error.to_string()),
+            _ => Trouble::Lasting(Halt::Store(error)),
+        }
+    }
+}
+
+impl From<SchemaSourceError> for Trouble {
+    fn from(error: SchemaSourceError) -> Trouble {
+        Trouble::Passing(error.to_string())
+    }
+}
+
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Stop {
+        Stop::Halt(halt)
+    }
+}
+
+impl From<FoldError> for Stop {
+    fn from(error: FoldError) -> Stop {
+        Stop::Halt(Halt::Fold(error))
+    }
+}

@@ -1,0 +1,147 @@
+//! Everything of a lane that touches the log and the store. Trouble that passes is waited out, holding the partition;
+//! what will not pass halts the lane.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tidefold_app::layout::TableId;
+use tidefold_fold::{SchemaFate, Verdict, verdict::verdict_key};
+use tidefold_log::{Bounds, ReadLimit, SharedLog};
+use tidefold_record::{Offset, Partition, Position, RecordBatch, SchemaId, TopicName};
+use tidefold_store::{Lane as StoreLane, Scan, SharedStore, TableWrites};
+use tidefold_telemetry::clock;
+use tokio_util::sync::CancellationToken;
+
+use crate::halt::{Halt, Stop, Trouble};
+use crate::observe::Observer;
+use crate::rules::{Rule, Rules};
+use crate::settings::Backoff;
+use crate::source::SchemaSource;
+
+/// Verdict rows read at once.
+const VERDICT_PAGE: usize = 10_000;
+
+/// A lane's hands.
+pub(crate) struct Io {
+    pub(crate) log: SharedLog,
+    pub(crate) store: SharedStore,
+    pub(crate) schemas: Arc<dyn SchemaSource>,
+    /// The log's own name of the topic.
+    pub(crate) topic: TopicName,
+    pub(crate) partition: Partition,
+    pub(crate) lane: StoreLane,
+    pub(crate) observer: Observer,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) backoff: Backoff,
+    pub(crate) rules: Rules,
+}
+
+impl Io {
+    /// Tries until it works, is told to end, or learns that it never will.
+    pub(crate) async fn insist<'a, T, E: Into<Trouble>>(
+        &self,
+        doing: &'static str,
+        mut attempt: impl FnMut() -> BoxFuture<'a, Result<T, E>>,
+    ) -> Result<T, Stop> {
+        let mut wait = self.backoff.first;
+        let mut attempts = 1;
+        loop {
+            match attempt().await.map_err(Into::into) {
+                Ok(value) if attempts == 1 => return Ok(value),
+                Ok(value) => {
+                    self.observer.answered(doing, attempts);
+                    return Ok(value);
+                }
+                Err(Trouble::Lasting(halt)) => return Err(Stop::Halt(halt)),
+                Err(Trouble::Passing(error)) => self.observer.retrying(doing, &error),
+            }
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(Stop::Cancelled),
+                () = clock::pause(wait) => {}
+            }
+            attempts += 1;
+            wait = (wait * 2).min(self.backoff.most);
+        }
+    }
+
+    pub(crate) async fn bounds(&self) -> Result<Bounds, Stop> {
+        self.insist("look at the log's ends", || self.log.bounds(&self.topic, self.partition)).await
+    }
+
+    pub(crate) async fn read(&self, from: Offset, limit: ReadLimit) -> Result<RecordBatch, Stop> {
+        self.insist("read the log", || self.log.read(&self.topic, self.partition, from, limit)).await
+    }
+
+    pub(crate) async fn fate(&self, id: SchemaId) -> Result<SchemaFate, Stop> {
+        self.insist("look up a schema id", || self.schemas.fate(id)).await
+    }
+
+    /// The rows under the keys, in their order.
+    pub(crate) async fn load(&self, table: &TableId, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, Stop> {
+        self.insist("load rows", || self.store.load(table, keys)).await
+    }
+
+    /// Writes until the store acknowledges (I6): an attempt that failed may have been done in part, and since every
+    /// write is stamped, doing it again is harmless.
+    pub(crate) async fn write(&self, writes: &[TableWrites]) -> Result<(), Stop> {
+        if writes.iter().all(|table| table.rows.is_empty()) {
+            return Ok(());
+        }
+        if !self.rules.hold(Rule::RepeatUnknown) {
+            let _ = self.store.write(&self.lane, writes).await;
+            return Ok(());
+        }
+        self.insist("write rows", || self.store.write(&self.lane, writes)).await
+    }
+
+    /// The partition's verdict rows of a range of offsets, both ends included.
+    pub(crate) async fn verdicts(
+        &self,
+        table: &TableId,
+        first: Offset,
+        last: Offset,
+    ) -> Result<BTreeMap<Offset, Verdict>, Stop> {
+        let key = |offset| Bytes::copy_from_slice(&verdict_key(self.partition.0, offset));
+        let mut found = BTreeMap::new();
+        let mut from = first;
+        while from <= last {
+            let scan = Scan::Range {
+                prefix: Bytes::copy_from_slice(&self.partition.0.to_be_bytes()),
+                from: Some(key(from)),
+                until: Some(key(last.next())),
+                reverse: false,
+                limit: VERDICT_PAGE,
+            };
+            let rows = self.insist("read verdicts", || self.store.scan(table, &scan)).await?;
+            for row in &rows {
+                let (offset, verdict) =
+                    decode_verdict(&row.key, &row.value).ok_or_else(|| self.damaged(table, &row.key))?;
+                found.insert(offset, verdict);
+                from = offset.next();
+            }
+            if rows.len() < VERDICT_PAGE {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn position(&self, offset: Offset) -> Position {
+        Position::new(self.topic.clone(), self.partition, offset)
+    }
+
+    fn damaged(&self, table: &TableId, key: &[u8]) -> Halt {
+        Halt::DamagedRow {
+            what: format!("table {table}"),
+            detail: format!("the verdict under key {key:02x?}"),
+        }
+    }
+}
+
+fn decode_verdict(key: &[u8], value: &[u8]) -> Option<(Offset, Verdict)> {
+    let offset = key.get(4..12)?.try_into().ok()?;
+    Some((Offset(u64::from_be_bytes(offset)), Verdict::decode(value)?))
+}

@@ -1,0 +1,243 @@
+//! The loop of one partition: find the place, then wait, read, step, for ever.
+
+use std::sync::Arc;
+
+use tidefold_app::tables::GenerationTables;
+use tidefold_fold::{Changes, Checkpoint, FoldSettings, Folder, RowCache};
+use tidefold_log::ReadLimit;
+use tidefold_record::{Offset, Partition, RecordBatch};
+use tidefold_store::Lane as StoreLane;
+use tidefold_telemetry::clock;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::breaker::Breaker;
+use crate::halt::Stop;
+use crate::io::Io;
+use crate::observe::Observer;
+use crate::rules::Rules;
+use crate::settings::{Assignment, Budget, Components, Orders, Role, Settings, keep};
+use crate::status::{LaneState, LaneStatus};
+
+/// One partition of one generation. Its caches live and die with it (I5).
+pub(crate) struct Lane {
+    pub(crate) io: Arc<Io>,
+    pub(crate) tables: GenerationTables,
+    /// The tables of the active generation, while this one follows it.
+    pub(crate) active: Option<GenerationTables>,
+    pub(crate) window: u64,
+    pub(crate) folder: Folder,
+    pub(crate) entities: RowCache,
+    pub(crate) rollups: Vec<RowCache>,
+    pub(crate) changes: Changes,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) breaker: Option<Breaker>,
+    assignment: Assignment,
+    orders: watch::Receiver<Orders>,
+    end: watch::Receiver<Offset>,
+    budget: Budget,
+    settings: Settings,
+}
+
+/// A batch, and the room it takes until it is dropped.
+struct Read {
+    batch: RecordBatch,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// What comes next.
+enum Next {
+    /// Read and fold up to this offset.
+    Fold(Offset),
+    /// Something changed: look again.
+    Look,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        components: &Components,
+        assignment: &Assignment,
+        partition: Partition,
+        orders: watch::Receiver<Orders>,
+        cancel: CancellationToken,
+        status: Arc<watch::Sender<LaneStatus>>,
+    ) -> Option<Lane> {
+        let topic = assignment.app.topics.get(assignment.topic)?;
+        let tables = GenerationTables::new(&assignment.app, topic, assignment.generation);
+        let observer = Observer {
+            topic: topic.name.clone(),
+            generation: assignment.generation,
+            partition,
+            telemetry: components.telemetry.clone(),
+            status,
+        };
+        let io = Io {
+            log: Arc::clone(&components.log),
+            store: Arc::clone(&components.store),
+            schemas: Arc::clone(&components.schemas),
+            topic: topic.name.in_app(&assignment.app.name),
+            partition,
+            lane: StoreLane { checkpoints: tables.checkpoints.id.clone(), partition: partition.0 },
+            observer,
+            cancel,
+            backoff: components.settings.backoff,
+            rules: Rules::default(),
+        };
+        let fold = FoldSettings { window: assignment.window };
+        Some(Lane {
+            io: Arc::new(io),
+            folder: Folder::new(Arc::clone(&assignment.app), assignment.topic, partition, fold),
+            tables,
+            active: None,
+            window: assignment.window,
+            entities: RowCache::new(0, false),
+            rollups: Vec::new(),
+            changes: Changes::default(),
+            checkpoint: Checkpoint::START,
+            breaker: components.settings.breaker.map(Breaker::new),
+            assignment: assignment.clone(),
+            orders,
+            end: watch::channel(Offset::ZERO).1,
+            budget: components.budget.clone(),
+            settings: components.settings.clone(),
+        })
+    }
+
+    /// Works until it is told to end or has to halt; the status says which.
+    pub(crate) async fn run(mut self, fresh: Arc<OnceCell<bool>>) {
+        let mut guard = EndGuard { observer: self.io.observer.clone(), ended: false };
+        let state = match self.work(&fresh).await {
+            Ok(()) | Err(Stop::Cancelled) => LaneState::Stopped,
+            Err(Stop::Halt(halt)) => LaneState::Halted(halt),
+        };
+        self.io.observer.state(state);
+        guard.ended = true;
+    }
+
+    async fn work(&mut self, fresh: &OnceCell<bool>) -> Result<(), Stop> {
+        self.recover(fresh).await?;
+        self.watch_end().await?;
+        while !self.io.cancel.is_cancelled() {
+            if let Next::Fold(until) = self.next().await? {
+                let Some(read) = self.read(until).await? else { return Ok(()) };
+                self.step(&read.batch).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Obeys the orders, then waits until there is something to fold.
+    async fn next(&mut self) -> Result<Next, Stop> {
+        let orders = *self.orders.borrow_and_update();
+        self.obey(orders.role);
+        if orders.hold {
+            self.io.observer.state(LaneState::Held);
+            tokio::select! {
+                changed = self.orders.changed() => if changed.is_err() { return Err(Stop::Cancelled) },
+                () = self.io.cancel.cancelled() => {}
+            }
+            return Ok(Next::Look);
+        }
+        // Marked as seen before they are looked at: a move in between wakes the lane up again.
+        let mut moved = self.io.store.checkpoints_moved();
+        moved.borrow_and_update();
+        let end = *self.end.borrow_and_update();
+        self.io.observer.end(end);
+        let until = match &self.active {
+            Some(active) => {
+                self.io.checkpoint(&active.checkpoints.id).await?.map_or(Offset::ZERO, |c| c.next).min(end)
+            }
+            None => end,
+        };
+        if until > self.checkpoint.next {
+            self.io.observer.state(LaneState::Running);
+            return Ok(Next::Fold(until));
+        }
+        self.io.observer.state(LaneState::Waiting);
+        let follows = self.active.is_some();
+        tokio::select! {
+            changed = self.end.changed() => if changed.is_err() {
+                clock::pause(self.settings.look_again).await;
+                self.watch_end().await?;
+            },
+            changed = self.orders.changed() => if changed.is_err() { return Err(Stop::Cancelled) },
+            _ = moved.changed(), if follows => {}
+            () = clock::pause(self.settings.look_again), if follows => {}
+            () = self.io.cancel.cancelled() => {}
+        }
+        Ok(Next::Look)
+    }
+
+    fn obey(&mut self, role: Role) {
+        let wanted = match role {
+            Role::Judge => None,
+            Role::Follow { active } => Some(active),
+        };
+        if wanted != self.active.as_ref().map(|tables| tables.generation) {
+            let topic = self.assignment.app.topics.get(self.assignment.topic);
+            self.active = wanted
+                .zip(topic)
+                .map(|(active, topic)| GenerationTables::new(&self.assignment.app, topic, active));
+        }
+    }
+
+    async fn watch_end(&mut self) -> Result<(), Stop> {
+        let io = Arc::clone(&self.io);
+        self.end = io
+            .insist("watch the log", || {
+                let end = io.log.watch_end(&io.topic, io.partition);
+                Box::pin(std::future::ready(end))
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Reads the next batch, once the process has room for it; `None` when the lane is to end.
+    async fn read(&mut self, until: Offset) -> Result<Option<Read>, Stop> {
+        let (io, budget, limit) = (Arc::clone(&self.io), self.budget.clone(), self.limit());
+        let room = tokio::select! {
+            room = budget.take(limit.bytes) => room,
+            () = io.cancel.cancelled() => return Ok(None),
+        };
+        let batch = io.read(self.checkpoint.next, limit).await?.before(until);
+        let room = keep(room, batch.size_bytes());
+        Ok(Some(Read { batch, _room: room }))
+    }
+
+    /// How much to fold at once.
+    fn limit(&self) -> ReadLimit {
+        if self.active.is_some() { self.settings.build_batch } else { self.settings.batch }
+    }
+
+    /// Entities get half of the lane's caches, or nothing where there are none.
+    pub(crate) fn entity_cache_bytes(&self) -> usize {
+        if self.tables.views.is_empty() {
+            self.assignment.cache_bytes
+        } else {
+            self.assignment.cache_bytes / 2
+        }
+    }
+
+    /// Each view gets an equal share of the rest.
+    pub(crate) fn view_cache_bytes(&self) -> usize {
+        let entities = if self.tables.entity.is_some() { self.entity_cache_bytes() } else { 0 };
+        (self.assignment.cache_bytes - entities) / self.tables.views.len().max(1)
+    }
+}
+
+/// Sees to it that a lane that is dropped or panics does not look alive.
+struct EndGuard {
+    observer: Observer,
+    ended: bool,
+}
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        if !self.ended {
+            let vanished = std::thread::panicking();
+            let state =
+                if vanished { LaneState::Halted(crate::halt::Halt::Vanished) } else { LaneState::Stopped };
+            self.observer.state(state);
+        }
+    }
+}

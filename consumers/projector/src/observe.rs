@@ -1,0 +1,104 @@
+//! What lanes count and log, in one place.
+
+use tidefold_record::{Partition, TopicName};
+use tidefold_telemetry::Telemetry;
+use tidefold_telemetry::clock;
+use tokio::sync::watch;
+
+use crate::halt::Halt;
+use crate::status::{LaneState, LaneStatus, VerdictCounts};
+use crate::watchdog::Noticed;
+use std::sync::Arc;
+
+/// One lane's voice: its status, the log lines about it, its metrics.
+#[derive(Clone)]
+pub(crate) struct Observer {
+    pub(crate) topic: TopicName,
+    pub(crate) generation: u32,
+    pub(crate) partition: Partition,
+    #[allow(dead_code)]
+    pub(crate) telemetry: Telemetry,
+    pub(crate) status: Arc<watch::Sender<LaneStatus>>,
+}
+
+impl Observer {
+    /// The lane is in a state now. Log lines only where that is a change.
+    pub(crate) fn state(&self, state: LaneState) {
+        let changed = self.status.send_if_modified(|status| {
+            let changed = status.state != state;
+            if changed {
+                status.state = state.clone();
+            }
+            changed
+        });
+        if let (true, LaneState::Halted(halt)) = (changed, &state) {
+            self.halted(halt);
+        }
+    }
+
+    /// A batch is in the tables.
+    pub(crate) fn folded(
+        &self,
+        next: tidefold_record::Offset,
+        appended_at_micros: i64,
+        counts: VerdictCounts,
+    ) {
+        self.status.send_modify(|status| {
+            status.next = next;
+            status.end = status.end.max(next);
+            status.appended_at_micros = appended_at_micros;
+            status.moved_at_micros = clock::now_micros();
+            status.verdicts.add(counts);
+        });
+    }
+
+    /// The lane found its place.
+    pub(crate) fn placed(&self, next: tidefold_record::Offset, appended_at_micros: i64) {
+        tracing::debug!(topic = %self.topic, generation = self.generation, partition = %self.partition, next = %next, "lane starts");
+        self.status.send_modify(|status| {
+            status.next = next;
+            status.end = status.end.max(next);
+            status.appended_at_micros = appended_at_micros;
+        });
+    }
+
+    /// Where the log ends now.
+    pub(crate) fn end(&self, end: tidefold_record::Offset) {
+        self.status.send_if_modified(|status| {
+            let moved = status.end != end;
+            status.end = end;
+            moved
+        });
+    }
+
+    /// Something did not answer; the lane tries again.
+    pub(crate) fn retrying(&self, doing: &'static str, error: &str) {
+        let first = !matches!(self.status.borrow().state, LaneState::Retrying { .. });
+        self.state(LaneState::Retrying { doing, error: error.to_owned() });
+        if first {
+            tracing::warn!(topic = %self.topic, generation = self.generation, partition = %self.partition, doing, error, "lane waits and tries again");
+        }
+    }
+
+    /// What did not answer answers again.
+    pub(crate) fn answered(&self, doing: &'static str, attempts: u32) {
+        self.state(LaneState::Running);
+        tracing::info!(topic = %self.topic, generation = self.generation, partition = %self.partition, doing, attempts, "lane goes on");
+    }
+
+    /// The watchdog noticed something.
+    pub(crate) fn noticed(&self, noticed: Noticed) {
+        let stalled = noticed == Noticed::Stalled;
+        self.status.send_modify(|status| status.stalled = stalled);
+        let status = self.status.borrow().clone();
+        if stalled {
+            tracing::warn!(topic = %self.topic, generation = self.generation, partition = %self.partition, next = %status.next, end = %status.end, state = status.state.as_str(), "lane stands still while its log moves");
+        } else {
+            tracing::info!(topic = %self.topic, generation = self.generation, partition = %self.partition, next = %status.next, "lane moves again");
+        }
+    }
+
+    fn halted(&self, halt: &Halt) {
+        tracing::error!(topic = %self.topic, generation = self.generation, partition = %self.partition, reason = %halt, "lane halted");
+    }
+}

@@ -1,0 +1,110 @@
+//! How a lane finds its place: its checkpoint, proof that the log is still the one that was folded, its window.
+
+use tidefold_app::layout::TableId;
+use tidefold_fold::{Checkpoint, RowCache, checkpoint};
+use tidefold_log::ReadLimit;
+use tidefold_record::Offset;
+use tidefold_store::Scan;
+use tokio::sync::OnceCell;
+
+use crate::halt::{Halt, Stop};
+use crate::io::Io;
+use crate::lane::Lane;
+
+/// What is read at once to rebuild the window.
+const WINDOW_READ: ReadLimit = ReadLimit { records: 20_000, bytes: 4 << 20 };
+
+impl Io {
+    /// The partition's checkpoint in a checkpoints table.
+    pub(crate) async fn checkpoint(&self, table: &TableId) -> Result<Option<Checkpoint>, Stop> {
+        let keys = [bytes::Bytes::copy_from_slice(&self.partition.0.to_be_bytes())];
+        let Some(row) = self.load(table, &keys).await?.into_iter().next().flatten() else { return Ok(None) };
+        let damaged = || Halt::DamagedRow { what: format!("table {table}"), detail: "the checkpoint".into() };
+        Ok(Some(Checkpoint::decode(&row).ok_or_else(damaged)?))
+    }
+
+    /// Proves that the log still is what was folded up to the checkpoint.
+    pub(crate) async fn verify(&self, checkpoint: &Checkpoint) -> Result<(), Stop> {
+        let bounds = self.bounds().await?;
+        self.observer.end(bounds.end);
+        let next = || self.position(checkpoint.next);
+        if checkpoint.next > bounds.end {
+            return Err(Halt::PastEnd { next: next(), end: bounds.end }.into());
+        }
+        if checkpoint.next < bounds.start
+            || (nothing_read(checkpoint).is_none() && checkpoint.last < bounds.start)
+        {
+            return Err(Halt::BeforeStart { next: next(), start: bounds.start }.into());
+        }
+        if nothing_read(checkpoint).is_some() {
+            return Ok(());
+        }
+        let batch = self.read(checkpoint.last, ReadLimit { records: 1, bytes: 1 }).await?;
+        let found = batch.get(checkpoint.last).map(|record| checkpoint::digest(&record));
+        if found != Some(checkpoint.digest) {
+            return Err(Halt::OtherRecord { position: self.position(checkpoint.last) }.into());
+        }
+        Ok(())
+    }
+
+    /// Whether a table has no row.
+    async fn is_empty(&self, table: &TableId) -> Result<bool, Stop> {
+        let scan = Scan::All { after: None, limit: 1 };
+        Ok(self.insist("look for rows", || self.store.scan(table, &scan)).await?.is_empty())
+    }
+}
+
+impl Lane {
+    /// Finds the lane's place. The checkpoint is read before anything else (I4): rows read later can only be newer.
+    pub(crate) async fn recover(&mut self, fresh: &OnceCell<bool>) -> Result<(), Stop> {
+        let complete = *fresh.get_or_try_init(|| self.tables_are_empty()).await?;
+        self.entities = RowCache::new(self.entity_cache_bytes(), complete);
+        let view_bytes = self.view_cache_bytes();
+        self.rollups = self.tables.views.iter().map(|_| RowCache::new(view_bytes, complete)).collect();
+
+        let found = self.io.checkpoint(&self.tables.checkpoints.id).await?;
+        self.checkpoint = found.unwrap_or(Checkpoint::START);
+        self.io.verify(&self.checkpoint).await?;
+        self.rebuild_window().await?;
+        self.io.observer.placed(self.checkpoint.next, self.checkpoint.appended_at_micros);
+        Ok(())
+    }
+
+    /// Whether nothing was ever written to this generation's tables: then a row that is not cached does not exist.
+    fn tables_are_empty(&self) -> impl Future<Output = Result<bool, Stop>> + Send + use<> {
+        let io = std::sync::Arc::clone(&self.io);
+        let tables: Vec<_> = self.tables.all().map(|table| table.id.clone()).collect();
+        async move {
+            for table in &tables {
+                if !io.is_empty(table).await? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+    }
+
+    /// Reads the last W offsets before the checkpoint back, with their verdicts: dead letters do not count as seen.
+    async fn rebuild_window(&mut self) -> Result<(), Stop> {
+        let until = self.checkpoint.next;
+        let start = self.io.bounds().await?.start;
+        let mut from = until.back(self.window).max(start);
+        while from < until {
+            let batch = self.io.read(from, WINDOW_READ).await?.before(until);
+            if batch.next_offset() <= from {
+                break;
+            }
+            self.learn(&batch).await?;
+            let last = batch.next_offset().back(1);
+            let verdicts = self.io.verdicts(&self.tables.verdicts.id, from, last).await?;
+            self.folder.remember(&batch, &verdicts);
+            from = batch.next_offset();
+        }
+        Ok(())
+    }
+}
+
+/// `Some` when the checkpoint proves nothing, because nothing was read yet.
+fn nothing_read(checkpoint: &Checkpoint) -> Option<Offset> {
+    (checkpoint.last == checkpoint.next).then_some(checkpoint.next)
+}

@@ -1,0 +1,157 @@
+//! What a projector is given.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidefold_app::App;
+use tidefold_log::{ReadLimit, SharedLog};
+use tidefold_record::Partition;
+use tidefold_store::SharedStore;
+use tidefold_telemetry::Telemetry;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::breaker::BreakerSettings;
+use crate::source::SchemaSource;
+
+/// What lanes work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Components {
+    /// The log that is folded.
+    pub log: SharedLog,
+    /// The store that is written.
+    pub store: SharedStore,
+    /// Who knows what a schema id stands for.
+    pub schemas: Arc<dyn SchemaSource>,
+    /// Who counts.
+    pub telemetry: Telemetry,
+    /// Bytes of batches in hand, of all lanes of the process together.
+    pub budget: Budget,
+    /// How lanes work.
+    pub settings: Settings,
+    /// Where lanes run: folding must not keep the HTTP APIs from answering.
+    pub runtime: tokio::runtime::Handle,
+}
+
+/// How lanes work. None of it changes what they write.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How much a lane of the active generation folds at once.
+    pub batch: ReadLimit,
+    /// How much any other lane folds at once: throughput counts there, not delay.
+    pub build_batch: ReadLimit,
+    /// When dead letters hold a partition; `None`: never.
+    pub breaker: Option<BreakerSettings>,
+    /// How long a lane may stand still while its log moves before it is reported.
+    pub stalled_after: Duration,
+    /// How repeated attempts are spaced.
+    pub backoff: Backoff,
+    /// How often a lane looks again at what cannot announce itself: a checkpoint that another process writes.
+    pub look_again: Duration,
+}
+
+/// How repeated attempts are spaced: the pause doubles up to a limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// The first pause.
+    pub first: Duration,
+    /// The longest pause.
+    pub most: Duration,
+}
+
+/// What a projector folds, and into what.
+#[derive(Clone)]
+pub struct Assignment {
+    /// The app.
+    pub app: Arc<App>,
+    /// The topic's place in it.
+    pub topic: usize,
+    /// The generation whose tables are written.
+    pub generation: u32,
+    /// The dedupe window of the generation's manifest, in offsets.
+    pub window: u64,
+    /// The partitions.
+    pub partitions: Vec<Partition>,
+    /// Row caches of one lane, in bytes.
+    pub cache_bytes: usize,
+}
+
+/// What the lanes of a generation are told. A lane obeys between two batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Orders {
+    /// Who judges.
+    pub role: Role,
+    /// Whether to stand still.
+    pub hold: bool,
+}
+
+/// Whose verdicts count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The generation is active: its lanes judge, up to the end of the log.
+    Judge,
+    /// Another generation is active: its published verdicts are taken as given, and its checkpoint is never passed,
+    /// since verdicts past it are not published yet.
+    Follow {
+        /// The active generation.
+        active: u32,
+    },
+}
+
+/// Bytes of batches in hand, of all lanes of a process together. Cheap to clone; clones share it.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    kibibytes: Arc<Semaphore>,
+    total: u32,
+}
+
+// === impl Settings ===
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            batch: ReadLimit { records: 2_000, bytes: 4 << 20 },
+            build_batch: ReadLimit { records: 20_000, bytes: 16 << 20 },
+            breaker: Some(BreakerSettings::default()),
+            stalled_after: Duration::from_secs(30),
+            backoff: Backoff { first: Duration::from_millis(50), most: Duration::from_secs(5) },
+            look_again: Duration::from_millis(500),
+        }
+    }
+}
+
+// === impl Orders ===
+
+impl Orders {
+    /// Work on in a role.
+    #[must_use]
+    pub fn go(role: Role) -> Orders {
+        Orders { role, hold: false }
+    }
+}
+
+// === impl Budget ===
+
+impl Budget {
+    /// A budget of at least 1 KiB and at most what a semaphore counts.
+    #[must_use]
+    pub fn new(bytes: usize) -> Budget {
+        let total = kibibytes(bytes).min(1 << 28);
+        Budget { kibibytes: Arc::new(Semaphore::new(total as usize)), total }
+    }
+
+    /// Waits for room for a batch of up to `bytes`; a batch larger than the budget gets all of it.
+    pub(crate) async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.kibibytes).acquire_many_owned(kibibytes(bytes).min(self.total)).await.ok()
+    }
+}
+
+/// Gives back what a batch of `bytes` does not need.
+pub(crate) fn keep(permit: Option<OwnedSemaphorePermit>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    let mut permit = permit?;
+    let held = permit.num_permits();
+    permit.split(held.min(kibibytes(bytes) as usize))
+}
+
+fn kibibytes(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).max(1)
+}
