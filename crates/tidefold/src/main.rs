@@ -1,2 +1,9 @@
 //! The `tidefold` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    tidefold::run(tidefold::cli::Cli::parse())
+}

@@ -1,0 +1,273 @@
+//! The command line, as clap sees it. What a command does is in [`crate::command`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The write path and the read path of a backend that has to grow.
+#[derive(Debug, Parser)]
+#[command(name = "tidefold", version, arg_required_else_help = true, before_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What all commands share.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidefold check schemas/storefront               is the app right?
+  tidefold up schemas/storefront                  run everything in one process
+  tidefold publish storefront orders.ndjson       send a file of messages
+  curl -d '{\"order_id\":\"o-1\", …}' -H 'Content-Type: application/json' http://127.0.0.1:8080/v1/storefront/PlaceOrder
+  curl http://127.0.0.1:8080/v1/storefront/orders/o-1
+  tidefold status                                 lag, tables, verdicts
+  tidefold verify storefront                      prove that the tables equal the log";
+
+/// How commands print.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct OutputArgs {
+    /// How to print the result.
+    #[arg(short, long, value_enum, default_value_t = Format::Table, global = true)]
+    pub output: Format,
+    /// Colors: only on a terminal, always, or never.
+    #[arg(long, value_enum, default_value_t = When::Auto, global = true)]
+    pub color: When,
+    /// Print no progress.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// How the result is printed on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+}
+
+/// When to color.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything in one process: APIs, log, folding, store.
+    Up(UpArgs),
+    /// Check an app folder and say what is in it.
+    Check(CheckArgs),
+    /// Send messages from a file, standard input or a generator to the write API.
+    Publish(PublishArgs),
+    /// Topics, partitions, lag, tables and verdicts of a running node.
+    Status(StatusArgs),
+    /// Show how one key was folded, message by message.
+    Inspect(InspectArgs),
+    /// Fold the log again in memory and compare every table byte by byte.
+    Verify(AppArgs),
+    /// Build every table again from the start of the log, beside the live ones, and switch over.
+    Replay(ReplayArgs),
+    /// Go back to the generation that was active before.
+    Rollback(TopicArgs),
+    /// Drop the generation that was kept after a replay.
+    Retire(TopicArgs),
+    /// Records that could not be folded.
+    DeadLetters {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: DeadLettersCommand,
+    },
+    /// Print every setting, its value and where it came from.
+    Config(ConfigArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Settings that are also flags.
+#[derive(Debug, Default, Args)]
+pub struct SettingArgs {
+    /// A settings file (TOML).
+    #[arg(long, env = "TIDEFOLD_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where the write and read APIs listen.
+    #[arg(long)]
+    pub http: Option<String>,
+    /// Where health, metrics and the operators' API listen.
+    #[arg(long)]
+    pub admin: Option<String>,
+    /// Where the embedded log and store keep their files, a folder an app.
+    #[arg(long)]
+    pub data: Option<String>,
+    /// Any setting: `--set section.key=value`, as often as you like.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `tidefold up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// The app folder.
+    pub folder: PathBuf,
+    /// Settings.
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+/// `tidefold check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The app folder.
+    pub folder: PathBuf,
+    /// Run its scenarios too.
+    #[arg(long)]
+    pub scenarios: bool,
+}
+
+/// `tidefold publish`.
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// The app.
+    pub app: String,
+    /// NDJSON or CSV, plain or compressed (.zst, .gz); `-` is standard input. Left out with --synthetic.
+    #[arg(required_unless_present = "synthetic")]
+    pub file: Option<PathBuf>,
+    /// The message type of every line; without it each line is an envelope with a `type`.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub message_type: Option<String>,
+    /// CSV: which column feeds which field, `field=column`; without it columns are fields. Repeatable.
+    #[arg(long = "column", value_name = "FIELD=COLUMN")]
+    pub columns: Vec<String>,
+    /// CSV: the column or columns whose text is the message id, so that a second run changes nothing.
+    #[arg(long = "id-column", value_name = "COLUMN")]
+    pub id_columns: Vec<String>,
+    /// Make up this many messages instead, of the app's message types.
+    #[arg(long, value_name = "N")]
+    pub synthetic: Option<u64>,
+    /// The seed of made-up messages: the same seed makes the same messages.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// At most this many messages a second.
+    #[arg(long)]
+    pub rate: Option<u64>,
+    /// With --synthetic: the folder that has the app's folder, which says what messages look like.
+    #[arg(long, value_name = "DIR", default_value = "schemas")]
+    pub schemas: PathBuf,
+    /// The write API.
+    #[arg(long, env = "TIDEFOLD_URL", default_value = "http://127.0.0.1:8080")]
+    pub url: String,
+}
+
+/// Where a running node's operators' API is.
+#[derive(Debug, Args)]
+pub struct NodeArgs {
+    /// The node's operators' API.
+    #[arg(long, env = "TIDEFOLD_NODE", default_value = "http://127.0.0.1:8081")]
+    pub node: String,
+}
+
+/// `tidefold status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The node.
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Wait until every partition is folded to its end.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// An app on a node.
+#[derive(Debug, Args)]
+pub struct AppArgs {
+    /// The app.
+    pub app: String,
+    /// The node.
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+/// One projection, or all, of an app on a node.
+#[derive(Debug, Args)]
+pub struct TopicArgs {
+    /// The app.
+    pub app: String,
+    /// The projection's topic; all topics without it.
+    pub topic: Option<String>,
+    /// The node.
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+/// `tidefold replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// What to build again.
+    #[command(flatten)]
+    pub topic: TopicArgs,
+}
+
+/// `tidefold inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The entity's table.
+    pub table: String,
+    /// The key.
+    pub key: String,
+    /// The node.
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+/// `tidefold dead-letters`.
+#[derive(Debug, Subcommand)]
+pub enum DeadLettersCommand {
+    /// List them, oldest first.
+    List {
+        /// The app and node.
+        #[command(flatten)]
+        app: AppArgs,
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Show one: its record and why it is dead.
+    Show {
+        /// Its position, such as orders:3:918.
+        position: String,
+        /// The node.
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+}
+
+/// `tidefold config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Settings.
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

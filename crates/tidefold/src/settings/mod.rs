@@ -1,0 +1,329 @@
+//! Settings: flag, environment, file, default, in that order; each knows where its value came from.
+//!
+//! One flat table ([`SETTINGS`]) says what there is. Everything else (the environment names, the file's sections, the
+//! nearest valid name, `tidefold config`) follows from it.
+
+mod parse;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use parse::{parse_bytes, parse_duration};
+
+/// What a setting's text has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `127.0.0.1:8080`; port 0 picks a free one.
+    Address,
+    /// A path.
+    Path,
+    /// A whole number.
+    Count,
+    /// `64MiB`, `1KiB`, `500`.
+    Bytes,
+    /// `10s`, `250ms`, `2m`.
+    Duration,
+    /// Any text.
+    Text,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// `section.key`: `[section] key` in the file, `TIDEFOLD_SECTION__KEY` in the environment.
+    pub key: &'static str,
+    /// What its text has to be.
+    pub kind: Kind,
+    /// Its value where nobody says anything.
+    pub default: &'static str,
+    /// What it does.
+    pub about: &'static str,
+}
+
+const fn setting(key: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Setting {
+    Setting { key, kind, default, about }
+}
+
+/// Every setting.
+pub const SETTINGS: &[Setting] = &[
+    setting("listen.http", Kind::Address, "127.0.0.1:8080", "where the write and read APIs listen"),
+    setting("listen.admin", Kind::Address, "127.0.0.1:8081", "where health, metrics and the operators' API listen"),
+    setting("data.folder", Kind::Path, "data", "where the embedded log and store keep their files, a folder an app"),
+    setting("log.url", Kind::Text, "embedded", "the log"),
+    setting("store.url", Kind::Text, "embedded", "the store"),
+    setting("log.queue_bytes", Kind::Bytes, "64MiB", "appends that may wait for the embedded log's next sync"),
+    setting("store.cache_bytes", Kind::Bytes, "64MiB", "the embedded store's block cache"),
+    setting("ingest.body_bytes", Kind::Bytes, "1MiB", "the largest body of a single message"),
+    setting("ingest.line_bytes", Kind::Bytes, "1MiB", "the longest line of an NDJSON body"),
+    setting("ingest.stall", Kind::Duration, "30s", "how long a body may stand still"),
+    setting("ingest.concurrent_requests", Kind::Count, "4096", "requests served at once; more get 503"),
+    setting("projector.batch_records", Kind::Count, "2000", "the most records of one batch"),
+    setting("projector.batch_bytes", Kind::Bytes, "4MiB", "the most bytes of one batch"),
+    setting("projector.memory_bytes", Kind::Bytes, "64MiB", "batches in hand, over all partitions"),
+    setting("projector.cache_bytes", Kind::Bytes, "128MiB", "cached rows, over all partitions"),
+    setting("projector.stall", Kind::Duration, "30s", "a partition that stands still this long while its log moves is reported"),
+    setting("fold.window", Kind::Count, "100000", "offsets of a partition in which a repeated message id is a duplicate; fixed when an app's data folder is made"),
+    setting("run.drain", Kind::Duration, "10s", "how long a stopping node finishes what it has"),
+];
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// The settings file.
+    File(PathBuf),
+    /// This environment variable.
+    Environment(String),
+    /// This command-line flag.
+    Flag(String),
+}
+
+/// Every setting's text and origin, by key.
+#[derive(Clone, Debug)]
+pub struct Resolved(pub BTreeMap<&'static str, (String, Origin)>);
+
+/// The settings, typed.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "each is a row of SETTINGS")]
+pub struct Settings {
+    pub http: SocketAddr,
+    pub admin: SocketAddr,
+    pub data_folder: PathBuf,
+    pub log_url: String,
+    pub store_url: String,
+    pub log_queue_bytes: usize,
+    pub store_cache_bytes: usize,
+    pub body_bytes: usize,
+    pub line_bytes: usize,
+    pub body_stall: Duration,
+    pub concurrent_requests: usize,
+    pub batch_records: usize,
+    pub batch_bytes: usize,
+    pub memory_bytes: usize,
+    pub cache_bytes: usize,
+    pub stall: Duration,
+    pub window: u64,
+    pub drain: Duration,
+}
+
+/// A setting that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// There is no such setting.
+    #[error("{origin}: there is no setting `{key}`{}", nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
+    Unknown {
+        /// Where it stands.
+        origin: Origin,
+        /// The key as written.
+        key: String,
+        /// The nearest valid key.
+        nearest: Option<String>,
+    },
+    /// Its text is not of its kind.
+    #[error("{origin}: {key} = \"{text}\" is not {expected}")]
+    Invalid {
+        /// Where it stands.
+        origin: Origin,
+        /// The key.
+        key: String,
+        /// What was given.
+        text: String,
+        /// What it has to be.
+        expected: &'static str,
+    },
+    /// The settings file cannot be read or is not TOML.
+    #[error("{}: {detail}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+/// What the layers say, before anything is judged. Later layers win.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    /// The settings file: path and text.
+    pub file: Option<(PathBuf, String)>,
+    /// The environment.
+    pub environment: Vec<(String, String)>,
+    /// Flags: (`--http`, `listen.http`, value).
+    pub flags: Vec<(&'static str, &'static str, String)>,
+}
+
+// === impl Setting ===
+
+impl Setting {
+    /// `TIDEFOLD_LISTEN__HTTP`.
+    #[must_use]
+    pub fn environment_name(&self) -> String {
+        format!("TIDEFOLD_{}", self.key.replace('.', "__").to_ascii_uppercase())
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File(path) => write!(f, "file {}", path.display()),
+            Origin::Environment(name) => write!(f, "environment {name}"),
+            Origin::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+// === impl Layers ===
+
+impl Layers {
+    /// The value of every setting and where it came from.
+    ///
+    /// # Errors
+    /// Every unknown key of the file and of `TIDEFOLD_…` variables that name a section; the texts are judged by
+    /// [`Resolved::settings`].
+    pub fn resolve(self) -> Result<Resolved, Vec<SettingError>> {
+        let mut values: BTreeMap<_, _> =
+            SETTINGS.iter().map(|s| (s.key, (s.default.to_owned(), Origin::Default))).collect();
+        let mut errors = Vec::new();
+        if let Some((path, text)) = self.file {
+            take_file(&path, &text, &mut values, &mut errors);
+        }
+        for (name, value) in self.environment {
+            let Some(rest) = name.strip_prefix("TIDEFOLD_").filter(|rest| rest.contains("__")) else { continue };
+            let origin = Origin::Environment(name.clone());
+            put(&mut values, &mut errors, &rest.replace("__", ".").to_ascii_lowercase(), value, origin);
+        }
+        for (flag, key, value) in self.flags {
+            put(&mut values, &mut errors, key, value, Origin::Flag(flag.to_owned()));
+        }
+        if errors.is_empty() { Ok(Resolved(values)) } else { Err(errors) }
+    }
+}
+
+type Values = BTreeMap<&'static str, (String, Origin)>;
+
+fn put(values: &mut Values, errors: &mut Vec<SettingError>, key: &str, text: String, origin: Origin) {
+    if let Some(known) = SETTINGS.iter().find(|s| s.key == key) {
+        values.insert(known.key, (text, origin));
+        return;
+    }
+    let nearest = SETTINGS
+        .iter()
+        .map(|s| (strsim::damerau_levenshtein(s.key, key), s.key))
+        .min()
+        .filter(|(distance, _)| *distance <= 4)
+        .map(|(_, key)| key.to_owned());
+    errors.push(SettingError::Unknown { origin, key: key.to_owned(), nearest });
+}
+
+fn take_file(path: &std::path::Path, text: &str, values: &mut Values, errors: &mut Vec<SettingError>) {
+    let table: toml::Table = match text.parse() {
+        Ok(table) => table,
+        Err(error) => {
+            errors.push(SettingError::File { path: path.to_owned(), detail: error.to_string() });
+            return;
+        }
+    };
+    for (section, entries) in table {
+        let Some(entries) = entries.as_table() else {
+            put(values, errors, &section, String::new(), Origin::File(path.to_owned()));
+            continue;
+        };
+        for (name, value) in entries {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            put(values, errors, &format!("{section}.{name}"), text, Origin::File(path.to_owned()));
+        }
+    }
+}
+
+// === impl Resolved ===
+
+impl Resolved {
+    /// The settings, typed.
+    ///
+    /// # Errors
+    /// Every setting whose text is not of its kind.
+    pub fn settings(&self) -> Result<Settings, Vec<SettingError>> {
+        let mut reader = parse::Reader::new(self);
+        let settings = Settings {
+            http: reader.address("listen.http"),
+            admin: reader.address("listen.admin"),
+            data_folder: reader.path("data.folder"),
+            log_url: reader.text("log.url"),
+            store_url: reader.text("store.url"),
+            log_queue_bytes: reader.bytes("log.queue_bytes"),
+            store_cache_bytes: reader.bytes("store.cache_bytes"),
+            body_bytes: reader.bytes("ingest.body_bytes"),
+            line_bytes: reader.bytes("ingest.line_bytes"),
+            body_stall: reader.duration("ingest.stall"),
+            concurrent_requests: reader.count("ingest.concurrent_requests"),
+            batch_records: reader.count("projector.batch_records"),
+            batch_bytes: reader.bytes("projector.batch_bytes"),
+            memory_bytes: reader.bytes("projector.memory_bytes"),
+            cache_bytes: reader.bytes("projector.cache_bytes"),
+            stall: reader.duration("projector.stall"),
+            window: reader.count("fold.window") as u64,
+            drain: reader.duration("run.drain"),
+        };
+        reader.finish().map(|()| settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layers() -> Layers {
+        Layers {
+            file: Some(("tidefold.toml".into(), "[listen]\nhttp = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\n".into())),
+            environment: vec![
+                ("TIDEFOLD_LISTEN__HTTP".into(), "127.0.0.1:3".into()),
+                ("HOME".into(), "/".into()),
+            ],
+            flags: vec![("--http", "listen.http", "127.0.0.1:4".into())],
+        }
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
+        let resolved = layers().resolve().unwrap();
+        assert_eq!(resolved.0["listen.http"].1, Origin::Flag("--http".into()));
+        assert_eq!(resolved.0["listen.admin"].1, Origin::File("tidefold.toml".into()));
+        assert_eq!(resolved.0["run.drain"].1, Origin::Default);
+        let without_flag = Layers { flags: vec![], ..layers() }.resolve().unwrap();
+        assert_eq!(without_flag.0["listen.http"], ("127.0.0.1:3".into(), Origin::Environment("TIDEFOLD_LISTEN__HTTP".into())));
+        assert_eq!(resolved.settings().unwrap().http.port(), 4);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_name() {
+        let file = Some(("t.toml".into(), "[listen]\nhtpp = \"x\"\n[colour]\nx = 1\n".into()));
+        let errors = Layers { file, ..Layers::default() }.resolve().unwrap_err();
+        let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "file t.toml: there is no setting `listen.htpp`; did you mean `listen.http`?",
+                "file t.toml: there is no setting `colour.x`"
+            ]
+        );
+    }
+
+    #[test]
+    fn every_wrong_text_is_named() {
+        let environment = vec![
+            ("TIDEFOLD_LISTEN__HTTP".into(), "localhost".into()),
+            ("TIDEFOLD_RUN__DRAIN".into(), "ten".into()),
+        ];
+        let errors = Layers { environment, ..Layers::default() }.resolve().unwrap().settings().unwrap_err();
+        assert_eq!(errors.len(), 2, "{errors:?}");
+    }
+
+    #[test]
+    fn every_default_is_of_its_kind() {
+        assert!(Layers::default().resolve().unwrap().settings().is_ok());
+    }
+}
