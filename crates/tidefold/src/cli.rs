@@ -141,7 +141,7 @@ pub struct CheckArgs {
 pub struct PublishArgs {
     /// The app.
     pub app: String,
-    /// NDJSON or CSV, plain or compressed (.zst, .gz); `-` is standard input. Left out with --synthetic.
+    /// NDJSON or CSV, plain or compressed (.zst); `-` is standard input. Left out with --synthetic.
     #[arg(required_unless_present = "synthetic")]
     pub file: Option<PathBuf>,
     /// The message type of every line; without it each line is an envelope with a `type`.

@@ -1,0 +1,52 @@
+//! One message on its way to the write API.
+
+use std::path::PathBuf;
+
+/// A message as an NDJSON envelope, with its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its place in the source, from 1: a line of a file, a number of a made-up message.
+    pub number: u64,
+    /// `{"type":…,"id":…,"data":…}`, without a line break.
+    pub text: String,
+}
+
+/// A source that cannot be read on.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The file cannot be opened or read.
+    #[error("{}: cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line is not what the source promises.
+    #[error("line {number}: {detail}")]
+    Line {
+        /// The line.
+        number: u64,
+        /// What is wrong and what to do.
+        detail: String,
+    },
+    /// The message type or a column does not fit the app.
+    #[error("{0}")]
+    Mapping(String),
+}
+
+/// An id for content that brings none: the same content at the same place has the same id.
+#[must_use]
+pub fn stable_id(number: u64, content: &[u8]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&number.to_be_bytes());
+    hasher.update(content);
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+/// An envelope around data that is JSON already.
+#[must_use]
+pub fn envelope(message_type: &str, id: &str, data: &str) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    format!("{{\"type\":{},\"id\":{},\"data\":{data}}}", quoted(message_type), quoted(id))
+}

@@ -1,0 +1,128 @@
+//! Lines of JSON, from a file (plain or `.zst`) or standard input.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use serde_json::value::RawValue;
+
+use crate::line::{Line, SourceError, envelope, stable_id};
+
+/// What each line is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// The data of a message of this type.
+    Data(String),
+    /// An envelope with `type` and `data`; `id` where there is one.
+    Envelope,
+}
+
+/// The longest line that is read.
+const LINE_BYTES: u64 = 16 << 20;
+
+/// Opens a file, or standard input for `-`; a name that ends in `.zst` is decompressed.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, SourceError> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(BufReader::with_capacity(1 << 20, std::io::stdin())));
+    }
+    let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    if path.extension().is_some_and(|ending| ending == "zst") {
+        let decoder = zstd::stream::read::Decoder::new(file).map_err(unreadable)?;
+        return Ok(Box::new(BufReader::with_capacity(1 << 20, decoder)));
+    }
+    Ok(Box::new(BufReader::with_capacity(1 << 20, file)))
+}
+
+/// The lines of a reader, as envelopes with ids. Blank lines are passed over, but count for the number.
+pub fn lines(
+    mut reader: Box<dyn BufRead + Send>,
+    path: &Path,
+    shape: Shape,
+) -> impl Iterator<Item = Result<Line, SourceError>> + Send {
+    let path = path.to_owned();
+    let mut number = 0;
+    let mut buffer = Vec::new();
+    std::iter::from_fn(move || {
+        loop {
+            buffer.clear();
+            let read = (&mut reader).take(LINE_BYTES).read_until(b'\n', &mut buffer);
+            match read {
+                Ok(0) => return None,
+                Ok(_) => number += 1,
+                Err(source) => return Some(Err(SourceError::Read { path: path.clone(), source })),
+            }
+            if buffer.len() as u64 == LINE_BYTES && buffer.last() != Some(&b'\n') {
+                let detail = format!("longer than {LINE_BYTES} bytes");
+                return Some(Err(SourceError::Line { number, detail }));
+            }
+            let text = buffer.trim_ascii();
+            if !text.is_empty() {
+                return Some(line(number, text, &shape));
+            }
+        }
+    })
+}
+
+fn line(number: u64, bytes: &[u8], shape: &Shape) -> Result<Line, SourceError> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| SourceError::Line { number, detail: "not UTF-8 text".to_owned() })?;
+    match shape {
+        Shape::Data(message_type) => {
+            let id = stable_id(number, bytes);
+            Ok(Line { number, text: envelope(message_type, &id, text) })
+        }
+        Shape::Envelope => {
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(|error| {
+                let detail = format!("not a JSON object ({error}); give --type if lines are the data alone");
+                SourceError::Line { number, detail }
+            })?;
+            if members.contains_key("id") {
+                return Ok(Line { number, text: text.to_owned() });
+            }
+            let id = stable_id(number, bytes);
+            let rest = text.trim_start().trim_start_matches('{').trim_start();
+            let comma = if rest.starts_with('}') { "" } else { "," };
+            Ok(Line { number, text: format!("{{\"id\":\"{id}\"{comma}{rest}") })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &'static str, shape: Shape) -> Vec<Result<Line, String>> {
+        let reader: Box<dyn BufRead + Send> = Box::new(BufReader::new(text.as_bytes()));
+        lines(reader, Path::new("-"), shape).map(|line| line.map_err(|e| e.to_string())).collect()
+    }
+
+    #[test]
+    fn a_line_keeps_its_id_and_one_without_gets_the_same_id_every_time() {
+        let text = "{\"type\":\"A\",\"id\":\"x\",\"data\":{}}\n\n{\"type\":\"A\",\"data\":{}}\n";
+        let first = read(text, Shape::Envelope);
+        assert_eq!(first, read(text, Shape::Envelope));
+        assert_eq!(first.len(), 2);
+        assert_eq!(first[0].as_ref().unwrap().text, "{\"type\":\"A\",\"id\":\"x\",\"data\":{}}");
+        let second = first[1].as_ref().unwrap();
+        assert_eq!(second.number, 3);
+        let value: serde_json::Value = serde_json::from_str(&second.text).unwrap();
+        assert_eq!(value["id"].as_str().map(str::len), Some(32));
+    }
+
+    #[test]
+    fn equal_lines_at_two_places_are_two_messages() {
+        let lines = read("{\"n\":1}\n{\"n\":1}\n", Shape::Data("A".into()));
+        assert_ne!(lines[0], lines[1]);
+        assert!(lines[0].as_ref().unwrap().text.starts_with("{\"type\":\"A\",\"id\":\""));
+    }
+
+    #[test]
+    fn a_line_that_is_no_object_is_named() {
+        let lines = read("{}\nnonsense\n", Shape::Envelope);
+        assert!(lines[1].as_ref().unwrap_err().starts_with("line 2: not a JSON object"));
+    }
+}

@@ -1,0 +1,96 @@
+//! Publishing against a write API whose answers a test dictates.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use tidefold_publisher::publish::PublishError;
+use tidefold_publisher::{Client, Line, Options, publish};
+
+/// What the next request gets: a whole answer, or a status for each line (202 for the rest).
+enum Script {
+    Whole(StatusCode),
+    Lines(Vec<u16>),
+}
+
+#[derive(Clone, Default)]
+struct Api {
+    script: Arc<Mutex<VecDeque<Script>>>,
+    received: Arc<Mutex<Vec<Vec<String>>>>,
+}
+
+async fn answer(State(api): State<Api>, body: String) -> Response {
+    let lines: Vec<String> = body.lines().map(str::to_owned).collect();
+    let next = api.script.lock().unwrap().pop_front();
+    api.received.lock().unwrap().push(lines.clone());
+    let statuses = match next {
+        Some(Script::Whole(status)) => return status.into_response(),
+        Some(Script::Lines(statuses)) => statuses,
+        None => vec![],
+    };
+    let mut out = String::new();
+    for index in 0..lines.len() {
+        let status = statuses.get(index).copied().unwrap_or(202);
+        out.push_str(&format!("{{\"index\":{index},\"status\":{status},\"position\":\"t:0:{index}\"}}\n"));
+    }
+    out.into_response()
+}
+
+async fn serve(script: Vec<Script>) -> (Api, Client) {
+    let api = Api { script: Arc::new(Mutex::new(script.into())), ..Api::default() };
+    let router = Router::new().route("/v1/shop", post(answer)).with_state(api.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::future::IntoFuture::into_future(axum::serve(listener, router));
+    tokio::task::spawn_blocking(move || tokio::runtime::Handle::current().block_on(server));
+    (api, Client::new(&url, "shop").unwrap())
+}
+
+fn lines(count: u64) -> impl Iterator<Item = Result<Line, tidefold_publisher::SourceError>> + Send {
+    (1..=count).map(|number| Ok(Line { number, text: format!("{{\"n\":{number}}}") }))
+}
+
+fn options() -> Options {
+    Options { batch_lines: 4, ..Options::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_sent_again_from_the_first_one_that_was_put_off() {
+    let (api, client) =
+        serve(vec![Script::Whole(StatusCode::SERVICE_UNAVAILABLE), Script::Lines(vec![202, 503, 202, 202])])
+            .await;
+    let report = publish(lines(6), &client, options(), &mut |_| {}).await.unwrap();
+    assert_eq!((report.progress.accepted, report.progress.refused, report.progress.retries), (6, 0, 2));
+    let received = api.received.lock().unwrap().clone();
+    let sizes: Vec<_> = received.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [4, 4, 3, 2]);
+    assert_eq!(received[2][0], "{\"n\":2}");
+    assert_eq!(report.positions, ["t:0:1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_refused_for_good_is_reported_and_the_others_go_on() {
+    let (_, client) = serve(vec![Script::Lines(vec![202, 400, 202, 202])]).await;
+    let report = publish(lines(4), &client, options(), &mut |_| {}).await.unwrap();
+    assert_eq!((report.progress.accepted, report.progress.refused), (3, 1));
+    assert_eq!((report.refusals[0].line, report.refusals[0].status), (2, 400));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_is_not_there_ends_the_run() {
+    let (_, client) = serve(vec![Script::Whole(StatusCode::NOT_FOUND)]).await;
+    let error = publish(lines(4), &client, options(), &mut |_| {}).await.unwrap_err();
+    assert!(matches!(error, PublishError::GaveUp { accepted: 0, .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_breaks_off_still_sends_what_came_before() {
+    let (_, client) = serve(vec![]).await;
+    let broken = Err(tidefold_publisher::SourceError::Line { number: 3, detail: "torn".into() });
+    let error = publish(lines(2).chain([broken]), &client, options(), &mut |_| {}).await.unwrap_err();
+    assert!(matches!(error, PublishError::Source { accepted: 2, .. }), "{error}");
+}
