@@ -1,0 +1,179 @@
+//! The one thread that writes. It takes all appends that wait, puts those of one partition into common units, writes
+//! them as one batch with one fsync, shows them to readers, and then answers everybody. While it syncs, the next appends
+//! gather: the commit groups itself to the disk's speed.
+//!
+//! After a write or fsync that failed nobody knows what is on the disk (a second fsync would report success for pages
+//! that were dropped), so the log ends there: the appends of that group are unknown, everything later is refused.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use fjall::{Database, OwnedWriteBatch, PersistMode};
+use tidefold_log::{Appended, LogError};
+use tidefold_record::{Offset, Partition, TopicName};
+use tokio::sync::oneshot;
+
+use crate::queue::{Append, Queue};
+use crate::stored::{OpenUnit, UNIT_BYTES, UNIT_RECORDS, Unit};
+use crate::topics::StoredTopic;
+
+/// A group is written once it has so many bytes: an fsync of more takes longer than whoever waits should.
+const GROUP_BYTES: usize = 8 << 20;
+
+/// Writes a batch and makes it durable. A parameter, so that a test can let it fail.
+pub(crate) type Commit = Box<dyn FnMut(OwnedWriteBatch) -> fjall::Result<()> + Send>;
+
+struct Writer {
+    database: Database,
+    queue: Arc<Queue>,
+    commit: Commit,
+}
+
+/// However the thread ends: nobody waits for it any more.
+struct EndOfWriting(Arc<Queue>);
+
+/// Units of one group.
+#[derive(Default)]
+struct Group {
+    open: HashMap<(TopicName, Partition), (Arc<StoredTopic>, OpenUnit)>,
+    closed: Vec<(Arc<StoredTopic>, Partition, OpenUnit)>,
+    answers: Vec<(oneshot::Sender<Result<Appended, LogError>>, Offset)>,
+    bytes: usize,
+}
+
+/// Starts the thread. It ends when the queue is closed.
+pub(crate) fn start(database: Database, queue: Arc<Queue>) -> std::io::Result<JoinHandle<()>> {
+    start_with(database, queue, Box::new(OwnedWriteBatch::commit))
+}
+
+pub(crate) fn start_with(
+    database: Database,
+    queue: Arc<Queue>,
+    commit: Commit,
+) -> std::io::Result<JoinHandle<()>> {
+    let end = EndOfWriting(Arc::clone(&queue));
+    let mut writer = Writer { database, queue, commit };
+    std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || {
+        let _end = end;
+        writer.run();
+    })
+}
+
+// === impl Writer ===
+
+impl Writer {
+    fn run(&mut self) {
+        let mut taken = Vec::new();
+        while self.queue.take(&mut taken) {
+            let mut appends = taken.drain(..);
+            while appends.len() > 0 {
+                let mut group = Group::default();
+                for append in appends.by_ref() {
+                    group.add(append);
+                    if group.bytes >= GROUP_BYTES {
+                        break;
+                    }
+                }
+                if let Err(error) = self.write(group) {
+                    self.queue.fail(error);
+                    break;
+                }
+            }
+            refuse_rest(&self.queue, appends);
+        }
+    }
+
+    /// Writes a group and answers its callers; an error is the reason why the log ends.
+    fn write(&mut self, mut group: Group) -> Result<(), String> {
+        group.close_all();
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        let mut written = Vec::with_capacity(group.closed.len());
+        for (topic, partition, unit) in group.closed {
+            let (key, value) = unit.close(partition);
+            batch.insert(&topic.records, key, value.clone());
+            written.push((topic, partition, key, value));
+        }
+        if let Err(error) = (self.commit)(batch) {
+            let reason = explain(&error);
+            tracing::error!(%reason, "the log cannot write and takes nothing more");
+            let fate = match error {
+                // fjall failed in the background before: this group was not touched.
+                fjall::Error::Poisoned => LogError::Unavailable { detail: reason.clone() },
+                _ => LogError::Unknown { detail: reason.clone() },
+            };
+            for (answer, _) in group.answers {
+                let _gone = answer.send(Err(fate.clone()));
+            }
+            return Err(reason);
+        }
+        for (topic, partition, key, value) in written {
+            match Unit::fresh(&key, value) {
+                Some(unit) => topic.publish(partition, unit),
+                None => return Err("a unit was written without a key".to_owned()),
+            }
+        }
+        for (answer, first) in group.answers {
+            // A caller that went away needs no answer.
+            let _gone = answer.send(Ok(Appended::From(first)));
+        }
+        Ok(())
+    }
+}
+
+// === impl EndOfWriting ===
+
+impl Drop for EndOfWriting {
+    fn drop(&mut self) {
+        self.0.fail("the writer has ended".to_owned());
+    }
+}
+
+// === impl Group ===
+
+impl Group {
+    fn add(&mut self, append: Append) {
+        let Append { topic, partition, batch, answer } = append;
+        self.bytes += batch.size_bytes();
+        let (topic, unit) = self.open.entry((topic.name.clone(), partition)).or_insert_with(|| {
+            let end = topic.end(partition);
+            (topic, OpenUnit::new(end))
+        });
+        self.answers.push((answer, unit.next()));
+        for (count, records) in batch.pieces(UNIT_RECORDS, UNIT_BYTES) {
+            if !unit.push(count, records) {
+                let next = unit.next();
+                let full = std::mem::replace(unit, OpenUnit::new(next));
+                self.closed.push((Arc::clone(topic), partition, full));
+                unit.push(count, records);
+            }
+        }
+    }
+
+    fn close_all(&mut self) {
+        self.closed.extend(self.open.drain().map(|((_, partition), (topic, unit))| (topic, partition, unit)));
+    }
+}
+
+fn refuse_rest(queue: &Queue, rest: impl Iterator<Item = Append>) {
+    for append in rest {
+        if let Err(error) = queue.refuse_if_failed() {
+            let _gone = append.answer.send(Err(error));
+        }
+    }
+}
+
+/// What failed, and what to do.
+fn explain(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => {
+            "the disk is full; make room and restart".to_owned()
+        }
+        fjall::Error::Io(io) => format!("writing to the disk failed: {io}; look at the disk and restart"),
+        fjall::Error::Poisoned => {
+            "writing to the disk failed in the background (often: it is full); look at the disk and restart"
+                .to_owned()
+        }
+        other => format!("{other}; restart"),
+    }
+}
