@@ -12,16 +12,25 @@
 //! * [`tables`]: the stored tables of one generation.
 //! * [`sql`]: SQL text to typed expressions and views.
 //! * [`load`]: the texts of a folder to an [`App`] or to diagnostics.
+//! * [`rules`]: every rule that [`load`] and [`scenario`] hold a folder to, with one line each.
 //! * [`diagnostic`]: a mistake with its place, its rule and the nearest valid name, and how it is printed.
+//! * [`summary`]: what `tidefold check` prints of an app that is right.
+//! * [`difference`]: what changed between two definitions, in words.
+//! * [`scenario`]: given these messages, when this one comes, then that: the app's own tests.
 
 pub mod diagnostic;
+pub mod difference;
 pub mod expr;
 pub mod layout;
 pub mod load;
 pub mod model;
+pub mod rules;
+pub mod scenario;
 pub mod sql;
+pub mod summary;
 pub mod tables;
 
-pub use diagnostic::{Diagnostic, Diagnostics};
+pub use diagnostic::{Diagnostic, Diagnostics, Style};
+pub use difference::difference;
 pub use load::{SourceFile, load};
 pub use model::App;

@@ -30,6 +30,8 @@ pub struct Topic {
     pub key: Vec<KeyField>,
     /// How many partitions.
     pub partitions: u32,
+    /// The largest message, in bytes of its Avro datum; ingest refuses a larger one.
+    pub max_message_bytes: usize,
     /// Commands and events, in the order of `app.toml`, commands first.
     pub messages: Vec<Message>,
     /// The entity folded from the topic, if it has one.

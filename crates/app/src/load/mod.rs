@@ -1,0 +1,124 @@
+//! The texts of an app folder to an [`App`].
+//!
+//! In this order: [`spec`] reads `app.toml` strictly, [`avro`] the schemas, [`topics`] finds the messages,
+//! [`entities`] and [`views`] compile the SQL, [`hash`] says what the folder means. Each step reports all it finds and
+//! passes on what is right; what is broken counts as known, so that one mistake is one diagnostic.
+
+pub(crate) mod avro;
+mod entities;
+pub(crate) mod hash;
+mod json;
+pub(crate) mod names;
+pub(crate) mod reader;
+pub(crate) mod report;
+pub(crate) mod spec;
+pub(crate) mod text;
+mod topics;
+mod transitions;
+mod used;
+mod views;
+pub(crate) mod words;
+
+use toml::de::DeTable;
+
+use report::Report;
+use spec::Spec;
+
+use crate::model::Topic;
+use crate::{App, Diagnostics, rules};
+
+/// The file that makes a folder an app.
+pub const APP_FILE: &str = "app.toml";
+
+/// The largest file, and the most files of a folder.
+const FILE_BYTES_MAX: usize = 1 << 20;
+const FILES_MAX: usize = 1_000;
+
+/// A file of an app folder.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SourceFile {
+    /// Its path relative to the folder, with `/`.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Checks the folder's files: `app.toml` and every `*.avsc`. Others are left aside.
+///
+/// # Errors
+/// Every mistake in them.
+pub fn load(files: Vec<SourceFile>) -> Result<App, Diagnostics> {
+    let mut sources = files;
+    sources.retain(|source| source.path == APP_FILE || source.path.ends_with(".avsc"));
+    sources.sort_by(|a, b| (a.path != APP_FILE, &a.path).cmp(&(b.path != APP_FILE, &b.path)));
+    let mut report = Report::default();
+    let loaded = if fits(&sources, &mut report) { check(&sources, &mut report) } else { None };
+    match loaded {
+        Some(loaded) if report.list.is_empty() => Ok(App {
+            name: loaded.name,
+            topics: loaded.topics,
+            definition_hash: loaded.definition_hash,
+            sources,
+        }),
+        _ => Err(Diagnostics::new(report.list, sources)),
+    }
+}
+
+/// What [`load`] puts into an [`App`].
+struct Loaded {
+    name: String,
+    topics: Vec<Topic>,
+    definition_hash: String,
+}
+
+fn check(sources: &[SourceFile], report: &mut Report) -> Option<Loaded> {
+    let files = avro::parse_files(sources, report);
+    let schemas = avro::resolve(&files, report);
+    let Some(app) = sources.first().filter(|source| source.path == APP_FILE) else {
+        let help = "an app folder has an app.toml beside its .avsc files";
+        report.toml(rules::MISSING_FILE, &(0..0), "there is no app.toml", help);
+        return None;
+    };
+    let spec = parse(&app.text, APP_FILE, report)?;
+    let topics = topics::draft(&spec, &schemas, report);
+    let entities = entities::build(&spec, &topics, &schemas, report);
+    let views = views::build(&spec, &topics, &entities, report);
+    let definition_hash = hash::definition_hash(&spec, &schemas);
+    let name = spec.app.as_ref()?.value.clone();
+    let topics = used::assemble(topics, entities, views, &schemas);
+    Some(Loaded { name, topics, definition_hash })
+}
+
+/// Reads `app.toml`; `None` where it is not TOML.
+pub(crate) fn parse(text: &str, file: &str, report: &mut Report) -> Option<Spec> {
+    let document = parse_toml(text, file, report)?;
+    Some(spec::read(document.get_ref(), text, report))
+}
+
+/// Parses TOML and reports every mistake in its syntax.
+pub(crate) fn parse_toml<'t>(
+    text: &'t str,
+    file: &str,
+    report: &mut Report,
+) -> Option<toml::Spanned<DeTable<'t>>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let span = error.span().unwrap_or(0..0);
+        let message = error.message().replace('\n', "; ");
+        report.add(rules::TOML_SYNTAX, file, span, message, None);
+    }
+    errors.is_empty().then_some(document)
+}
+
+/// Whether the folder is small enough to be looked at.
+fn fits(sources: &[SourceFile], report: &mut Report) -> bool {
+    if sources.len() > FILES_MAX {
+        let message = format!("the folder has {} files; {FILES_MAX} are the most", sources.len());
+        report.toml(rules::FILE_TOO_LARGE, &(0..0), message, None);
+    }
+    for source in sources.iter().filter(|source| source.text.len() > FILE_BYTES_MAX) {
+        let message = format!("the file has {} bytes; {FILE_BYTES_MAX} are the most", source.text.len());
+        report.add(rules::FILE_TOO_LARGE, &source.path, 0..0, message, None);
+    }
+    report.list.is_empty()
+}

@@ -1,0 +1,368 @@
+//! Views: what they read, their SELECT compiled, and their key judged.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use tidefold_codec::RecordType;
+use tidefold_codec::schema::type_text;
+use tidefold_codec::text::is_key_type;
+
+use super::entities::{EntityDraft, table_name};
+use super::names::{self, NAME_MAX, is_snake_case};
+use super::report::{Help, Report};
+use super::spec::{Spec, ViewSpec};
+use super::text::Text;
+use super::topics::{TopicDraft, reserved_column};
+use super::transitions::sql_problems;
+use super::words::{mentions, source};
+use crate::expr::{Expr, Node};
+use crate::layout::{Clustering, TableKind, TableLayout};
+use crate::model::{RollupColumn, View, ViewKind};
+use crate::rules;
+use crate::sql::{self, ViewScope, ViewSql};
+
+/// A view and the place of its topic.
+pub(crate) struct ViewDraft {
+    pub topic: usize,
+    pub view: View,
+}
+
+/// What a view reads from.
+struct Source<'s> {
+    topic: usize,
+    /// The entity, or none: an event.
+    entity: Option<&'s EntityDraft<'s>>,
+    /// Names whose meaning has a mistake.
+    broken: BTreeSet<String>,
+}
+
+/// Builds every view.
+pub(crate) fn build(
+    spec: &Spec,
+    topics: &[TopicDraft<'_>],
+    entities: &[EntityDraft<'_>],
+    report: &mut Report,
+) -> Vec<ViewDraft> {
+    let mut views = Vec::new();
+    for view in &spec.views {
+        table_name(report, "a view", &view.name);
+        if spec.entities.iter().any(|entity| entity.name.value == view.name.value) {
+            let message = format!("the table `{}` is declared twice", view.name.value);
+            let help = "an entity has this name: views and entities share the tables' names";
+            report.toml(rules::DUPLICATE_TABLE, &view.name.span, message, help);
+        }
+        let Some(text) = &view.sql else { continue };
+        let Some(found) = find_source(text, view, spec, topics, entities, report) else { continue };
+        if let Some(view) = compile(view, text, &found, topics, report) {
+            views.push(ViewDraft { topic: found.topic, view });
+        }
+    }
+    views
+}
+
+/// The entity or event behind FROM; `None` where there is none, or its mistakes are reported already.
+fn find_source<'s>(
+    text: &Text,
+    view: &ViewSpec,
+    spec: &Spec,
+    topics: &[TopicDraft<'_>],
+    entities: &'s [EntityDraft<'s>],
+    report: &mut Report,
+) -> Option<Source<'s>> {
+    let Some((name, span)) = source(&text.value) else {
+        // Let SQL say what is wrong with the text.
+        match sql::view(&text.value, &ViewScope::default()) {
+            Err(problems) => sql_problems(text, problems, report),
+            Ok(_) => {
+                let help = "add FROM and an entity, or an event of a topic without one";
+                report.toml(rules::VIEW_WITHOUT_SOURCE, &text.span, "this view reads from nothing", help);
+            }
+        }
+        return None;
+    };
+    if let Some(entity) = entities.iter().find(|draft| draft.spec.name.value == name) {
+        return Some(Source { topic: entity.topic?, entity: Some(entity), broken: entity.broken.clone() });
+    }
+    let place = text.place(&span);
+    for (at, topic) in topics.iter().enumerate() {
+        let Some(message) = topic.messages.iter().find(|message| message.name.value == name) else {
+            continue;
+        };
+        let topic_entity = entities.iter().find(|draft| draft.topic == Some(at));
+        if let Some(entity) = topic_entity {
+            let text = format!("the topic of `{name}` has the entity `{}`", entity.spec.name.value);
+            let help = format!("read the entity: FROM {}", entity.spec.name.value);
+            report.toml(rules::EVENT_HAS_ENTITY, &place, text, help);
+            return None;
+        }
+        message.record.as_ref()?;
+        return Some(Source { topic: at, entity: None, broken: BTreeSet::new() });
+    }
+    let message = match spec.views.iter().find(|other| other.name.value == name) {
+        Some(other) if other.name == view.name => format!("`{name}` reads from itself"),
+        Some(_) => format!("`{name}` is a view; a view reads from an entity or from events"),
+        None => format!("there is no entity and no event `{name}`"),
+    };
+    let entity_names = spec.entities.iter().map(|entity| entity.name.value.as_str());
+    let events = topics.iter().flat_map(|topic| topic.spec.events.iter().map(|event| event.value.as_str()));
+    let help = names::nearest_or_all(&name, entity_names.chain(events), "source");
+    report.toml(rules::VIEW_WITHOUT_SOURCE, &place, message, help);
+    None
+}
+
+fn compile(
+    spec: &ViewSpec,
+    text: &Text,
+    source: &Source<'_>,
+    topics: &[TopicDraft<'_>],
+    report: &mut Report,
+) -> Option<View> {
+    let topic = topics.get(source.topic)?;
+    if mentions(&text.value, &source.broken) {
+        return None;
+    }
+    let nothing = Arc::new(RecordType { full_name: String::new(), fields: Vec::new() });
+    let records: Vec<(&str, &RecordType)> = topic
+        .messages
+        .iter()
+        .map(|message| (message.name.value.as_str(), &**message.record.as_ref().unwrap_or(&nothing)))
+        .collect();
+    let scope = match source.entity {
+        Some(draft) => ViewScope { entity: Some((&draft.entity.name, &draft.entity.columns)), messages: &[] },
+        None => ViewScope { entity: None, messages: &records },
+    };
+    let compiled = match sql::view(&text.value, &scope) {
+        Ok(compiled) => compiled,
+        Err(problems) => {
+            sql_problems(text, problems, report);
+            return None;
+        }
+    };
+    let mut judge = Judge { spec, text, compiled: &compiled, report };
+    judge.column_names();
+    let (partition_key, clustering) = judge.key_places();
+    judge.key_columns(&partition_key, &clustering);
+    let key: BTreeSet<usize> =
+        partition_key.iter().copied().chain(clustering.iter().map(|c| c.column)).collect();
+    match &compiled.kind {
+        ViewKind::Index { columns } => judge.index(columns, &key, source, topic),
+        ViewKind::Rollup { columns, groups, .. } => judge.rollup(columns, groups.len(), &key),
+    }
+    let kind = match &compiled.kind {
+        ViewKind::Index { .. } => TableKind::Index,
+        ViewKind::Rollup { .. } => TableKind::Rollup,
+    };
+    let layout = TableLayout {
+        name: spec.name.value.clone(),
+        kind,
+        columns: compiled.columns.iter().map(|output| output.column.clone()).collect(),
+        partition_key,
+        clustering,
+    };
+    Some(View {
+        name: spec.name.value.clone(),
+        source: compiled.source,
+        kind: compiled.kind,
+        layout: Arc::new(layout),
+    })
+}
+
+/// Judges a view's names and key.
+struct Judge<'j> {
+    spec: &'j ViewSpec,
+    text: &'j Text,
+    compiled: &'j ViewSql,
+    report: &'j mut Report,
+}
+
+impl Judge<'_> {
+    fn column_names(&mut self) {
+        for output in &self.compiled.columns {
+            let name = &output.column.name;
+            let span = self.text.place(&output.span);
+            if !is_snake_case(name) || name.len() > NAME_MAX {
+                let help = "name it with AS: lower-case letters, digits and `_`";
+                self.report.toml(rules::BAD_NAME, &span, format!("`{name}` is no name for a column"), help);
+            }
+            reserved_column(self.report, name, &span);
+        }
+    }
+
+    /// The places of the key's columns; those that do not exist are reported and left out.
+    fn key_places(&mut self) -> (Vec<usize>, Vec<Clustering>) {
+        let mut seen = BTreeSet::new();
+        let mut partition_key = Vec::new();
+        for text in &self.spec.partition_key {
+            partition_key.extend(self.key_place(&text.value, &text.span, &mut seen));
+        }
+        let mut clustering = Vec::new();
+        for column in &self.spec.clustering {
+            let place = self.key_place(&column.column, &column.text.span, &mut seen);
+            clustering.extend(place.map(|at| Clustering { column: at, descending: column.descending }));
+        }
+        (partition_key, clustering)
+    }
+
+    fn key_place(&mut self, name: &str, span: &Range<usize>, seen: &mut BTreeSet<usize>) -> Option<usize> {
+        let columns = &self.compiled.columns;
+        let found = columns.iter().position(|output| output.column.name == name);
+        match found {
+            None if name.is_empty() => {}
+            None => {
+                let known = columns.iter().map(|output| output.column.name.as_str());
+                let help = names::nearest_or_all(name, known, "column");
+                let message = format!("the SELECT gives no column `{name}`");
+                self.report.toml(rules::UNKNOWN_KEY_COLUMN, span, message, help);
+            }
+            Some(at) if !seen.insert(at) => {
+                let message = format!("`{name}` stands in the key twice");
+                self.report.toml(rules::REPEATED_KEY_COLUMN, span, message, "remove one of them");
+                return None;
+            }
+            Some(_) => {}
+        }
+        found
+    }
+
+    /// Every key column has a key type and is never NULL.
+    fn key_columns(&mut self, partition_key: &[usize], clustering: &[Clustering]) {
+        let aggregates: Vec<usize> = match &self.compiled.kind {
+            ViewKind::Rollup { columns, .. } => {
+                let places = columns.iter().enumerate();
+                places
+                    .filter(|(_, column)| matches!(column, RollupColumn::Aggregate(_)))
+                    .map(|(at, _)| at)
+                    .collect()
+            }
+            ViewKind::Index { .. } => Vec::new(),
+        };
+        let places = partition_key.iter().copied().chain(clustering.iter().map(|c| c.column));
+        for at in places.filter(|at| !aggregates.contains(at)) {
+            let Some(output) = self.compiled.columns.get(at) else { continue };
+            let name = &output.column.name;
+            let span = self.text.place(&output.span);
+            if !is_key_type(&output.column.column.ty) {
+                let message =
+                    format!("`{name}` is {} and cannot stand in a key", type_text(&output.column.column));
+                let help = "use a string, uuid, enum, integer, boolean, decimal, date or time";
+                self.report.toml(rules::KEY_COLUMN_TYPE, &span, message, help);
+            } else if output.column.column.nullable {
+                let written = self.text.value.get(output.span.clone()).unwrap_or(name);
+                let bare = is_snake_case(written);
+                let what = if bare { written } else { "…" };
+                let help =
+                    format!("add `WHERE {what} IS NOT NULL` for the columns it is made of, or use coalesce");
+                let message = format!("the key column `{name}` may be NULL");
+                self.report.toml(rules::KEY_COLUMN_NULL, &span, message, help);
+            }
+        }
+    }
+
+    /// An index row belongs to one state or event: its source's key stands in its own.
+    fn index(
+        &mut self,
+        columns: &[Expr],
+        key: &BTreeSet<usize>,
+        source: &Source<'_>,
+        topic: &TopicDraft<'_>,
+    ) {
+        let in_key = |wanted: &dyn Fn(&Node) -> bool| {
+            key.iter().any(|at| columns.get(*at).is_some_and(|expr| wanted(&expr.node)))
+        };
+        let event = self.compiled.source.event.and_then(|at| topic.messages.get(at));
+        let mut missing = Vec::new();
+        for (place, field) in topic.spec.key.iter().enumerate() {
+            let wanted = match source.entity {
+                Some(_) => Some(place),
+                None => event.and_then(|event| event.record.as_ref()?.field(&field.value)),
+            };
+            let Some(wanted) = wanted else { continue };
+            let is_field = |node: &Node| match source.entity {
+                Some(_) => matches!(node, Node::State(at) if *at == wanted),
+                None => matches!(node, Node::Message(at) if *at == wanted),
+            };
+            if !in_key(&is_field) {
+                missing.push(format!("`{}`", field.value));
+            }
+        }
+        if !missing.is_empty() {
+            let list = missing.join(", ");
+            let message = format!(
+                "the key of this index lacks {list}: rows of different keys would overwrite each other"
+            );
+            let help = format!("select {list} and put it into `clustering`");
+            self.report.toml(rules::KEY_INCOMPLETE, &self.key_span(), message, help);
+        }
+        if self.compiled.source.unnest.is_some() && !in_key(&|node| matches!(node, Node::Ordinality)) {
+            let message = "the key of this index lacks the ordinality: elements of one array would overwrite each other";
+            let help = "write UNNEST(…) WITH ORDINALITY AS item(element, n), select `n` and put it into `clustering`";
+            self.report.toml(rules::KEY_INCOMPLETE, &self.key_span(), message, help);
+        }
+    }
+
+    /// A rollup's row is its group: the key is the group columns.
+    fn rollup(&mut self, columns: &[RollupColumn], groups: usize, key: &BTreeSet<usize>) {
+        for at in key {
+            if let Some(RollupColumn::Aggregate(_)) = columns.get(*at) {
+                let name = self.compiled.columns.get(*at).map_or("", |output| output.column.name.as_str());
+                let message = format!("`{name}` is an aggregate and cannot stand in the key");
+                let help = "the key of a rollup is its group columns; the order of aggregates is not kept";
+                let span = self.named_in_key(name);
+                self.report.toml(rules::ROLLUP_KEY, &span, message, help);
+            }
+        }
+        let mut outside = Vec::new();
+        let mut selected = BTreeSet::new();
+        for (at, column) in columns.iter().enumerate() {
+            let RollupColumn::Group(group) = column else { continue };
+            selected.insert(*group);
+            if !key.contains(&at) {
+                outside
+                    .extend(self.compiled.columns.get(at).map(|output| format!("`{}`", output.column.name)));
+            }
+        }
+        let unknown =
+            self.report.list.iter().any(|d| d.rule == rules::UNKNOWN_KEY_COLUMN && self.key_holds(&d.span));
+        if !outside.is_empty() && !unknown {
+            let list = outside.join(", ");
+            let message = format!("the key of this rollup lacks its group column {list}");
+            let help = "put every group column into `partition_key` or `clustering`";
+            self.report.toml(rules::ROLLUP_KEY, &self.key_span(), message, Help::from(help));
+        }
+        if selected.len() < groups {
+            let message = "this rollup groups by something that it does not select";
+            let help = "select every expression of GROUP BY: the rows have to be told apart";
+            let span = self
+                .text
+                .value
+                .to_ascii_lowercase()
+                .rfind("group by")
+                .map_or(self.text.span.clone(), |at| self.text.place(&(at..self.text.value.len())));
+            self.report.toml(rules::ROLLUP_KEY, &span, message, help);
+        }
+    }
+
+    fn key_texts(&self) -> impl Iterator<Item = &Text> {
+        self.spec.partition_key.iter().chain(self.spec.clustering.iter().map(|column| &column.text))
+    }
+
+    fn key_holds(&self, span: &Range<usize>) -> bool {
+        self.key_texts().any(|text| text.span == *span)
+    }
+
+    /// Where the key is written: the clustering columns, or the partition key where there are none.
+    fn key_span(&self) -> Range<usize> {
+        let clustering: Vec<&Text> = self.spec.clustering.iter().map(|column| &column.text).collect();
+        let texts = if clustering.is_empty() { self.spec.partition_key.iter().collect() } else { clustering };
+        match (texts.first(), texts.last()) {
+            (Some(first), Some(last)) => first.span.start..last.span.end,
+            _ => self.spec.name.span.clone(),
+        }
+    }
+
+    fn named_in_key(&self, name: &str) -> Range<usize> {
+        let is_name = |text: &&Text| text.value.split_ascii_whitespace().next() == Some(name);
+        self.key_texts().find(is_name).map_or(self.key_span(), |text| text.span.clone())
+    }
+}
