@@ -1,1 +1,33 @@
 //! The control driver: definitions, schema ids, tables, builds, activation, retirement.
+//!
+//! What an app is, which schema an id stands for and which generation of a projection is active stands in the app's
+//! control topic. This crate follows that topic, adds entries to it (the log is the compare-and-set), and sees to it
+//! that the process folds exactly the generations the topic says are wanted.
+//!
+//! It deliberately keeps no state of its own: kill it anywhere, and the next start reads the control topic, drops the
+//! tables of generations that are gone, and finishes the builds that were begun.
+//!
+//! A walk through it:
+//! * [`deployer`]: [`Deployer`], what the composition root starts: `replay`, `rollback`, `retire`, status.
+//! * [`driver`]: [`Driver`], the control topic followed and appended to; also the [`tidefold_projector::SchemaSource`]
+//!   of the lanes: our own id authority.
+//! * `bootstrap`: the first start of an app, and every later one.
+//! * `node`: which lanes run, as control says.
+//! * `build`: a generation from its first record to its activation. [`compare`]: two generations, row by row.
+//! * [`manifest`]: what a generation was built from, against what is there.
+
+mod bootstrap;
+mod build;
+pub mod compare;
+pub mod deployer;
+pub mod driver;
+pub mod error;
+pub mod manifest;
+mod node;
+
+pub use build::{Build, BuildProgress, Phase, ReplayOptions};
+pub use compare::{Comparison, RowDifference, TableComparison};
+pub use deployer::{Deployer, Options};
+pub use driver::Driver;
+pub use error::DeployError;
+pub use node::GenerationStatus;

@@ -122,7 +122,7 @@ impl Io {
                 found.insert(offset, verdict);
                 from = offset.next();
             }
-            if rows.len() < VERDICT_PAGE {
+            if rows.is_empty() {
                 break;
             }
         }

@@ -39,4 +39,3 @@ pub use settings::{Assignment, Backoff, Budget, Components, Orders, Role, Settin
 pub use source::{SchemaSource, SchemaSourceError};
 pub use status::{LaneState, LaneStatus, VerdictCounts};
 pub use watchdog::Watchdog;
-

@@ -1,0 +1,267 @@
+//! A generation from its first record to its activation, beside the live one.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::select_all;
+use tidefold_control::{Control, Entry};
+use tidefold_fold::Checkpoint;
+use tidefold_projector::{LaneState, LaneStatus};
+use tidefold_record::{Offset, Partition};
+use tidefold_telemetry::clock;
+use tokio::sync::watch;
+
+use crate::compare::{self, Comparison, Suspects};
+use crate::error::DeployError;
+use crate::node::Node;
+
+/// How a replay ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplayOptions {
+    /// Activate the new generation even if its rows differ from the active one's: they were damaged, and that is why it
+    /// is built.
+    pub accept_differences: bool,
+}
+
+/// A build under way.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// The projection's topic.
+    pub topic: String,
+    /// The generation.
+    pub generation: u32,
+    /// How far it is.
+    pub progress: watch::Receiver<BuildProgress>,
+}
+
+/// How far a build is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BuildProgress {
+    /// Offsets folded, over all partitions.
+    pub done: u64,
+    /// Offsets there are to fold.
+    pub total: u64,
+    /// Offsets a second since the build was begun or resumed.
+    pub rate: f64,
+    /// What it is doing.
+    pub phase: Phase,
+}
+
+/// What a build is doing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Phase {
+    /// It folds the log from its start.
+    Building,
+    /// Its rows are compared with the active generation's, under live traffic.
+    Comparing,
+    /// Both generations come to a common position, and what differed is compared again.
+    Switching,
+    /// It is active.
+    Done(Comparison),
+    /// Its rows differ; it stays as it is, current, until it is accepted or abandoned.
+    Differs(Comparison),
+    /// It cannot go on; it stays as it is.
+    Failed(String),
+}
+
+impl Phase {
+    /// Whether the build comes to no other phase by itself.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Phase::Done(_) | Phase::Differs(_) | Phase::Failed(_))
+    }
+}
+
+impl Build {
+    /// Waits for the end of the build.
+    pub async fn finished(&mut self) -> Phase {
+        match self.progress.wait_for(|progress| progress.phase.is_final()).await {
+            Ok(progress) => progress.phase.clone(),
+            Err(_) => Phase::Failed(DeployError::Ending.to_string()),
+        }
+    }
+}
+
+/// A build at work.
+pub(crate) struct Builder {
+    pub(crate) node: Arc<Node>,
+    pub(crate) topic: usize,
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+    /// Whether it takes the active generation's verdicts, and so can be compared with it at a common position.
+    pub(crate) follows: bool,
+    pub(crate) options: ReplayOptions,
+    pub(crate) progress: watch::Sender<BuildProgress>,
+}
+
+impl Builder {
+    /// Builds to the end. Trouble that passes is waited out.
+    pub(crate) async fn run(self) {
+        loop {
+            let phase = match self.attempt().await {
+                Ok(phase) => phase,
+                Err(error) if error.is_passing() || matches!(error, DeployError::NotTogether { .. }) => {
+                    tracing::warn!(topic = %self.name(), generation = self.to, %error, "build waits and tries again");
+                    clock::pause(std::time::Duration::from_millis(500)).await;
+                    continue;
+                }
+                Err(error) => Phase::Failed(error.to_string()),
+            };
+            tracing::info!(topic = %self.name(), generation = self.to, ?phase, "build ended");
+            return self.progress.send_modify(|progress| progress.phase = phase);
+        }
+    }
+
+    async fn attempt(&self) -> Result<Phase, DeployError> {
+        self.node.reconcile().await?;
+        self.enter(Phase::Building);
+        self.catch_up(self.node.options.near).await?;
+        let mut suspects = Vec::new();
+        if self.follows {
+            self.enter(Phase::Comparing);
+            suspects = self.compare().await?;
+            self.catch_up(self.node.options.near).await?;
+        }
+        self.enter(Phase::Switching);
+        self.switch(&suspects).await
+    }
+
+    /// Waits until every lane is within `near` of where it can get.
+    async fn catch_up(&self, near: u64) -> Result<(), DeployError> {
+        let started = clock::instant();
+        let mut lanes = self.node.lanes((self.topic, self.to));
+        let mut before = None;
+        loop {
+            lanes.iter_mut().for_each(|lane| {
+                lane.mark_unchanged();
+            });
+            let nexts = self.nexts(&lanes)?;
+            let targets = self.targets().await?;
+            let (done, total) = (sum(&nexts), sum(&targets));
+            let base = *before.get_or_insert(done);
+            let seconds = started.elapsed().as_secs_f64().max(1e-6);
+            self.progress.send_modify(|progress| {
+                progress.done = done;
+                progress.total = total.max(done);
+                progress.rate = done.saturating_sub(base) as f64 / seconds;
+            });
+            let is_near = nexts.iter().zip(&targets).all(|(next, end)| end.distance_from(*next) <= near);
+            if is_near && nexts.len() == targets.len() {
+                return Ok(());
+            }
+            changed(&mut lanes).await?;
+        }
+    }
+
+    async fn compare(&self) -> Result<Vec<Suspects>, DeployError> {
+        let (from, to) = (self.node.tables((self.topic, self.from)), self.node.tables((self.topic, self.to)));
+        let (Some(from), Some(to)) = (from, to) else { return Ok(Vec::new()) };
+        compare::suspects(&*self.node.components.store, &from, &to).await
+    }
+
+    /// Brings both generations to a common position, compares what differed, and activates the new one there: so each
+    /// generation's verdicts go on where the other's end.
+    pub(crate) async fn switch(&self, suspects: &[Suspects]) -> Result<Phase, DeployError> {
+        let limit = self.node.options.hold;
+        let _hold = self.follows.then(|| self.node.hold((self.topic, self.from)));
+        if self.follows {
+            let together = tokio::time::timeout(limit, self.come_together()).await;
+            let (topic, from, to) = (self.name().to_owned(), self.from, self.to);
+            together.map_err(|_| DeployError::NotTogether { topic, from, to, limit })??;
+        }
+        let comparison = compare::recheck(&*self.node.components.store, suspects).await?;
+        if comparison.differing() > 0 && !self.options.accept_differences {
+            return Ok(Phase::Differs(comparison));
+        }
+        self.activate().await?;
+        Ok(Phase::Done(comparison))
+    }
+
+    /// The active generation is held: waits until it stands, and the other has come to where it stands.
+    async fn come_together(&self) -> Result<(), DeployError> {
+        for mut lane in self.node.lanes((self.topic, self.from)) {
+            // A lane that is gone stands still, too.
+            let _ = lane.wait_for(|status| status.state.is_still()).await;
+        }
+        self.catch_up(0).await
+    }
+
+    async fn activate(&self) -> Result<(), DeployError> {
+        let name = self.name();
+        let decide = |control: &Control| {
+            let active = control.active(name);
+            if active == Some(self.to) {
+                return Ok(None);
+            }
+            if active != Some(self.from) {
+                return Err(DeployError::NoGeneration { topic: name.to_owned(), wanted: "such active" });
+            }
+            Ok(Some(Entry::Activated { topic: name.to_owned(), generation: self.to }))
+        };
+        self.node.driver.append(decide).await?;
+        self.node.reconcile().await
+    }
+
+    /// Where the lanes stand; an error once one of them is halted.
+    fn nexts(&self, lanes: &[watch::Receiver<LaneStatus>]) -> Result<Vec<Offset>, DeployError> {
+        let (topic, generation) = (self.name().to_owned(), self.to);
+        if let Some(reason) = self.node.halted((self.topic, self.to)) {
+            return Err(DeployError::Halted { topic, generation, reason });
+        }
+        let mut nexts = Vec::new();
+        for lane in lanes {
+            let status = lane.borrow();
+            match &status.state {
+                LaneState::Halted(halt) => {
+                    let reason = halt.to_string();
+                    return Err(DeployError::Halted { topic, generation, reason });
+                }
+                LaneState::Stopped => return Err(DeployError::Ending),
+                _ => nexts.push(status.next),
+            }
+        }
+        Ok(nexts)
+    }
+
+    /// How far each lane can get: to the active generation's checkpoint while it follows, never past the log's end.
+    async fn targets(&self) -> Result<Vec<Offset>, DeployError> {
+        let components = &self.node.components;
+        let Some(topic) = self.node.topics.get(self.topic) else { return Ok(Vec::new()) };
+        let mut ends = Vec::new();
+        for partition in (0..topic.partitions).map(Partition) {
+            let bounds = components.log.bounds(&topic.name, partition).await;
+            ends.push(bounds.map_err(DeployError::log("look at the log's ends"))?.end);
+        }
+        let Some(active) = self.node.tables((self.topic, self.from)).filter(|_| self.follows) else {
+            return Ok(ends);
+        };
+        let keys: Vec<_> = (0..topic.partitions).map(|p| Bytes::copy_from_slice(&p.to_be_bytes())).collect();
+        let rows = components.store.load(&active.checkpoints.id, &keys).await;
+        let rows = rows.map_err(DeployError::store("read checkpoints"))?;
+        let next = |row: Option<Bytes>| {
+            row.and_then(|row| Checkpoint::decode(&row)).map_or(Offset::ZERO, |checkpoint| checkpoint.next)
+        };
+        Ok(rows.into_iter().zip(ends).map(|(row, end)| next(row).min(end)).collect())
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.progress.send_modify(|progress| progress.phase = phase);
+    }
+
+    fn name(&self) -> &str {
+        self.node.app.topics.get(self.topic).map_or("", |topic| topic.name.as_str())
+    }
+}
+
+fn sum(offsets: &[Offset]) -> u64 {
+    offsets.iter().map(|offset| offset.0).sum()
+}
+
+/// Waits until one of the lanes tells something new.
+async fn changed(lanes: &mut [watch::Receiver<LaneStatus>]) -> Result<(), DeployError> {
+    let any = lanes.iter_mut().map(|lane| Box::pin(lane.changed())).collect::<Vec<_>>();
+    if any.is_empty() {
+        return Err(DeployError::Ending);
+    }
+    select_all(any).await.0.map_err(|_| DeployError::Ending)
+}

@@ -1,0 +1,356 @@
+//! What the composition root starts: everything an app needs to be folded in this process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tidefold_app::App;
+use tidefold_control::{Control, Entry, GenerationState};
+use tidefold_fold::FoldSettings;
+use tidefold_log::{LogError, SharedLog};
+use tidefold_projector::{Budget, Components, Halt, LaneState, Settings};
+use tidefold_store::SharedStore;
+use tidefold_telemetry::{Telemetry, clock};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::bootstrap::{bootstrap, open_topics};
+use crate::build::{Build, BuildProgress, Builder, Phase, ReplayOptions};
+use crate::driver::Driver;
+use crate::error::DeployError;
+use crate::manifest::manifest;
+use crate::node::{GenerationStatus, Node, lock};
+
+/// How a deployer works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How lanes work.
+    pub lanes: Settings,
+    /// Row caches of all lanes together, in bytes.
+    pub cache_bytes: usize,
+    /// Batches in hand of all lanes together, in bytes.
+    pub batch_bytes: usize,
+    /// The dedupe window of generations that are built now; a generation built with another one halts.
+    pub window: u64,
+    /// How close a build has to come to the live tables before both are brought to a common position.
+    pub near: u64,
+    /// How long the live tables may stand still for that.
+    pub hold: Duration,
+    /// How long lanes may take to finish the batch in hand.
+    pub drain: Duration,
+}
+
+/// An app, folded. Dropping it kills everything where it stands, which loses nothing.
+pub struct Deployer {
+    node: Arc<Node>,
+    builds: Mutex<BTreeMap<usize, Build>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            lanes: Settings::default(),
+            cache_bytes: 256 << 20,
+            batch_bytes: 64 << 20,
+            window: FoldSettings::default().window,
+            near: 1_000,
+            hold: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Deployer {
+    /// Makes the app known to its control topic, opens what it needs and starts its lanes. Where the log or the store
+    /// does not answer, it waits.
+    ///
+    /// # Errors
+    /// When the folder is not the one the log was begun with, or the log or the store refuses for good. A projection
+    /// whose tables were built from something else is no error here: it halts, and the status says why.
+    pub async fn start(
+        app: Arc<App>,
+        log: SharedLog,
+        store: SharedStore,
+        telemetry: Telemetry,
+        runtime: tokio::runtime::Handle,
+        options: Options,
+    ) -> Result<Deployer, DeployError> {
+        let driver = patiently(|| Driver::open(Arc::clone(&log), &app.name)).await?;
+        let topics = patiently(|| open_topics(&app, &*log)).await?;
+        patiently(|| bootstrap(&app, &topics, &driver, &*store, options.window)).await?;
+        let components = Components {
+            log,
+            store,
+            schemas: Arc::new(driver.clone()),
+            telemetry,
+            budget: Budget::new(options.batch_bytes),
+            settings: options.lanes.clone(),
+            runtime,
+        };
+        let node = Arc::new(Node::new(app, topics, components, options, driver));
+        patiently(|| node.reconcile()).await?;
+        let deployer =
+            Deployer { node: Arc::clone(&node), builds: Mutex::default(), tasks: Mutex::default() };
+        deployer.spawn(follow(node));
+        deployer.resume();
+        Ok(deployer)
+    }
+
+    /// What control says, each time that changes.
+    #[must_use]
+    pub fn control(&self) -> watch::Receiver<Arc<Control>> {
+        self.node.driver.watch()
+    }
+
+    /// The control topic, to look up and append.
+    #[must_use]
+    pub fn driver(&self) -> &Driver {
+        &self.node.driver
+    }
+
+    /// Every generation that is not gone, with its lanes.
+    #[must_use]
+    pub fn status(&self) -> Vec<GenerationStatus> {
+        self.node.status()
+    }
+
+    /// The builds that this process runs or ran, one for each topic.
+    #[must_use]
+    pub fn builds(&self) -> Vec<Build> {
+        lock(&self.builds).values().cloned().collect()
+    }
+
+    /// Builds the topics' tables anew from the start of the log, beside the live ones, and activates them: the backfill.
+    /// `None`: all topics. A build that is under way is joined, with these options.
+    ///
+    /// # Errors
+    /// When a topic does not exist, or the log does not answer.
+    pub async fn replay(
+        &self,
+        topics: Option<&[String]>,
+        options: ReplayOptions,
+    ) -> Result<Vec<Build>, DeployError> {
+        let places = match topics {
+            None => (0..self.node.app.topics.len()).collect(),
+            Some(names) => names.iter().map(|name| self.place(name)).collect::<Result<Vec<_>, _>>()?,
+        };
+        let mut builds = Vec::new();
+        for place in places {
+            builds.push(self.replay_topic(place, options).await?);
+        }
+        Ok(builds)
+    }
+
+    async fn replay_topic(&self, place: usize, options: ReplayOptions) -> Result<Build, DeployError> {
+        let running = lock(&self.builds).get(&place).cloned();
+        if let Some(build) = running
+            && !build.progress.borrow().phase.is_final()
+        {
+            return Ok(build);
+        }
+        let (name, there) = match (self.node.app.topics.get(place), self.node.topics.get(place)) {
+            (Some(topic), Some(there)) => (topic.name.as_str(), there),
+            _ => return Err(DeployError::NoGeneration { topic: place.to_string(), wanted: "such" }),
+        };
+        let trusted = self.verdicts_are_about_this_log(place).await;
+        let begin = |control: &Control| {
+            let Some(projection) = control.projection(name) else { return Ok(None) };
+            if projection.in_state(GenerationState::Building).next().is_some() {
+                return Ok(None);
+            }
+            let verdicts_of = projection.active.filter(|_| trusted);
+            let manifest = manifest(&self.node.app, there, self.node.options.window, verdicts_of);
+            let generation = projection.next_generation();
+            Ok(Some(Entry::Building { topic: name.to_owned(), generation, manifest }))
+        };
+        let control = self.node.driver.append(begin).await?;
+        self.node.reconcile().await?;
+        self.build(place, &control, options)
+            .ok_or_else(|| DeployError::NoGeneration { topic: name.to_owned(), wanted: "unfinished" })
+    }
+
+    /// Whether the active generation was folded from the log that is there: only then do its verdicts say anything
+    /// about the log's records.
+    async fn verdicts_are_about_this_log(&self, place: usize) -> bool {
+        let control = self.node.driver.control();
+        let projection =
+            self.node.app.topics.get(place).and_then(|topic| control.projection(topic.name.as_str()));
+        let active = projection.and_then(|p| p.generations.get_key_value(&p.active?));
+        let (Some((number, generation)), Some(there)) = (active, self.node.topics.get(place)) else {
+            return false;
+        };
+        let built = &generation.manifest;
+        if (&built.cluster, &built.incarnation, built.partitions)
+            != (&there.cluster, &there.incarnation, there.partitions)
+        {
+            return false;
+        }
+        for mut lane in self.node.lanes((place, *number)) {
+            let placed = lane.wait_for(|status| status.state != LaneState::Starting).await;
+            let state = placed.map(|status| status.state.clone());
+            let other_log = matches!(
+                state,
+                Ok(LaneState::Halted(
+                    Halt::PastEnd { .. }
+                        | Halt::BeforeStart { .. }
+                        | Halt::OtherRecord { .. }
+                        | Halt::Log(LogError::OutOfRange { .. })
+                ))
+            );
+            if other_log {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Goes back to the generation that was active before, at a common position.
+    ///
+    /// # Errors
+    /// When no generation is kept, or it does not get to where the active one is.
+    pub async fn rollback(&self, topic: &str) -> Result<u32, DeployError> {
+        let place = self.place(topic)?;
+        let control = self.node.driver.control();
+        let projection = control.projection(topic);
+        let kept =
+            projection.and_then(|p| p.in_state(GenerationState::Kept).last()).map(|(number, _)| number);
+        let Some((from, to)) = projection.and_then(|p| p.active).zip(kept) else {
+            return Err(DeployError::NoGeneration { topic: topic.to_owned(), wanted: "kept" });
+        };
+        let builder = Builder {
+            node: Arc::clone(&self.node),
+            topic: place,
+            from,
+            to,
+            follows: true,
+            options: ReplayOptions { accept_differences: true },
+            progress: watch::channel(start_of(Phase::Switching)).0,
+        };
+        builder.switch(&[]).await?;
+        Ok(to)
+    }
+
+    /// Drops every kept generation of a topic. Returns their numbers.
+    ///
+    /// # Errors
+    /// When the topic does not exist, or the log or the store does not answer; then it goes on at the next start.
+    pub async fn retire(&self, topic: &str) -> Result<Vec<u32>, DeployError> {
+        self.place(topic)?;
+        self.end_all(topic, GenerationState::Kept, |topic, generation| Entry::Retired { topic, generation })
+            .await
+    }
+
+    /// Gives up the build of a topic, if there is one, and drops its tables. Returns its number.
+    ///
+    /// # Errors
+    /// When the topic does not exist, or the log or the store does not answer; then it goes on at the next start.
+    pub async fn abandon(&self, topic: &str) -> Result<Vec<u32>, DeployError> {
+        self.place(topic)?;
+        self.end_all(topic, GenerationState::Building, |topic, generation| Entry::Abandoned {
+            topic,
+            generation,
+        })
+        .await
+    }
+
+    async fn end_all(
+        &self,
+        topic: &str,
+        state: GenerationState,
+        entry: fn(String, u32) -> Entry,
+    ) -> Result<Vec<u32>, DeployError> {
+        let in_state = |control: &Control| -> Vec<u32> {
+            let projection = control.projection(topic);
+            projection.map(|p| p.in_state(state).map(|(number, _)| number).collect()).unwrap_or_default()
+        };
+        // Only those that are there now: what comes to this state in between is somebody else's.
+        let chosen = in_state(&*self.node.driver.advance().await?);
+        for generation in &chosen {
+            let decide = |control: &Control| {
+                let there = in_state(control).contains(generation);
+                Ok(there.then(|| entry(topic.to_owned(), *generation)))
+            };
+            self.node.driver.append(decide).await?;
+        }
+        self.node.reconcile().await?;
+        Ok(chosen)
+    }
+
+    /// Ends everything, letting every lane finish the batch in hand.
+    pub async fn shutdown(self) {
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
+        tasks.shutdown().await;
+        self.node.drain(self.node.options.drain).await;
+    }
+
+    /// Goes on with builds that were begun: checkpoints make that natural.
+    fn resume(&self) {
+        let control = self.node.driver.control();
+        for place in 0..self.node.app.topics.len() {
+            self.build(place, &control, ReplayOptions::default());
+        }
+    }
+
+    /// Runs the build of a topic that control says is under way.
+    fn build(&self, place: usize, control: &Control, options: ReplayOptions) -> Option<Build> {
+        let name = self.node.app.topics.get(place)?.name.as_str();
+        let projection = control.projection(name)?;
+        let from = projection.active?;
+        let (to, generation) = projection.in_state(GenerationState::Building).next()?;
+        let (progress, seen) = watch::channel(start_of(Phase::Building));
+        let follows = generation.manifest.verdicts_of.is_some();
+        let node = Arc::clone(&self.node);
+        let builder = Builder { node, topic: place, from, to, follows, options, progress };
+        let build = Build { topic: name.to_owned(), generation: to, progress: seen };
+        lock(&self.builds).insert(place, build.clone());
+        self.spawn(builder.run());
+        Some(build)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_on(task, &self.node.components.runtime);
+    }
+
+    fn place(&self, topic: &str) -> Result<usize, DeployError> {
+        let topics = &self.node.app.topics;
+        topics.iter().position(|known| known.name.as_str() == topic).ok_or_else(|| {
+            let known = topics.iter().map(|topic| topic.name.as_str().to_owned()).collect();
+            DeployError::NoSuchTopic { topic: topic.to_owned(), known }
+        })
+    }
+}
+
+fn start_of(phase: Phase) -> BuildProgress {
+    BuildProgress { done: 0, total: 0, rate: 0.0, phase }
+}
+
+/// Follows control for ever, and makes what runs equal to it.
+async fn follow(node: Arc<Node>) {
+    loop {
+        node.driver.follow().await;
+        while let Err(error) = node.reconcile().await {
+            tracing::warn!(%error, "what control wants cannot be done yet; trying again");
+            clock::pause(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// Tries until it works or never will.
+async fn patiently<T, F: Future<Output = Result<T, DeployError>>>(
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, DeployError> {
+    let mut wait = Duration::from_millis(50);
+    loop {
+        match attempt().await {
+            Err(error) if error.is_passing() => {
+                tracing::warn!(%error, "waiting for the log and the store");
+                clock::pause(wait).await;
+                wait = (wait * 2).min(Duration::from_secs(5));
+            }
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Which lanes run, as control says: those of every generation that is active, kept or being built.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tidefold_app::App;
+use tidefold_app::tables::GenerationTables;
+use tidefold_control::{Control, Generation, GenerationState};
+use tidefold_log::Topic;
+use tidefold_projector::{Assignment, Components, LaneStatus, Orders, Projector, Role};
+use tidefold_record::Partition;
+use tokio::sync::watch;
+
+use crate::bootstrap::open_tables;
+use crate::deployer::Options;
+use crate::driver::Driver;
+use crate::error::DeployError;
+use crate::manifest::{manifest, mismatches};
+
+/// A generation: the topic's place in the app, and its number.
+pub(crate) type Key = (usize, u32);
+
+/// The lanes of one process.
+pub(crate) struct Node {
+    pub(crate) app: Arc<App>,
+    pub(crate) topics: Vec<Topic>,
+    pub(crate) components: Components,
+    pub(crate) options: Options,
+    pub(crate) driver: Driver,
+    folding: Mutex<BTreeMap<Key, Folding>>,
+    /// Generations that are to stand still.
+    held: Mutex<BTreeSet<Key>>,
+    /// Generations whose tables this process has dropped.
+    dropped: Mutex<BTreeSet<Key>>,
+    /// One reconciliation at a time.
+    serial: tokio::sync::Mutex<()>,
+}
+
+/// What becomes of a wanted generation.
+enum Folding {
+    /// It is folded.
+    Lanes(Projector),
+    /// What it was built from is not what is there.
+    Halted(String),
+}
+
+/// A generation as this process sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GenerationStatus {
+    /// The projection's topic.
+    pub topic: String,
+    /// The generation.
+    pub generation: u32,
+    /// Where it stands.
+    pub state: GenerationState,
+    /// Its lanes.
+    pub lanes: Vec<LaneStatus>,
+    /// Why it is not folded at all, and what to do.
+    pub halted: Option<String>,
+}
+
+/// Lets a generation go on when it is dropped.
+pub(crate) struct Hold {
+    node: Arc<Node>,
+    key: Key,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        lock(&self.node.held).remove(&self.key);
+        self.node.give_orders();
+    }
+}
+
+impl Node {
+    pub(crate) fn new(
+        app: Arc<App>,
+        topics: Vec<Topic>,
+        components: Components,
+        options: Options,
+        driver: Driver,
+    ) -> Node {
+        Node {
+            app,
+            topics,
+            components,
+            options,
+            driver,
+            folding: Mutex::default(),
+            held: Mutex::default(),
+            dropped: Mutex::default(),
+            serial: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Makes what runs equal to what control wants. May be repeated at any time.
+    pub(crate) async fn reconcile(&self) -> Result<(), DeployError> {
+        let _one_at_a_time = self.serial.lock().await;
+        let control = self.driver.control();
+        for (key, generation) in self.generations(&control) {
+            if generation.state == GenerationState::Gone {
+                self.end(key).await?;
+            } else if !lock(&self.folding).contains_key(&key) {
+                let folding = self.begin(key, &generation, &control).await?;
+                lock(&self.folding).insert(key, folding);
+            }
+        }
+        self.give_orders();
+        Ok(())
+    }
+
+    /// Starts the lanes of a generation, if it was built from what is there.
+    async fn begin(
+        &self,
+        key: Key,
+        generation: &Generation,
+        control: &Control,
+    ) -> Result<Folding, DeployError> {
+        let (Some(topic), Some(there)) = (self.app.topics.get(key.0), self.topics.get(key.0)) else {
+            return Ok(Folding::Halted("the app has no such topic".to_owned()));
+        };
+        let differs =
+            mismatches(&generation.manifest, &manifest(&self.app, there, self.options.window, None));
+        if !differs.is_empty() {
+            let reason = differs.join("\n");
+            tracing::error!(topic = %topic.name, generation = key.1, reason, "projection halted");
+            return Ok(Folding::Halted(reason));
+        }
+        let store = &*self.components.store;
+        open_tables(store, &GenerationTables::new(&self.app, topic, key.1)).await?;
+        let assignment = Assignment {
+            app: Arc::clone(&self.app),
+            topic: key.0,
+            generation: key.1,
+            window: generation.manifest.window,
+            partitions: (0..there.partitions).map(Partition).collect(),
+            cache_bytes: self.cache_bytes(),
+        };
+        let orders = self.orders(key, control);
+        Ok(Folding::Lanes(Projector::start(&self.components, &assignment, orders)))
+    }
+
+    /// Ends the lanes of a generation and drops its tables.
+    async fn end(&self, key: Key) -> Result<(), DeployError> {
+        if lock(&self.dropped).contains(&key) {
+            return Ok(());
+        }
+        let folding = lock(&self.folding).remove(&key);
+        if let Some(Folding::Lanes(projector)) = folding {
+            projector.drain(self.options.drain).await;
+        }
+        if let Some(tables) = self.tables(key) {
+            let ids: Vec<_> = tables.all().map(|table| table.id.clone()).collect();
+            self.components.store.drop_tables(&ids).await.map_err(DeployError::store("drop tables"))?;
+        }
+        lock(&self.dropped).insert(key);
+        Ok(())
+    }
+
+    /// Makes a generation stand still, until the hold is dropped.
+    pub(crate) fn hold(self: &Arc<Node>, key: Key) -> Hold {
+        lock(&self.held).insert(key);
+        self.give_orders();
+        Hold { node: Arc::clone(self), key }
+    }
+
+    fn give_orders(&self) {
+        let control = self.driver.control();
+        for (key, folding) in &*lock(&self.folding) {
+            if let Folding::Lanes(projector) = folding {
+                projector.order(self.orders(*key, &control));
+            }
+        }
+    }
+
+    fn orders(&self, key: Key, control: &Control) -> Orders {
+        let hold = lock(&self.held).contains(&key);
+        Orders { role: self.role(key, control), hold }
+    }
+
+    /// The active generation judges; others take its verdicts, except a build that was begun without any.
+    fn role(&self, key: Key, control: &Control) -> Role {
+        let projection = self.app.topics.get(key.0).and_then(|topic| control.projection(topic.name.as_str()));
+        let Some((projection, active)) = projection.and_then(|p| p.active.map(|active| (p, active))) else {
+            return Role::Judge;
+        };
+        match projection.generations.get(&key.1) {
+            _ if active == key.1 => Role::Judge,
+            Some(g) if g.state == GenerationState::Building && g.manifest.verdicts_of.is_none() => {
+                Role::Judge
+            }
+            _ => Role::Follow { active },
+        }
+    }
+
+    /// The lanes of a generation, in the order of partitions; none while it is not folded.
+    pub(crate) fn lanes(&self, key: Key) -> Vec<watch::Receiver<LaneStatus>> {
+        match lock(&self.folding).get(&key) {
+            Some(Folding::Lanes(projector)) => projector.lanes().to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Why a generation is not folded at all.
+    pub(crate) fn halted(&self, key: Key) -> Option<String> {
+        match lock(&self.folding).get(&key) {
+            Some(Folding::Halted(reason)) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn tables(&self, key: Key) -> Option<GenerationTables> {
+        self.app.topics.get(key.0).map(|topic| GenerationTables::new(&self.app, topic, key.1))
+    }
+
+    /// Every generation of the app's topics that control knows.
+    pub(crate) fn generations(&self, control: &Control) -> Vec<(Key, Generation)> {
+        let mut all = Vec::new();
+        for (place, topic) in self.app.topics.iter().enumerate() {
+            let projection = control.projection(topic.name.as_str());
+            let generations = projection.into_iter().flat_map(|projection| &projection.generations);
+            all.extend(generations.map(|(number, generation)| ((place, *number), generation.clone())));
+        }
+        all
+    }
+
+    pub(crate) fn status(&self) -> Vec<GenerationStatus> {
+        let control = self.driver.control();
+        let live = self.generations(&control).into_iter().filter(|(_, g)| g.state != GenerationState::Gone);
+        live.filter_map(|(key, generation)| {
+            Some(GenerationStatus {
+                topic: self.app.topics.get(key.0)?.name.as_str().to_owned(),
+                generation: key.1,
+                state: generation.state,
+                lanes: self.lanes(key).iter().map(|lane| lane.borrow().clone()).collect(),
+                halted: self.halted(key),
+            })
+        })
+        .collect()
+    }
+
+    /// Lets every lane finish the batch in hand.
+    pub(crate) async fn drain(&self, limit: Duration) {
+        let all = std::mem::take(&mut *lock(&self.folding));
+        let projectors = all.into_values().filter_map(|folding| match folding {
+            Folding::Lanes(projector) => Some(projector.drain(limit)),
+            Folding::Halted(_) => None,
+        });
+        futures_util::future::join_all(projectors).await;
+    }
+
+    /// Caches of one lane: the budget is shared by all lanes, with room for a build beside each.
+    fn cache_bytes(&self) -> usize {
+        let lanes: usize = self.topics.iter().map(|topic| topic.partitions as usize).sum();
+        self.options.cache_bytes / (2 * lanes.max(1))
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
