@@ -1,1 +1,25 @@
-//! The HTTP read API: keys, ranges, cursors, min-position
+//! The HTTP read API: rows by key, ranges, cursors, and reading one's own write on any node.
+//!
+//! It deliberately knows the store only: it never reads the log to answer (a log, where the node has one, just tells how
+//! old an answer is), keeps nothing between requests, and pages by key, so that any replica answers any request.
+//!
+//! A walk through it:
+//! * [`generations`]: which generation of each projection is read, and when a query node flips to the next.
+//! * [`request`]: a query string, judged against a table's key: every mistake named, what the key allows said.
+//! * [`cursor`]: where the next page goes on.
+//! * [`position`]: what is visible, how old it is, and waiting for `Tidefold-Min-Position`.
+//! * `read`: one row under its key, a page of a range.
+//! * [`rows`]: stored rows to JSON.
+//! * [`index`]: what `/` and `/v1/{app}` say.
+//! * [`api`]: the routes.
+
+pub mod api;
+pub mod cursor;
+pub mod generations;
+pub mod index;
+pub mod position;
+mod read;
+pub mod request;
+pub mod rows;
+
+pub use api::{Components, Settings, router};

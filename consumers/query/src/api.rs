@@ -1,0 +1,265 @@
+//! The routes, and one answer from request to response.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use axum::routing::get;
+use tidefold_app::App;
+use tidefold_control::Control;
+use tidefold_http::{Problem, ProblemKind, paths};
+use tidefold_log::SharedLog;
+use tidefold_store::SharedStore;
+use tokio::sync::watch;
+
+use crate::generations::{Generations, NotReadable, ReadTable};
+use crate::position::{self, Visible};
+use crate::read::{self, Found};
+use crate::request::{self, PageLimits, nearest};
+
+const POSITION: HeaderName = HeaderName::from_static("tidefold-position");
+const AGE: HeaderName = HeaderName::from_static("tidefold-age-ms");
+const GENERATION: HeaderName = HeaderName::from_static("tidefold-generation");
+const MIN_POSITION: HeaderName = HeaderName::from_static("tidefold-min-position");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// What the read API works with.
+#[derive(Clone)]
+pub struct Components {
+    /// The app.
+    pub app: Arc<App>,
+    /// The store.
+    pub store: SharedStore,
+    /// Which generations are active.
+    pub control: watch::Receiver<Arc<Control>>,
+    /// The log, where the node has one: whether anything newer stands there is all that is asked of it.
+    pub log: Option<SharedLog>,
+}
+
+/// What bounds the read API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Rows of a page.
+    pub page: PageLimits,
+    /// How long `Tidefold-Min-Position` waits where the caller does not say (`Prefer: wait=…`).
+    pub patience: Duration,
+    /// How long it waits at most.
+    pub patience_max: Duration,
+}
+
+/// What every request sees.
+pub(crate) struct Api {
+    pub(crate) generations: Generations,
+    pub(crate) store: SharedStore,
+    pub(crate) log: Option<SharedLog>,
+    pub(crate) settings: Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            page: PageLimits { default: 50, max: 1_000 },
+            patience: Duration::from_secs(5),
+            patience_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The read API's routes. They share paths with the write API's, for other methods.
+#[must_use]
+pub fn router(components: Components, settings: Settings) -> Router {
+    let Components { app, store, control, log } = components;
+    let generations = Generations::new(app, Arc::clone(&store), control);
+    let api = Arc::new(Api { generations, store, log, settings });
+    Router::new()
+        .route("/", get(crate::index::root))
+        .route(paths::APP, get(crate::index::app))
+        .route(paths::NAME, get(list))
+        .route(paths::KEY, get(row))
+        .with_state(api)
+}
+
+/// `GET /v1/{app}/{table}/{key}`.
+async fn row(
+    State(api): State<Arc<Api>>,
+    Path((app, name, key)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let table = api.table(&app, &name).await?;
+    let key = read::single_key(&table, &key)?;
+    let partition = key.partition;
+    let visible = api.visible(&table, partition, &headers).await?;
+    match read::row(&api.store, &table, &key.bytes).await? {
+        Some(found) => Ok(answer_row(&table, &visible, &headers, found)),
+        None => Err(api.absent(&table, &visible, &key.text)),
+    }
+}
+
+/// `GET /v1/{app}/{table}?…`.
+async fn list(
+    State(api): State<Arc<Api>>,
+    Path((app, name)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let table = api.table(&app, &name).await?;
+    let pairs: Vec<(String, String)> =
+        form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes()).into_owned().collect();
+    if table.entity().is_some() {
+        let key = read::entity_key(&table, &pairs)?;
+        let visible = api.visible(&table, key.partition, &headers).await?;
+        let found = read::row(&api.store, &table, &key.bytes).await?;
+        return Ok(answer_list(&table, &visible, found.map(|found| found.json), None));
+    }
+    let query = request::read(&table.table.layout, &pairs, api.settings.page)?;
+    let visible = api.visible(&table, None, &headers).await?;
+    let page = read::page(&api.store, &table, &query).await?;
+    let next = page.next.map(|cursor| (cursor, format!("/v1/{app}/{name}"), pairs));
+    Ok(answer_list(&table, &visible, Some(page.json), next))
+}
+
+// === impl Api ===
+
+impl Api {
+    pub(crate) fn check_app(&self, app: &str) -> Result<(), Problem> {
+        let here = &self.generations.app().name;
+        if app == here {
+            return Ok(());
+        }
+        Err(Problem::new(ProblemKind::UnknownApp, format!("this node serves the app {here}")))
+    }
+
+    async fn table(&self, app: &str, name: &str) -> Result<ReadTable<'_>, Problem> {
+        self.check_app(app)?;
+        match self.generations.table(name).await {
+            Some(Ok(table)) => Ok(table),
+            Some(Err(NotReadable::NotBuilt)) => {
+                let problem =
+                    Problem::new(ProblemKind::NotReady, format!("{name} has no active generation yet"));
+                Err(problem.with_retry_after(Duration::from_secs(1)))
+            }
+            Some(Err(NotReadable::Store(error))) => Err(position::store_problem(error)),
+            None => {
+                let names = self.generations.names();
+                let detail = match nearest(name, names.iter().copied()) {
+                    Some(near) => format!("there is no table {name}; did you mean {near}?"),
+                    None => format!("there is no table {name}; there are {}", names.join(", ")),
+                };
+                Err(Problem::new(ProblemKind::UnknownTable, detail))
+            }
+        }
+    }
+
+    /// What is visible before the rows are read (I4), once the caller's own write is.
+    async fn visible(
+        &self,
+        table: &ReadTable<'_>,
+        partition: Option<u32>,
+        headers: &HeaderMap,
+    ) -> Result<Visible, Problem> {
+        let partitions = table.topic.partitions;
+        let wanted = match headers.get(MIN_POSITION) {
+            Some(value) => position::parse(value.to_str().unwrap_or_default(), table.topic)?,
+            None => Vec::new(),
+        };
+        let checkpoints = match partition {
+            Some(only) if wanted.is_empty() => {
+                position::load_one(&self.store, &table.tables, partitions, only).await?
+            }
+            _ => {
+                position::wait(&self.store, &table.tables, partitions, &wanted, self.patience(headers))
+                    .await?
+            }
+        };
+        for (at, checkpoint) in checkpoints.iter().enumerate() {
+            self.generations.saw(table.topic, at as u32, checkpoint.next);
+        }
+        let log = self.log.as_ref().map(|log| (log, self.generations.app().name.as_str()));
+        Ok(position::visible(table.topic, &checkpoints, partition, log))
+    }
+
+    fn patience(&self, headers: &HeaderMap) -> Duration {
+        let wait = headers.get(PREFER).and_then(|value| {
+            let preferences = value.to_str().ok()?.split(',');
+            preferences.filter_map(|p| p.trim().strip_prefix("wait=")).next()?.parse::<u64>().ok()
+        });
+        wait.map_or(self.settings.patience, Duration::from_secs).min(self.settings.patience_max)
+    }
+
+    fn absent(&self, table: &ReadTable<'_>, visible: &Visible, key: &str) -> Problem {
+        let mut problem =
+            Problem::new(ProblemKind::RowNotFound, format!("{} has no row {key}", table.table.layout.name));
+        for (name, value) in state_headers(table, visible) {
+            problem = problem.with_header(name, value);
+        }
+        problem
+    }
+}
+
+fn state_headers(table: &ReadTable<'_>, visible: &Visible) -> [(HeaderName, HeaderValue); 3] {
+    let positions =
+        HeaderValue::from_str(&visible.positions).unwrap_or_else(|_| HeaderValue::from_static(""));
+    [
+        (POSITION, positions),
+        (AGE, HeaderValue::from(visible.age_ms)),
+        (GENERATION, HeaderValue::from(table.generation)),
+    ]
+}
+
+fn answer(table: &ReadTable<'_>, visible: &Visible, body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.extend(state_headers(table, visible));
+    response
+}
+
+fn answer_row(table: &ReadTable<'_>, visible: &Visible, headers: &HeaderMap, found: Found) -> Response {
+    let tag = format!("\"{}.g{}\"", found.version, table.generation);
+    let unchanged = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).is_some_and(|known| {
+        known.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+    });
+    let body = if unchanged { Body::empty() } else { Body::from(found.json) };
+    let mut response = answer(table, visible, body);
+    if unchanged {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+}
+
+type NextPage = (String, String, Vec<(String, String)>);
+
+/// `items` is the rows' JSON, separated by commas.
+fn answer_list(
+    table: &ReadTable<'_>,
+    visible: &Visible,
+    items: Option<Vec<u8>>,
+    next: Option<NextPage>,
+) -> Response {
+    let mut body = b"{\"items\":[".to_vec();
+    body.extend_from_slice(&items.unwrap_or_default());
+    body.extend_from_slice(b"],\"next_cursor\":");
+    match &next {
+        Some((cursor, _, _)) => body.extend_from_slice(format!("\"{cursor}\"}}").as_bytes()),
+        None => body.extend_from_slice(b"null}"),
+    }
+    let mut response = answer(table, visible, Body::from(body));
+    if let Some((cursor, path, mut pairs)) = next {
+        pairs.retain(|(name, _)| name != "cursor");
+        pairs.push(("cursor".to_owned(), cursor));
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
+        if let Ok(link) = HeaderValue::from_str(&format!("<{path}?{query}>; rel=\"next\"")) {
+            response.headers_mut().insert(LINK, link);
+        }
+    }
+    response
+}

@@ -1,0 +1,205 @@
+//! Which generation of each projection is read.
+//!
+//! A node flips to a newly active generation only once its checkpoints have reached every position the node has served,
+//! so that a caller never sees time go backwards.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tidefold_app::App;
+use tidefold_app::model::{Entity, Topic, View};
+use tidefold_app::tables::{GenerationTable, GenerationTables};
+use tidefold_control::Control;
+use tidefold_fold::Checkpoint;
+use tidefold_record::Offset;
+use tidefold_store::{SharedStore, StoreError};
+use tokio::sync::watch;
+
+/// The generations in use, by table name.
+pub struct Generations {
+    app: Arc<App>,
+    store: SharedStore,
+    control: watch::Receiver<Arc<Control>>,
+    topics: HashMap<String, Served>,
+    tables: HashMap<String, TablePlace>,
+}
+
+/// One projection's generation in use.
+struct Served {
+    current: ArcSwap<Option<Generation>>,
+    high: Vec<AtomicU64>,
+}
+
+/// A generation being read.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// Its tables.
+    pub tables: Arc<GenerationTables>,
+}
+
+#[derive(Clone, Copy)]
+struct TablePlace {
+    topic: usize,
+    table: TableOf,
+}
+
+/// Which table of its topic a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableOf {
+    /// The entity.
+    Entity,
+    /// `Topic::views[i]`.
+    View(usize),
+}
+
+/// A table to be read, with all a read has to know.
+pub struct ReadTable<'a> {
+    /// Its topic.
+    pub topic: &'a Topic,
+    /// Which table it is.
+    pub of: TableOf,
+    /// The generation.
+    pub generation: u32,
+    /// Its stored name and layout.
+    pub table: GenerationTable,
+    /// The generation's tables.
+    pub tables: Arc<GenerationTables>,
+}
+
+// === impl Generations ===
+
+impl Generations {
+    /// The generations that control says are active, from now on.
+    #[must_use]
+    pub fn new(app: Arc<App>, store: SharedStore, control: watch::Receiver<Arc<Control>>) -> Generations {
+        let mut topics = HashMap::new();
+        let mut tables = HashMap::new();
+        for (at, topic) in app.topics.iter().enumerate() {
+            let high = (0..topic.partitions).map(|_| AtomicU64::new(0)).collect();
+            topics.insert(
+                topic.name.as_str().to_owned(),
+                Served { current: ArcSwap::from_pointee(None), high },
+            );
+            if let Some(entity) = &topic.entity {
+                tables.insert(entity.name.clone(), TablePlace { topic: at, table: TableOf::Entity });
+            }
+            for (view, name) in topic.views.iter().map(|view| view.name.clone()).enumerate() {
+                tables.insert(name, TablePlace { topic: at, table: TableOf::View(view) });
+            }
+        }
+        Generations { app, store, control, topics, tables }
+    }
+
+    /// The app.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// The names of all tables, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.tables.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The table of a name, in the generation to be read now. `None`: there is no such table.
+    /// `Some(Err)`: its projection has no generation to be read, or the store did not say whether it may be.
+    pub async fn table(&self, name: &str) -> Option<Result<ReadTable<'_>, NotReadable>> {
+        let place = *self.tables.get(name)?;
+        let topic = self.app.topics.get(place.topic)?;
+        let generation = match self.generation(topic).await {
+            Ok(generation) => generation,
+            Err(error) => return Some(Err(error)),
+        };
+        let table = match place.table {
+            TableOf::Entity => generation.tables.entity.clone()?,
+            TableOf::View(at) => generation.tables.views.get(at)?.clone(),
+        };
+        let number = generation.tables.generation;
+        Some(Ok(ReadTable { topic, of: place.table, generation: number, table, tables: generation.tables }))
+    }
+
+    /// Takes note that a caller saw a partition up to `next`.
+    pub fn saw(&self, topic: &Topic, partition: u32, next: Offset) {
+        let high =
+            self.topics.get(topic.name.as_str()).and_then(|served| served.high.get(partition as usize));
+        if let Some(high) = high {
+            high.fetch_max(next.0, Ordering::Relaxed);
+        }
+    }
+
+    async fn generation(&self, topic: &Topic) -> Result<Generation, NotReadable> {
+        let name = topic.name.as_str();
+        let served = self.topics.get(name).ok_or(NotReadable::NotBuilt)?;
+        let active = self.control.borrow().active(name).ok_or(NotReadable::NotBuilt)?;
+        let current = served.current.load();
+        match current.as_ref() {
+            Some(generation) if generation.tables.generation == active => return Ok(generation.clone()),
+            _ => {}
+        }
+        let next = Generation { tables: Arc::new(GenerationTables::new(&self.app, topic, active)) };
+        if let Some(generation) = current.as_ref()
+            && !self.has_reached(&next, served).await.map_err(NotReadable::Store)?
+        {
+            return Ok(generation.clone());
+        }
+        served.current.store(Arc::new(Some(next.clone())));
+        Ok(next)
+    }
+
+    /// Whether a generation's checkpoints have reached all that callers saw of the one before.
+    async fn has_reached(&self, next: &Generation, served: &Served) -> Result<bool, StoreError> {
+        let checkpoints = load_checkpoints(&self.store, &next.tables, served.high.len() as u32).await?;
+        let mut pairs = checkpoints.iter().zip(&served.high);
+        Ok(pairs.all(|(checkpoint, high)| checkpoint.next.0 >= high.load(Ordering::Relaxed)))
+    }
+}
+
+/// Why a table cannot be read now.
+#[derive(Debug)]
+pub enum NotReadable {
+    /// Its projection has no active generation.
+    NotBuilt,
+    /// The store did not answer.
+    Store(StoreError),
+}
+
+// === impl ReadTable ===
+
+impl ReadTable<'_> {
+    /// The entity, if the table is one.
+    #[must_use]
+    pub fn entity(&self) -> Option<&Entity> {
+        self.topic.entity.as_ref().filter(|_| self.of == TableOf::Entity)
+    }
+
+    /// The view, if the table is one.
+    #[must_use]
+    pub fn view(&self) -> Option<&View> {
+        match self.of {
+            TableOf::Entity => None,
+            TableOf::View(at) => self.topic.views.get(at),
+        }
+    }
+}
+
+/// The checkpoints of partitions 0 up to `partitions`; [`Checkpoint::START`] where there is none.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn load_checkpoints(
+    store: &SharedStore,
+    tables: &GenerationTables,
+    partitions: u32,
+) -> Result<Vec<Checkpoint>, StoreError> {
+    let keys: Vec<Bytes> = (0..partitions).map(|p| Bytes::copy_from_slice(&p.to_be_bytes())).collect();
+    let rows = store.load(&tables.checkpoints.id, &keys).await?;
+    let decode =
+        |row: Option<Bytes>| row.and_then(|row| Checkpoint::decode(&row)).unwrap_or(Checkpoint::START);
+    Ok(rows.into_iter().map(decode).collect())
+}

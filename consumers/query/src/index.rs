@@ -1,0 +1,142 @@
+//! What `/` and `/v1/{app}` say: everything that can be asked, with links that work.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use bumpalo::Bump;
+use serde_json::{Value, json};
+use tidefold_app::layout::{TableKind, TableLayout};
+use tidefold_app::model::{MessageKind, Topic};
+use tidefold_codec::{ordered, schema, text};
+use tidefold_http::Problem;
+use tidefold_store::Scan;
+
+use crate::api::Api;
+use crate::generations::ReadTable;
+use crate::request::allowed;
+
+/// `GET /`.
+pub(crate) async fn root(State(api): State<Arc<Api>>) -> Json<Value> {
+    let app = &api.generations.app().name;
+    Json(json!({
+        "tidefold": env!("CARGO_PKG_VERSION"),
+        "apps": [{ "name": app, "href": format!("/v1/{app}") }],
+    }))
+}
+
+/// `GET /v1/{app}`.
+pub(crate) async fn app(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    api.check_app(&name)?;
+    let app = api.generations.app();
+    let mut tables = Vec::new();
+    for (_, layout) in app.tables() {
+        let example = match api.generations.table(&layout.name).await {
+            Some(Ok(table)) => example(&api, &name, &table).await,
+            _ => None,
+        };
+        tables.push(table_json(&name, layout, example));
+    }
+    let messages: Vec<Value> = app.topics.iter().flat_map(|topic| messages_json(&name, topic)).collect();
+    Ok(Json(json!({
+        "app": name,
+        "definition": app.definition_hash,
+        "read": tables,
+        "write": messages,
+        "outcomes": format!("/v1/{name}/outcomes/{{topic}}:{{partition}}:{{offset}}"),
+        "headers": {
+            "Tidefold-Min-Position": "on a read: the position of a write to be seen; waits until it is",
+            "Prefer": "wait=N on a write: answer with the outcome; on a read with Tidefold-Min-Position: wait that long",
+            "Idempotency-Key": "on a write: the message id; a retry with the same id counts once",
+            "If-Match": "on a command: only if the entity has this version",
+            "If-None-Match": "on a read of a row: 304 if nothing changed",
+        },
+    })))
+}
+
+fn table_json(app: &str, layout: &TableLayout, example: Option<String>) -> Value {
+    let columns: serde_json::Map<String, Value> = layout
+        .columns
+        .iter()
+        .map(|column| (column.name.clone(), schema::type_text(&column.column).into()))
+        .collect();
+    let name = |at: usize| layout.columns.get(at).map_or("", |column| column.name.as_str());
+    let clustering: Vec<String> = layout
+        .clustering
+        .iter()
+        .map(|c| format!("{}{}", name(c.column), if c.descending { " DESC" } else { "" }))
+        .collect();
+    let kind = match layout.kind {
+        TableKind::Entity => "entity",
+        TableKind::Rollup => "rollup",
+        _ => "index",
+    };
+    json!({
+        "table": layout.name,
+        "kind": kind,
+        "columns": columns,
+        "partition_key": layout.partition_key.iter().map(|at| name(*at)).collect::<Vec<_>>(),
+        "clustering": clustering,
+        "href": format!("/v1/{app}/{}", layout.name),
+        "allows": allowed(layout),
+        "example": example,
+    })
+}
+
+fn messages_json(app: &str, topic: &Topic) -> Vec<Value> {
+    let message = |message: &tidefold_app::model::Message| {
+        let fields: serde_json::Map<String, Value> = message
+            .record
+            .fields
+            .iter()
+            .map(|field| (field.name.to_string(), schema::type_text(&field.column).into()))
+            .collect();
+        json!({
+            "type": message.name,
+            "kind": if message.kind == MessageKind::Command { "command" } else { "event" },
+            "topic": topic.name.as_str(),
+            "post": format!("/v1/{app}/{}", message.name),
+            "fields": fields,
+        })
+    };
+    topic.messages.iter().map(message).collect()
+}
+
+/// A link to a row or range that is there.
+async fn example(api: &Api, app: &str, table: &ReadTable<'_>) -> Option<String> {
+    let scan = Scan::All { after: None, limit: 1 };
+    let row = api.store.scan(&table.table.id, &scan).await.ok()?.into_iter().next()?;
+    let layout = &table.table.layout;
+    if layout.kind == TableKind::Entity {
+        let key = std::str::from_utf8(&row.key).ok()?;
+        let single = layout.partition_key.len() == 1;
+        return single.then(|| format!("/v1/{app}/{}/{}", layout.name, encode_segment(key)));
+    }
+    let arena = Bump::new();
+    let columns: Vec<_> = layout.key_columns().take(layout.partition_key.len()).collect();
+    let mut rest: &[u8] = &row.key;
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (at, column) in &columns {
+        let (datum, next) = ordered::decode(column, rest, &arena).ok()?;
+        let mut value = Vec::new();
+        text::write(&column.ty, datum, &mut value);
+        query.append_pair(&layout.columns.get(*at)?.name, std::str::from_utf8(&value).ok()?);
+        rest = next;
+    }
+    Some(format!("/v1/{app}/{}?{}", layout.name, query.finish()))
+}
+
+/// A key as one path segment.
+fn encode_segment(key: &str) -> String {
+    let mut out = String::with_capacity(key.len());
+    for byte in key.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}

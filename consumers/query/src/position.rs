@@ -1,0 +1,153 @@
+//! What is visible, how old it is, and waiting for a position to become visible.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidefold_app::model::Topic;
+use tidefold_app::tables::GenerationTables;
+use tidefold_fold::Checkpoint;
+use tidefold_http::{FieldError, Problem, ProblemKind};
+use tidefold_log::SharedLog;
+use tidefold_record::{Partition, Position};
+use tidefold_store::{SharedStore, StoreError};
+use tidefold_telemetry::clock;
+use tokio::time::Instant;
+
+use crate::generations::load_checkpoints;
+
+/// How often a waiting request looks again when nothing told it to: writes of other processes tell nobody.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// What an answer says of itself, read before its rows: a lower bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visible {
+    /// `orders:3:918`, or several with commas: the last record folded, of each partition the rows may come from.
+    pub positions: String,
+    /// Milliseconds since the last of them was appended; 0 where nothing newer stands in the log.
+    pub age_ms: u64,
+}
+
+/// Reads the positions of a `Tidefold-Min-Position` header: one, or several with commas.
+///
+/// # Errors
+/// When one is no position of this topic.
+pub fn parse(header: &str, topic: &Topic) -> Result<Vec<Position>, Problem> {
+    let mut positions = Vec::new();
+    let mut errors = Vec::new();
+    for text in header.split(',').map(str::trim).take(1_024) {
+        let refuse = |detail: String| FieldError::in_parameter("Tidefold-Min-Position", "bad_format", detail);
+        match text.parse::<Position>() {
+            Err(error) => errors.push(refuse(error.to_string())),
+            Ok(position) if position.topic != topic.name => {
+                errors.push(refuse(format!(
+                    "{position} is not of topic {}, which this table is folded from",
+                    topic.name
+                )));
+            }
+            Ok(position) if position.partition.0 >= topic.partitions => {
+                errors.push(refuse(format!(
+                    "topic {} has partitions 0 to {}",
+                    topic.name,
+                    topic.partitions - 1
+                )));
+            }
+            Ok(position) => positions.push(position),
+        }
+    }
+    if errors.is_empty() {
+        return Ok(positions);
+    }
+    let detail = "Tidefold-Min-Position takes the position of an answer to a write";
+    Err(Problem::new(ProblemKind::InvalidPosition, detail).with_errors(errors))
+}
+
+/// Waits until every position is visible, for at most `patience`.
+///
+/// # Errors
+/// `position_not_reached` when time runs out; the store's trouble.
+pub async fn wait(
+    store: &SharedStore,
+    tables: &GenerationTables,
+    partitions: u32,
+    wanted: &[Position],
+    patience: Duration,
+) -> Result<Vec<Checkpoint>, Problem> {
+    let deadline = Instant::now() + patience;
+    let mut moved = store.checkpoints_moved();
+    loop {
+        moved.borrow_and_update();
+        let checkpoints = load_checkpoints(store, tables, partitions).await.map_err(store_problem)?;
+        let reached = |position: &Position| {
+            checkpoints.get(position.partition.0 as usize).is_some_and(|c| c.next > position.offset)
+        };
+        let Some(missing) = wanted.iter().find(|position| !reached(position)) else { return Ok(checkpoints) };
+        if Instant::now() >= deadline {
+            let at = checkpoints.get(missing.partition.0 as usize).map_or(0, |c| c.next.0);
+            let detail =
+                format!("{missing} is not visible yet; the tables have offsets below {at} of its partition");
+            let problem = Problem::new(ProblemKind::PositionNotReached, detail);
+            return Err(problem.with_retry_after(Duration::from_secs(1)));
+        }
+        let look_again = deadline.min(Instant::now() + LOOK_AGAIN);
+        // A closed channel means the store is shutting down: then only the deadline ends the wait.
+        if let Ok(Err(_)) = tokio::time::timeout_at(look_again, moved.changed()).await {
+            clock::pause(LOOK_AGAIN).await;
+        }
+    }
+}
+
+/// The checkpoint of one partition, in its place among the others', which are not read.
+///
+/// # Errors
+/// The store's trouble.
+pub async fn load_one(
+    store: &SharedStore,
+    tables: &GenerationTables,
+    partitions: u32,
+    partition: u32,
+) -> Result<Vec<Checkpoint>, Problem> {
+    let key = [Bytes::copy_from_slice(&partition.to_be_bytes())];
+    let rows = store.load(&tables.checkpoints.id, &key).await.map_err(store_problem)?;
+    let mut checkpoints = vec![Checkpoint::START; partitions as usize];
+    let row = rows.into_iter().next().flatten().and_then(|row| Checkpoint::decode(&row));
+    if let (Some(place), Some(checkpoint)) = (checkpoints.get_mut(partition as usize), row) {
+        *place = checkpoint;
+    }
+    Ok(checkpoints)
+}
+
+/// What to say of rows that come from one partition, or from any.
+pub fn visible(
+    topic: &Topic,
+    checkpoints: &[Checkpoint],
+    partition: Option<u32>,
+    log: Option<(&SharedLog, &str)>,
+) -> Visible {
+    let mut positions = String::new();
+    let mut oldest_micros = None;
+    for (at, checkpoint) in checkpoints.iter().enumerate() {
+        let at = at as u32;
+        if partition.is_some_and(|only| only != at) || checkpoint.next.0 == 0 {
+            continue;
+        }
+        if !positions.is_empty() {
+            positions.push(',');
+        }
+        positions.push_str(&Position::new(topic.name.clone(), Partition(at), checkpoint.last).to_string());
+        let at_end = log.is_some_and(|(log, app)| {
+            let end = log.watch_end(&topic.name.in_app(app), Partition(at));
+            end.is_ok_and(|end| *end.borrow() <= checkpoint.next)
+        });
+        if !at_end && checkpoint.appended_at_micros > 0 {
+            let appended = checkpoint.appended_at_micros;
+            oldest_micros = Some(oldest_micros.map_or(appended, |oldest: i64| oldest.min(appended)));
+        }
+    }
+    let age_micros = oldest_micros.map_or(0, |appended| clock::now_micros().saturating_sub(appended).max(0));
+    Visible { positions, age_ms: u64::try_from(age_micros / 1_000).unwrap_or(0) }
+}
+
+/// The store's trouble as an answer.
+pub fn store_problem(error: StoreError) -> Problem {
+    Problem::new(ProblemKind::StoreUnavailable, error.to_string()).with_retry_after(Duration::from_secs(1))
+}

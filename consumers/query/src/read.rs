@@ -1,0 +1,241 @@
+//! Reading rows: one under its key, or a page of a range.
+
+use bumpalo::Bump;
+use bytes::Bytes;
+use tidefold_app::layout::{Row, TableKind};
+use tidefold_codec::{Type, ordered, text};
+use tidefold_fold::rollup::Group;
+use tidefold_http::{FieldError, Problem, ProblemKind};
+use tidefold_record::partition_of;
+use tidefold_store::{Scan, SharedStore};
+
+use crate::cursor;
+use crate::generations::ReadTable;
+use crate::position::store_problem;
+use crate::request::{Query, allowed, successor};
+use crate::rows::{self, DamagedRow};
+
+/// A row's key.
+pub(crate) struct Key {
+    /// As the store has it; of a rollup: without the shard.
+    pub(crate) bytes: Bytes,
+    /// As the caller wrote it.
+    pub(crate) text: String,
+    /// The partition its rows come from, where the key says so.
+    pub(crate) partition: Option<u32>,
+}
+
+/// A row, as JSON.
+pub(crate) struct Found {
+    /// The object.
+    pub(crate) json: Vec<u8>,
+    /// The entity's version, or the offset that last touched the row.
+    pub(crate) version: u64,
+}
+
+/// Rows of a range.
+pub(crate) struct Page {
+    /// Objects, separated by commas.
+    pub(crate) json: Vec<u8>,
+    /// Where the next page goes on, if there is one.
+    pub(crate) next: Option<String>,
+}
+
+/// The most rows one store scan returns: a page of a rollup with many shards takes several scans.
+const SCAN_ROWS: usize = 4_096;
+
+/// The key in a path, for tables whose whole key is one column.
+///
+/// # Errors
+/// When the key has several columns, or the text is no value of the column.
+pub(crate) fn single_key(table: &ReadTable<'_>, key: &str) -> Result<Key, Problem> {
+    let layout = &table.table.layout;
+    let mut columns = layout.key_columns();
+    let (Some((at, column)), None) = (columns.next(), columns.next()) else {
+        let detail = format!("the key of {} has several columns; {}", layout.name, allowed(layout));
+        return Err(Problem::new(ProblemKind::InvalidQuery, detail));
+    };
+    let name = layout.columns.get(at).map_or("key", |column| column.name.as_str());
+    let arena = Bump::new();
+    let datum = text::parse(&column.ty, key, &arena).map_err(|error| {
+        let errors = vec![FieldError::in_parameter(name, "wrong_type", error.to_string())];
+        Problem::new(ProblemKind::InvalidQuery, allowed(layout)).with_errors(errors)
+    })?;
+    if layout.kind == TableKind::Entity {
+        return Ok(entity_key_of(table, &[&column.ty], &[datum]));
+    }
+    let mut bytes = Vec::new();
+    ordered::encode(&column, datum, &mut bytes);
+    Ok(Key { bytes: bytes.into(), text: key.to_owned(), partition: None })
+}
+
+/// An entity's key in a query string: equality on every key column and nothing else.
+///
+/// # Errors
+/// Every parameter that is wrong or missing.
+pub(crate) fn entity_key(table: &ReadTable<'_>, pairs: &[(String, String)]) -> Result<Key, Problem> {
+    let layout = &table.table.layout;
+    let arena = Bump::new();
+    let keys: Vec<_> = layout.key_columns().collect();
+    let (mut datums, mut errors) = (Vec::new(), Vec::new());
+    for (at, column) in &keys {
+        let name = layout.columns.get(*at).map_or("", |column| column.name.as_str());
+        match pairs.iter().find(|(parameter, _)| parameter == name) {
+            None => errors.push(FieldError::in_parameter(name, "missing", format!("{name} has to be given"))),
+            Some((_, value)) => match text::parse(&column.ty, value, &arena) {
+                Ok(datum) => datums.push(datum),
+                Err(error) => errors.push(FieldError::in_parameter(name, "wrong_type", error.to_string())),
+            },
+        }
+    }
+    for (parameter, _) in pairs {
+        let known = keys.iter().any(|(at, _)| layout.columns.get(*at).is_some_and(|c| c.name == *parameter));
+        if !known && parameter != "limit" {
+            let detail =
+                format!("{} can be asked by its whole key only; declare an index for more", layout.name);
+            errors.push(FieldError::in_parameter(parameter.as_str(), "not_allowed_by_key", detail));
+        }
+    }
+    if !errors.is_empty() {
+        return Err(Problem::new(ProblemKind::InvalidQuery, allowed(layout)).with_errors(errors));
+    }
+    let types: Vec<&Type> = keys.iter().map(|(_, column)| &column.ty).collect();
+    Ok(entity_key_of(table, &types, &datums))
+}
+
+fn entity_key_of(table: &ReadTable<'_>, types: &[&Type], datums: &[tidefold_codec::Datum<'_>]) -> Key {
+    let mut key = Vec::new();
+    text::write_key(types, datums, &mut key);
+    let partition = partition_of(&key, table.topic.partitions).0;
+    Key { text: String::from_utf8_lossy(&key).into_owned(), bytes: key.into(), partition: Some(partition) }
+}
+
+/// The row under a key.
+///
+/// # Errors
+/// The store's trouble, or a damaged row.
+pub(crate) async fn row(
+    store: &SharedStore,
+    table: &ReadTable<'_>,
+    key: &Bytes,
+) -> Result<Option<Found>, Problem> {
+    let mut json = Vec::with_capacity(256);
+    if let Some(view) = table.view().filter(|view| view.layout.kind == TableKind::Rollup) {
+        let shards = scan(store, table, key.clone(), None, None, SCAN_ROWS).await?;
+        let groups = add_up(view, &shards, true)?;
+        let Some((group_key, group)) = groups.into_iter().find(|(_, group)| group.count > 0) else {
+            return Ok(None);
+        };
+        rows::write_group(view, group_key, &group, &mut json).map_err(damaged)?;
+        return Ok(Some(Found { json, version: group.offset.0 }));
+    }
+    let loaded = store.load(&table.table.id, std::slice::from_ref(key)).await.map_err(store_problem)?;
+    let Some(value) = loaded.into_iter().next().flatten() else { return Ok(None) };
+    let version = match table.entity() {
+        Some(entity) => rows::write_entity(entity, &value, &mut json).map_err(damaged)?,
+        None => Some(rows::write_index(&table.table.layout, key, &value, &mut json).map_err(damaged)?.0),
+    };
+    Ok(version.map(|version| Found { json, version }))
+}
+
+/// A page of a range.
+///
+/// # Errors
+/// The store's trouble, or a damaged row.
+pub(crate) async fn page(store: &SharedStore, table: &ReadTable<'_>, query: &Query) -> Result<Page, Problem> {
+    match table.view().filter(|view| view.layout.kind == TableKind::Rollup) {
+        Some(view) => rollup_page(store, table, view, query).await,
+        None => index_page(store, table, query).await,
+    }
+}
+
+async fn index_page(store: &SharedStore, table: &ReadTable<'_>, query: &Query) -> Result<Page, Problem> {
+    let (from, until) = (query.from.clone(), query.until.clone());
+    let found = scan(store, table, query.prefix.clone(), from, until, query.limit + 1).await?;
+    let mut json = Vec::new();
+    for (at, row) in found.iter().take(query.limit).enumerate() {
+        if at > 0 {
+            json.push(b',');
+        }
+        rows::write_index(&table.table.layout, &row.key, &row.value, &mut json).map_err(damaged)?;
+    }
+    let more = found.len() > query.limit;
+    let last = found.get(query.limit.saturating_sub(1)).filter(|_| more);
+    Ok(Page { json, next: last.map(|row| cursor::write(query.filter_hash, &row.key)) })
+}
+
+async fn rollup_page(
+    store: &SharedStore,
+    table: &ReadTable<'_>,
+    view: &tidefold_app::model::View,
+    query: &Query,
+) -> Result<Page, Problem> {
+    let wanted = (query.limit + 1) * table.topic.partitions as usize;
+    let mut from = query.from.clone();
+    let (mut json, mut written, mut last_key) = (Vec::new(), 0, Vec::new());
+    loop {
+        let limit = wanted
+            .clamp(table.topic.partitions as usize + 1, SCAN_ROWS.max(table.topic.partitions as usize + 1));
+        let shards = scan(store, table, query.prefix.clone(), from, query.until.clone(), limit).await?;
+        let at_end = shards.len() < limit;
+        let groups = add_up(view, &shards, at_end)?;
+        let resume = groups.last().and_then(|(key, _)| successor(key));
+        for (key, group) in groups {
+            if group.count <= 0 {
+                continue;
+            }
+            if written == query.limit {
+                return Ok(Page { json, next: Some(cursor::write(query.filter_hash, &last_key)) });
+            }
+            if written > 0 {
+                json.push(b',');
+            }
+            rows::write_group(view, key, &group, &mut json).map_err(damaged)?;
+            written += 1;
+            last_key = key.to_vec();
+        }
+        match resume {
+            Some(resume) if !at_end => from = Some(resume.into()),
+            _ => return Ok(Page { json, next: None }),
+        }
+    }
+}
+
+async fn scan(
+    store: &SharedStore,
+    table: &ReadTable<'_>,
+    prefix: Bytes,
+    from: Option<Bytes>,
+    until: Option<Bytes>,
+    limit: usize,
+) -> Result<Vec<Row>, Problem> {
+    let scan = Scan::Range { prefix, from, until, reverse: false, limit };
+    store.scan(&table.table.id, &scan).await.map_err(store_problem)
+}
+
+/// Adds up neighboring shards of one group. The last group is left out where its shards may go on behind the page.
+fn add_up<'r>(
+    view: &tidefold_app::model::View,
+    shards: &'r [Row],
+    whole: bool,
+) -> Result<Vec<(&'r [u8], Group)>, Problem> {
+    let mut groups: Vec<(&[u8], Group)> = Vec::new();
+    for row in shards {
+        let broken = |detail: String| damaged(DamagedRow { table: view.layout.name.clone(), detail });
+        let key = row.key.len().checked_sub(4).and_then(|end| row.key.get(..end));
+        let key = key.ok_or_else(|| broken("the key is too short".to_owned()))?;
+        let shard = Group::decode(view, &row.value).map_err(|error| broken(error.to_string()))?;
+        match groups.last_mut() {
+            Some((last, group)) if *last == key => group.merge(&shard),
+            _ => groups.push((key, shard)),
+        }
+    }
+    if !whole && groups.len() > 1 {
+        groups.pop();
+    }
+    Ok(groups)
+}
+
+fn damaged(error: DamagedRow) -> Problem {
+    Problem::new(ProblemKind::Internal, error.to_string())
+}

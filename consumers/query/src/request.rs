@@ -1,0 +1,374 @@
+//! A query string, judged against a table's key.
+//!
+//! The key allows: equality on all of the partition key, equality on some of the clustering columns from the front, then
+//! one range on the next. Everything else is refused, with every mistake named and what the key allows said.
+
+use bumpalo::Bump;
+use bytes::Bytes;
+use tidefold_app::layout::{TableKind, TableLayout};
+use tidefold_codec::ordered::{self, KeyColumn};
+use tidefold_codec::text;
+use tidefold_http::{FieldError, Problem, ProblemKind};
+
+use crate::cursor;
+
+/// A range scan of a table, ready for the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The bytes every row's key starts with.
+    pub prefix: Bytes,
+    /// The first key.
+    pub from: Option<Bytes>,
+    /// The key before which to stop.
+    pub until: Option<Bytes>,
+    /// At most this many rows are returned.
+    pub limit: usize,
+    /// What a cursor of this query carries.
+    pub filter_hash: u64,
+}
+
+/// How many rows a page may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimits {
+    /// Where the caller says nothing.
+    pub default: usize,
+    /// At most.
+    pub max: usize,
+}
+
+/// A comparison of a parameter: `column=`, `column.gte=` and its kin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Equal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// A condition as the query string has it.
+struct Condition<'q> {
+    parameter: &'q str,
+    column: usize,
+    comparison: Comparison,
+    text: &'q str,
+}
+
+/// A reading of one query string.
+struct Reading<'a> {
+    layout: &'a TableLayout,
+    errors: Vec<FieldError>,
+    arena: Bump,
+}
+
+/// What the key of a table allows, in one sentence.
+#[must_use]
+pub fn allowed(layout: &TableLayout) -> String {
+    let name = |at: &usize| layout.columns.get(*at).map_or("", |column| column.name.as_str());
+    let partition: Vec<_> = layout.partition_key.iter().map(|at| format!("{}=…", name(at))).collect();
+    let mut text = format!("{} takes {}", layout.name, partition.join("&"));
+    let clustering: Vec<_> = layout.clustering.iter().map(|c| name(&c.column)).collect();
+    if let Some(first) = clustering.first() {
+        text.push_str(&format!(
+            ", then equality on {} from the front, then one range on the next (such as {first}.gte=…&{first}.lt=…)",
+            clustering.join(", ")
+        ));
+    }
+    text
+}
+
+/// Reads a query string.
+///
+/// # Errors
+/// A problem with every mistake and what the key allows.
+pub fn read(layout: &TableLayout, pairs: &[(String, String)], limits: PageLimits) -> Result<Query, Problem> {
+    let mut reading = Reading { layout, errors: Vec::new(), arena: Bump::new() };
+    let (mut limit, mut cursor_text) = (limits.default, None);
+    let mut conditions = Vec::new();
+    for (name, value) in pairs {
+        match name.as_str() {
+            "limit" => limit = reading.limit(value, limits),
+            "cursor" => cursor_text = Some(value.as_str()),
+            _ => conditions.extend(reading.condition(name, value)),
+        }
+    }
+    let bounds = reading.bounds(&conditions);
+    if !reading.errors.is_empty() {
+        return Err(Problem::new(ProblemKind::InvalidQuery, allowed(layout)).with_errors(reading.errors));
+    }
+    let (prefix, mut from, until) = bounds;
+    let filter_hash = filter_hash(layout, pairs);
+    if let Some(text) = cursor_text {
+        let key =
+            cursor::read(text, filter_hash).filter(|key| key.starts_with(&prefix)).ok_or_else(|| {
+                Problem::new(
+                    ProblemKind::InvalidCursor,
+                    "use next_cursor of the page before, with the same parameters",
+                )
+            })?;
+        from = Some(following(layout, &key));
+    }
+    Ok(Query { prefix: prefix.into(), from, until, limit, filter_hash })
+}
+
+/// The first key behind a row (of a rollup: behind all shards of a group).
+fn following(layout: &TableLayout, key: &[u8]) -> Bytes {
+    if layout.kind == TableKind::Rollup {
+        return successor(key).map_or_else(Bytes::new, Bytes::from);
+    }
+    let mut next = key.to_vec();
+    next.push(0);
+    next.into()
+}
+
+/// The smallest byte string above every one that starts with `prefix`; `None` where there is none.
+#[must_use]
+pub fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+    let end = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut next = prefix[..=end].to_vec();
+    next[end] += 1;
+    Some(next)
+}
+
+fn filter_hash(layout: &TableLayout, pairs: &[(String, String)]) -> u64 {
+    let mut filters: Vec<_> = pairs.iter().filter(|(name, _)| name != "cursor" && name != "limit").collect();
+    filters.sort();
+    let mut text = layout.name.clone();
+    for (name, value) in filters {
+        text.push('\0');
+        text.push_str(name);
+        text.push('\0');
+        text.push_str(value);
+    }
+    twox_hash::XxHash3_64::oneshot(text.as_bytes())
+}
+
+type Bounds = (Vec<u8>, Option<Bytes>, Option<Bytes>);
+
+// === impl Reading ===
+
+impl<'a> Reading<'a> {
+    fn refuse(&mut self, parameter: &str, code: &'static str, detail: String) {
+        self.errors.push(FieldError::in_parameter(parameter, code, detail));
+    }
+
+    fn limit(&mut self, text: &str, limits: PageLimits) -> usize {
+        match text.parse::<usize>() {
+            Ok(limit) if (1..=limits.max).contains(&limit) => limit,
+            _ => {
+                self.refuse("limit", "out_of_range", format!("limit is a number from 1 to {}", limits.max));
+                limits.default
+            }
+        }
+    }
+
+    fn condition<'q>(&mut self, parameter: &'q str, text: &'q str) -> Option<Condition<'q>> {
+        let (column, comparison) = match parameter.rsplit_once('.') {
+            None => (parameter, Comparison::Equal),
+            Some((column, "gt")) => (column, Comparison::Greater),
+            Some((column, "gte")) => (column, Comparison::GreaterOrEqual),
+            Some((column, "lt")) => (column, Comparison::Less),
+            Some((column, "lte")) => (column, Comparison::LessOrEqual),
+            Some((_, other)) => {
+                let detail = format!("there is no comparison `{other}`; there are gt, gte, lt and lte");
+                self.refuse(parameter, "unknown_comparison", detail);
+                return None;
+            }
+        };
+        let in_key = |at: &usize| self.layout.key_columns().any(|(key, _)| key == *at);
+        match self.layout.column(column) {
+            Some(at) if in_key(&at) => Some(Condition { parameter, column: at, comparison, text }),
+            Some(_) => {
+                self.refuse(
+                    parameter,
+                    "not_in_key",
+                    format!("{column} is not in the key of {}", self.layout.name),
+                );
+                None
+            }
+            None => {
+                let nearest = nearest(column, self.layout.columns.iter().map(|column| column.name.as_str()));
+                let hint = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+                self.refuse(
+                    parameter,
+                    "unknown_column",
+                    format!("{} has no column {column}{hint}", self.layout.name),
+                );
+                None
+            }
+        }
+    }
+
+    /// Equality on a prefix of the key, then one range.
+    fn bounds(&mut self, conditions: &[Condition<'_>]) -> Bounds {
+        let key: Vec<(usize, KeyColumn)> = self.layout.key_columns().collect();
+        let mut prefix = Vec::new();
+        let mut used = vec![false; conditions.len()];
+        let mut fixed = 0;
+        for (at, column) in &key {
+            let equal = |c: &Condition<'_>| c.column == *at && c.comparison == Comparison::Equal;
+            let Some(place) = conditions.iter().position(equal) else { break };
+            used[place] = true;
+            self.encode(column, &conditions[place], &mut prefix);
+            fixed += 1;
+        }
+        for (at, _) in key.iter().take(self.layout.partition_key.len()).skip(fixed) {
+            let name = self.layout.columns[*at].name.clone();
+            self.refuse(&name, "missing", format!("{name} is in the partition key and has to be given"));
+        }
+        let (mut from, mut until) = (None, None);
+        if let Some((at, column)) = key.get(fixed).filter(|_| fixed >= self.layout.partition_key.len()) {
+            for (place, condition) in conditions.iter().enumerate().filter(|(_, c)| c.column == *at) {
+                used[place] = true;
+                self.range(column, condition, &prefix, &mut from, &mut until);
+            }
+        }
+        for (place, condition) in conditions.iter().enumerate().filter(|(place, _)| !used[*place]) {
+            let _ = place;
+            let detail = format!("{} cannot be used here", condition.parameter);
+            self.refuse(condition.parameter, "not_allowed_by_key", detail);
+        }
+        (prefix, from, until)
+    }
+
+    fn encode(&mut self, column: &KeyColumn, condition: &Condition<'_>, out: &mut Vec<u8>) {
+        match text::parse(&column.ty, condition.text, &self.arena) {
+            Ok(datum) => ordered::encode(column, datum, out),
+            Err(error) => {
+                let error = FieldError::in_parameter(condition.parameter, "wrong_type", error.to_string());
+                self.errors.push(error);
+            }
+        }
+    }
+
+    /// Narrows the bounds by one comparison. In a descending column larger values have smaller bytes.
+    fn range(
+        &mut self,
+        column: &KeyColumn,
+        condition: &Condition<'_>,
+        prefix: &[u8],
+        from: &mut Option<Bytes>,
+        until: &mut Option<Bytes>,
+    ) {
+        let mut here = prefix.to_vec();
+        self.encode(column, condition, &mut here);
+        let behind = successor(&here).unwrap_or_else(|| here.clone());
+        let (lower, inclusive) = match condition.comparison {
+            Comparison::Greater => (true, false),
+            Comparison::GreaterOrEqual => (true, true),
+            Comparison::Less => (false, false),
+            Comparison::LessOrEqual => (false, true),
+            Comparison::Equal => return,
+        };
+        let starts = lower != column.descending;
+        let bound = if starts == inclusive { here } else { behind };
+        let slot = if starts { from } else { until };
+        if slot.is_some() {
+            self.refuse(
+                condition.parameter,
+                "given_twice",
+                format!("{} has this bound already", condition.parameter),
+            );
+        }
+        *slot = Some(bound.into());
+    }
+}
+
+/// The nearest of some names, if it is near.
+pub(crate) fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    names
+        .map(|known| (strsim::damerau_levenshtein(known, name), known))
+        .min()
+        .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidefold_app::layout::Clustering;
+    use tidefold_app::model::Column;
+    use tidefold_codec::Type;
+
+    fn layout() -> TableLayout {
+        let column = |name: &str, ty: Type| Column { name: name.into(), column: ty.required() };
+        TableLayout {
+            name: "orders_by_customer".into(),
+            kind: TableKind::Index,
+            columns: vec![
+                column("customer_id", Type::String),
+                column("placed_at", Type::TimestampMillis),
+                column("order_id", Type::String),
+                column("status", Type::String),
+            ],
+            partition_key: vec![0],
+            clustering: vec![
+                Clustering { column: 1, descending: true },
+                Clustering { column: 2, descending: false },
+            ],
+        }
+    }
+
+    fn ask(pairs: &[(&str, &str)]) -> Result<Query, Vec<String>> {
+        let pairs: Vec<_> = pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        let limits = PageLimits { default: 50, max: 1_000 };
+        read(&layout(), &pairs, limits).map_err(|problem| {
+            problem.errors().iter().map(|e| format!("{:?} {}", e.parameter, e.code)).collect()
+        })
+    }
+
+    #[test]
+    fn everything_that_the_key_does_not_allow_is_named() {
+        let errors = ask(&[("status", "paid"), ("colour", "red"), ("placed_at.near", "x"), ("limit", "0")])
+            .unwrap_err();
+        assert_eq!(
+            errors,
+            [
+                "Some(\"status\") not_in_key",
+                "Some(\"colour\") unknown_column",
+                "Some(\"placed_at.near\") unknown_comparison",
+                "Some(\"limit\") out_of_range",
+                "Some(\"customer_id\") missing",
+            ]
+        );
+        assert_eq!(
+            ask(&[("customer_id", "c"), ("order_id", "o")]).unwrap_err(),
+            ["Some(\"order_id\") not_allowed_by_key"]
+        );
+        assert_eq!(
+            ask(&[("customer_id", "c"), ("placed_at", "today")]).unwrap_err(),
+            ["Some(\"placed_at\") wrong_type"]
+        );
+        let twice = [
+            ("customer_id", "c"),
+            ("placed_at.gt", "2026-01-01T00:00:00Z"),
+            ("placed_at.gte", "2026-01-01T00:00:00Z"),
+        ];
+        assert_eq!(ask(&twice).unwrap_err(), ["Some(\"placed_at.gte\") given_twice"]);
+    }
+
+    #[test]
+    fn bounds_of_a_descending_column_are_mirrored() {
+        let time = "2026-01-01T00:00:00Z";
+        let equal = ask(&[("customer_id", "c"), ("placed_at", time)]).unwrap();
+        let gte = ask(&[("customer_id", "c"), ("placed_at.gte", time)]).unwrap();
+        let gt = ask(&[("customer_id", "c"), ("placed_at.gt", time)]).unwrap();
+        let lt = ask(&[("customer_id", "c"), ("placed_at.lt", time)]).unwrap();
+        let here = equal.prefix.clone();
+        let behind = Bytes::from(successor(&here).unwrap());
+        assert_eq!((gte.from, gte.until), (None, Some(behind.clone())));
+        assert_eq!((gt.from, gt.until), (None, Some(here)));
+        assert_eq!((lt.from, lt.until), (Some(behind), None));
+    }
+
+    #[test]
+    fn a_cursor_of_another_query_is_refused() {
+        let first = ask(&[("customer_id", "c")]).unwrap();
+        let mut key = first.prefix.to_vec();
+        key.extend_from_slice(b"row");
+        let text = cursor::write(first.filter_hash, &key);
+        let next = ask(&[("customer_id", "c"), ("cursor", &text)]).unwrap();
+        assert_eq!(next.from.unwrap()[..], [&key[..], &[0]].concat()[..]);
+        assert!(ask(&[("customer_id", "d"), ("cursor", &text)]).is_err());
+    }
+}
