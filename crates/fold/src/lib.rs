@@ -8,8 +8,10 @@
 //!
 //! A walk through it:
 //! * [`verdict`]: what became of a record.
+//! * [`dedupe`]: which messages were seen.
 //! * [`checkpoint`]: where a partition's fold stands.
 //! * [`state`]: an entity's row; [`rollup`]: a rollup's row, shards added up.
+//! * [`distinct`]: the sketch behind `approx_count_distinct`.
 //! * [`rows`]: the row cache with its byte budget.
 //! * [`eval`]: evaluates the app's expressions.
 //! * [`view`]: the rows a state or event makes in a view.
@@ -18,6 +20,8 @@
 
 pub mod changes;
 pub mod checkpoint;
+pub mod dedupe;
+pub mod distinct;
 pub mod eval;
 pub mod folder;
 pub mod rollup;
@@ -25,6 +29,7 @@ pub mod rows;
 pub mod state;
 pub mod verdict;
 pub mod view;
+mod wire;
 
 pub use changes::{Changes, TableSlot, Writes};
 pub use checkpoint::Checkpoint;

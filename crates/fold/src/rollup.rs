@@ -1,40 +1,314 @@
 //! A rollup's row: the offset last applied to it, the hidden count, and each aggregate's state. A reader adds up the
 //! shards of a group and finishes the aggregates.
+//!
+//! The value: offset (8 bytes big-endian), hidden count (8), then for each aggregate of the view
+//!
+//! | aggregate | bytes |
+//! |---|---|
+//! | count | count (8) |
+//! | sum, avg | sum (16), how many values were not NULL (8) |
+//! | min, max | length, then nothing (no value yet) or the value's datum |
+//! | approx_count_distinct | length, then the sketch ([`crate::distinct`]) |
+//!
+//! Sums wrap around at 128 bits. So every addition can be taken back, whatever came in between; a sum is right whenever
+//! the true one fits, and a true sum of 64-bit numbers always does. The group's columns are all in the key.
+
+use std::cmp::Ordering;
 
 use bumpalo::Bump;
-use tidefold_app::model::View;
-use tidefold_codec::Datum;
+use tidefold_app::model::{Aggregate, AggregateFunction, RollupColumn, View, ViewKind};
 use tidefold_codec::decode::DecodeError;
+use tidefold_codec::{ColumnType, Datum, Type, columns};
 use tidefold_record::Offset;
 
+use crate::distinct::Distinct;
+use crate::wire::{Reader, put_chunk};
+
 /// A group's row, decoded; or several shards of one group, added up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// The last offset applied (of merged shards: the largest).
     pub offset: Offset,
     /// Rows in the group; it exists iff above 0.
     pub count: i64,
+    /// The aggregates' states, in the view's order.
+    pub aggregates: Vec<AggregateState>,
 }
 
+/// What a row keeps of an aggregate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AggregateState {
+    /// How many.
+    Count(i64),
+    /// Sum and avg: the sum and how many values it has.
+    Sum(i128, i64),
+    /// min and max: the value so far.
+    Extreme(Box<Extreme>),
+    /// approx_count_distinct.
+    Distinct(Box<Distinct>),
+}
+
+/// The smallest or largest value so far.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extreme {
+    /// The value's type.
+    column: ColumnType,
+    largest: bool,
+    /// Its datum; none yet where empty.
+    datum: Vec<u8>,
+}
+
+/// What one record does to an aggregate of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delta<'a> {
+    /// Nothing.
+    Nothing,
+    /// More (or, below zero, fewer).
+    Count(i64),
+    /// A sum and how many values it has.
+    Sum(i128, i64),
+    /// A value that may be the new extreme, as datum.
+    Extreme(&'a [u8]),
+    /// The hash of a value.
+    Distinct(u64),
+}
+
+/// The order of two values of one type; text by its bytes.
+pub(crate) fn compare(a: Datum<'_>, b: Datum<'_>) -> Ordering {
+    match (a, b) {
+        (Datum::Boolean(a), Datum::Boolean(b)) => a.cmp(&b),
+        (Datum::Long(a), Datum::Long(b)) => a.cmp(&b),
+        (Datum::Double(a), Datum::Double(b)) => a.total_cmp(&b),
+        (Datum::Decimal(a), Datum::Decimal(b)) => a.cmp(&b),
+        (Datum::Text(a), Datum::Text(b)) => a.cmp(b),
+        (Datum::Bytes(a), Datum::Bytes(b)) | (Datum::Encoded(a), Datum::Encoded(b)) => a.cmp(b),
+        _ => Ordering::Equal,
+    }
+}
+
+/// The aggregates of a rollup; none of an index.
+pub(crate) fn aggregates(view: &View) -> &[Aggregate] {
+    match &view.kind {
+        ViewKind::Rollup { aggregates, .. } => aggregates,
+        ViewKind::Index { .. } => &[],
+    }
+}
+
+// === impl Group ===
+
 impl Group {
+    /// A group that nothing was added to.
+    #[must_use]
+    pub fn empty(view: &View) -> Group {
+        let aggregates = aggregates(view).iter().map(AggregateState::empty).collect();
+        Group { offset: Offset::ZERO, count: 0, aggregates }
+    }
+
     /// Decodes a row's value.
     ///
     /// # Errors
     /// When the bytes are not a row of this view.
     pub fn decode(view: &View, value: &[u8]) -> Result<Group, DecodeError> {
-        let _ = (view, value);
-        unimplemented!()
+        let mut reader = Reader::new(value);
+        let group = Group::read(view, &mut reader);
+        let at = value.len() - reader.rest().len();
+        match group {
+            Some(group) if reader.rest().is_empty() => Ok(group),
+            Some(_) => Err(DecodeError::Trailing(reader.rest().len())),
+            None => Err(DecodeError::Malformed { at, what: "an aggregate's state" }),
+        }
+    }
+
+    fn read(view: &View, reader: &mut Reader<'_>) -> Option<Group> {
+        let (offset, count) = (Offset(reader.u64()?), reader.i64()?);
+        let states = aggregates(view).iter().map(|aggregate| AggregateState::read(aggregate, reader));
+        Some(Group { offset, count, aggregates: states.collect::<Option<_>>()? })
+    }
+
+    /// Appends the row's value.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.offset.0.to_be_bytes());
+        out.extend_from_slice(&self.count.to_be_bytes());
+        for state in &self.aggregates {
+            match state {
+                AggregateState::Count(count) => out.extend_from_slice(&count.to_be_bytes()),
+                AggregateState::Sum(sum, count) => {
+                    out.extend_from_slice(&sum.to_be_bytes());
+                    out.extend_from_slice(&count.to_be_bytes());
+                }
+                AggregateState::Extreme(extreme) => put_chunk(&extreme.datum, out),
+                AggregateState::Distinct(sketch) => {
+                    let mut bytes = Vec::new();
+                    sketch.encode(&mut bytes);
+                    put_chunk(&bytes, out);
+                }
+            }
+        }
     }
 
     /// Adds another shard of the same group.
     pub fn merge(&mut self, other: &Group) {
-        let _ = other;
-        unimplemented!()
+        self.offset = self.offset.max(other.offset);
+        self.count = self.count.wrapping_add(other.count);
+        for (state, other) in self.aggregates.iter_mut().zip(&other.aggregates) {
+            match (state, other) {
+                (AggregateState::Distinct(sketch), AggregateState::Distinct(other)) => sketch.merge(other),
+                (state, AggregateState::Count(count)) => state.apply(Delta::Count(*count)),
+                (state, AggregateState::Sum(sum, count)) => state.apply(Delta::Sum(*sum, *count)),
+                (state, AggregateState::Extreme(other)) if !other.datum.is_empty() => {
+                    state.apply(Delta::Extreme(&other.datum));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// The columns of the layout, in order. `key` has the values of the layout's key columns, in key order.
+    ///
+    /// A sum of no value is NULL, and so is one that its type cannot say; an average is rounded half away from zero.
     pub fn finish<'a>(&self, view: &'a View, key: &[Datum<'a>], arena: &'a Bump) -> Vec<Datum<'a>> {
-        let _ = (view, key, arena);
-        unimplemented!()
+        let ViewKind::Rollup { columns, aggregates, .. } = &view.kind else { return Vec::new() };
+        let in_key: Vec<usize> = view.layout.key_columns().map(|(at, _)| at).collect();
+        let finish = |(at, column): (usize, &RollupColumn)| match column {
+            RollupColumn::Group(_) => {
+                let place = in_key.iter().position(|column| *column == at);
+                place.and_then(|place| key.get(place)).copied().unwrap_or(Datum::Null)
+            }
+            RollupColumn::Aggregate(i) => {
+                let result = view.layout.columns.get(at).map(|column| &column.column.ty);
+                match (self.aggregates.get(*i), aggregates.get(*i), result) {
+                    (Some(state), Some(aggregate), Some(result)) => state.finish(aggregate, result, arena),
+                    _ => Datum::Null,
+                }
+            }
+        };
+        columns.iter().enumerate().map(finish).collect()
     }
+}
+
+// === impl AggregateState ===
+
+impl AggregateState {
+    pub(crate) fn empty(aggregate: &Aggregate) -> AggregateState {
+        match aggregate.function {
+            AggregateFunction::Count => AggregateState::Count(0),
+            AggregateFunction::Sum | AggregateFunction::Avg => AggregateState::Sum(0, 0),
+            AggregateFunction::Min | AggregateFunction::Max => {
+                let column = aggregate.argument_type.clone().unwrap_or(Type::Long.required());
+                let largest = aggregate.function == AggregateFunction::Max;
+                let column = ColumnType { nullable: false, ..column };
+                AggregateState::Extreme(Box::new(Extreme { column, largest, datum: Vec::new() }))
+            }
+            AggregateFunction::ApproxCountDistinct => AggregateState::Distinct(Box::default()),
+        }
+    }
+
+    fn read(aggregate: &Aggregate, reader: &mut Reader<'_>) -> Option<AggregateState> {
+        let mut state = AggregateState::empty(aggregate);
+        match &mut state {
+            AggregateState::Count(count) => *count = reader.i64()?,
+            AggregateState::Sum(sum, count) => (*sum, *count) = (reader.i128()?, reader.i64()?),
+            AggregateState::Extreme(extreme) => {
+                let datum = reader.chunk()?;
+                if !datum.is_empty() {
+                    extreme.value(datum)?;
+                }
+                extreme.datum = datum.to_vec();
+            }
+            AggregateState::Distinct(sketch) => **sketch = Distinct::decode(reader.chunk()?)?,
+        }
+        Some(state)
+    }
+
+    pub(crate) fn apply(&mut self, delta: Delta<'_>) {
+        match (self, delta) {
+            (AggregateState::Count(count), Delta::Count(more)) => *count = count.wrapping_add(more),
+            (AggregateState::Sum(sum, count), Delta::Sum(more, values)) => {
+                *sum = sum.wrapping_add(more);
+                *count = count.wrapping_add(values);
+            }
+            (AggregateState::Extreme(extreme), Delta::Extreme(datum)) => extreme.offer(datum),
+            (AggregateState::Distinct(sketch), Delta::Distinct(hash)) => sketch.add(hash),
+            _ => {}
+        }
+    }
+
+    fn finish<'a>(&self, aggregate: &'a Aggregate, result: &'a Type, arena: &'a Bump) -> Datum<'a> {
+        match self {
+            AggregateState::Count(count) => Datum::Long(*count),
+            AggregateState::Distinct(sketch) => Datum::Long(sketch.estimate()),
+            AggregateState::Extreme(extreme) => match &aggregate.argument_type {
+                Some(column) if !extreme.datum.is_empty() => {
+                    let mut slot = [Datum::Null];
+                    let datum = arena.alloc_slice_copy(&extreme.datum);
+                    let column = arena.alloc(column.ty.clone().required());
+                    let _ = columns::decode([&*column], datum, &mut slot);
+                    slot[0]
+                }
+                _ => Datum::Null,
+            },
+            AggregateState::Sum(_, 0) => Datum::Null,
+            AggregateState::Sum(sum, count) => {
+                let from = aggregate.argument_type.as_ref().map_or(0, |column| scale(&column.ty));
+                let divisor = if aggregate.function == AggregateFunction::Avg { *count } else { 1 };
+                quotient(*sum, i128::from(divisor), from, result).unwrap_or(Datum::Null)
+            }
+        }
+    }
+}
+
+// === impl Extreme ===
+
+impl Extreme {
+    fn value<'a>(&'a self, datum: &'a [u8]) -> Option<Datum<'a>> {
+        let mut slot = [Datum::Null];
+        columns::decode([&self.column], datum, &mut slot).ok()?;
+        Some(slot[0])
+    }
+
+    fn offer(&mut self, datum: &[u8]) {
+        let better = match (self.value(&self.datum), self.value(datum)) {
+            _ if self.datum.is_empty() => true,
+            (Some(old), Some(new)) if self.largest => compare(new, old) == Ordering::Greater,
+            (Some(old), Some(new)) => compare(new, old) == Ordering::Less,
+            _ => false,
+        };
+        if better {
+            self.datum.clear();
+            self.datum.extend_from_slice(datum);
+        }
+    }
+}
+
+fn scale(ty: &Type) -> u32 {
+    match ty {
+        Type::Decimal { scale, .. } => u32::from(*scale),
+        _ => 0,
+    }
+}
+
+/// `sum / divisor`, `sum` having `from` digits behind the point, as a value of `result`; `None` if it does not fit.
+fn quotient(sum: i128, divisor: i128, from: u32, result: &Type) -> Option<Datum<'static>> {
+    if matches!(result, Type::Double | Type::Float) {
+        return Some(Datum::Double(sum as f64 / 10f64.powi(from as i32) / divisor as f64));
+    }
+    let to = scale(result);
+    let up = 10i128.checked_pow(to.saturating_sub(from))?;
+    let down = 10i128.checked_pow(from.saturating_sub(to))?.checked_mul(divisor)?;
+    let value = rounded(sum.checked_mul(up)?, down)?;
+    match result {
+        Type::Decimal { precision, .. } => {
+            let limit = 10i128.checked_pow(u32::from(*precision));
+            limit.is_none_or(|limit| value > -limit && value < limit).then_some(Datum::Decimal(value))
+        }
+        Type::Int => i32::try_from(value).ok().map(|value| Datum::Long(value.into())),
+        _ => i64::try_from(value).ok().map(Datum::Long),
+    }
+}
+
+/// Division, rounded half away from zero.
+fn rounded(value: i128, divisor: i128) -> Option<i128> {
+    let (cut, rest) = (value.checked_div(divisor)?, value.checked_rem(divisor)?);
+    let up = rest.unsigned_abs() >= divisor.unsigned_abs() - rest.unsigned_abs();
+    Some(if up && rest != 0 { cut + value.signum() * divisor.signum() } else { cut })
 }

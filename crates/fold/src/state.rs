@@ -1,10 +1,24 @@
 //! An entity's row: one blob with the offset that last touched it, the version, a deleted mark, the last eight message
 //! ids and the columns as canonical Avro.
 
+//!
+//! The blob: offset (8 bytes big-endian), version (8), a mark (bit 7: deleted; bits 0 to 3: how many ids), the ids oldest
+//! first (each: 16 bytes of id, 8 of payload digest, 8 of offset), then the columns.
+
 use tidefold_app::model::Entity;
 use tidefold_codec::Datum;
+use tidefold_codec::columns;
 use tidefold_codec::decode::DecodeError;
 use tidefold_record::Offset;
+
+use crate::dedupe::Seen;
+use crate::wire::Reader;
+
+/// How many ids an entity remembers.
+pub const RING_IDS: usize = 8;
+
+const ID_BYTES: usize = 32;
+const DELETED: u8 = 0x80;
 
 /// An entity's row, taken apart but not copied.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,11 +29,14 @@ pub struct StateRef<'a> {
     pub version: u64,
     /// Whether it is deleted: the row stays, so that its position is not forgotten.
     pub deleted: bool,
-    /// The ring of ids, encoded.
+    /// The ids of the last messages applied to it, encoded, oldest first. A rejection is not among them: it writes no
+    /// entity row.
     pub ring: &'a [u8],
     /// The columns, encoded; empty when deleted.
     pub columns: &'a [u8],
 }
+
+// === impl StateRef ===
 
 impl<'a> StateRef<'a> {
     /// Takes a stored blob apart.
@@ -27,16 +44,65 @@ impl<'a> StateRef<'a> {
     /// # Errors
     /// When the bytes are not a state.
     pub fn parse(blob: &'a [u8]) -> Result<StateRef<'a>, DecodeError> {
-        let _ = blob;
-        unimplemented!()
+        StateRef::read(blob).ok_or(DecodeError::Truncated { at: blob.len() })
     }
 
-    /// The columns' values, one slot for each column of the entity.
+    fn read(blob: &'a [u8]) -> Option<StateRef<'a>> {
+        let mut reader = Reader::new(blob);
+        let (offset, version, mark) = (Offset(reader.u64()?), reader.u64()?, reader.byte()?);
+        let ring = reader.take(usize::from(mark & 0x0f) * ID_BYTES)?;
+        Some(StateRef { offset, version, deleted: mark & DELETED != 0, ring, columns: reader.rest() })
+    }
+
+    /// The columns' values, one slot for each column of the entity; all NULL when deleted.
     ///
     /// # Errors
     /// When the bytes are not columns of this entity.
     pub fn slots(&self, entity: &'a Entity, slots: &mut [Datum<'a>]) -> Result<(), DecodeError> {
-        let _ = (entity, slots);
-        unimplemented!()
+        if self.deleted {
+            slots.fill(Datum::Null);
+            return Ok(());
+        }
+        columns::decode(entity.columns.iter().map(|column| &column.column), self.columns, slots)
+    }
+
+    /// The ids, oldest first.
+    pub fn ids(&self) -> impl Iterator<Item = Seen> + 'a {
+        self.ring.chunks_exact(ID_BYTES).filter_map(|bytes| {
+            let mut reader = Reader::new(bytes);
+            let id = u128::from_be_bytes(reader.array()?);
+            Some(Seen { id, payload: reader.u64()?, offset: Offset(reader.u64()?) })
+        })
+    }
+
+    /// The remembered message of an id.
+    #[must_use]
+    pub fn find(&self, id: u128) -> Option<Seen> {
+        let wanted = id.to_be_bytes();
+        let at = self.ring.chunks_exact(ID_BYTES).position(|bytes| bytes.starts_with(&wanted))?;
+        self.ids().nth(at)
+    }
+}
+
+/// Appends everything of a blob but the columns. The new id takes the oldest one's place when the ring is full.
+pub(crate) fn put_head(
+    offset: Offset,
+    version: u64,
+    deleted: bool,
+    ring: &[u8],
+    new: Option<Seen>,
+    out: &mut Vec<u8>,
+) {
+    let full = ring.len() >= RING_IDS * ID_BYTES && new.is_some();
+    let kept = if full { ring.get(ID_BYTES..).unwrap_or_default() } else { ring };
+    let count = kept.len() / ID_BYTES + usize::from(new.is_some());
+    out.extend_from_slice(&offset.0.to_be_bytes());
+    out.extend_from_slice(&version.to_be_bytes());
+    out.push(count as u8 | if deleted { DELETED } else { 0 });
+    out.extend_from_slice(kept);
+    if let Some(seen) = new {
+        out.extend_from_slice(&seen.id.to_be_bytes());
+        out.extend_from_slice(&seen.payload.to_be_bytes());
+        out.extend_from_slice(&seen.offset.0.to_be_bytes());
     }
 }

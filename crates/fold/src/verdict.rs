@@ -2,6 +2,8 @@
 
 use tidefold_record::Offset;
 
+use crate::wire::{Reader, put_chunk, put_length};
+
 /// The verdict on one record. Applied costs no row: a record at or before the checkpoint without a verdict row was
 /// applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,21 @@ pub const DEAD_CODES: &[&str] = &[
     "state_too_large",
 ];
 
+/// The code of a message whose id was used by another message before.
+pub const IDEMPOTENCY_CONFLICT: &str = "idempotency_conflict";
+
+/// Every code of a rejection that is not one of the app's own.
+pub const REJECTION_CODES: &[&str] =
+    &[IDEMPOTENCY_CONFLICT, "version_mismatch", "already_exists", "not_found", "state_too_large"];
+
+// First bytes of a verdict row. They are stored: append, never renumber.
+const APPLIED: u8 = 0;
+const REJECTED: u8 = 1;
+const DUPLICATE: u8 = 2;
+const DEAD: u8 = 3;
+
+// === impl Verdict ===
+
 impl Verdict {
     /// The kind, for counters.
     #[must_use]
@@ -69,15 +86,65 @@ impl Verdict {
 
     /// The value of a verdict row; its key is [`verdict_key`].
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let _ = out;
-        unimplemented!()
+        match self {
+            Verdict::Applied => out.push(APPLIED),
+            Verdict::Rejected(codes) => {
+                out.push(REJECTED);
+                put_length(codes.len(), out);
+                codes.iter().for_each(|code| put_chunk(code.as_bytes(), out));
+            }
+            Verdict::Duplicate(offset) => {
+                out.push(DUPLICATE);
+                out.extend_from_slice(&offset.0.to_be_bytes());
+            }
+            Verdict::Dead(reason) => {
+                out.push(DEAD);
+                put_chunk(reason.code.as_bytes(), out);
+                put_chunk(reason.detail.as_bytes(), out);
+            }
+        }
     }
 
     /// Reads what [`Verdict::encode`] wrote; `None` when the bytes are something else.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Verdict> {
-        let _ = bytes;
-        unimplemented!()
+        let mut reader = Reader::new(bytes);
+        let verdict = match reader.byte()? {
+            APPLIED => Verdict::Applied,
+            REJECTED => {
+                let count = reader.length()?;
+                let codes = (0..count).map(|_| reader.text().map(str::to_owned));
+                Verdict::Rejected(codes.collect::<Option<_>>()?)
+            }
+            DUPLICATE => Verdict::Duplicate(Offset(reader.u64()?)),
+            DEAD => Verdict::Dead(DeadReason {
+                code: reader.text()?.to_owned(),
+                detail: reader.text()?.to_owned(),
+            }),
+            _ => return None,
+        };
+        reader.rest().is_empty().then_some(verdict)
+    }
+
+    /// Whether the record's id counts in the dedupe window: applied and rejected ones do, save those rejected only
+    /// because their id was taken (the first bearer of the id stays the one that counts).
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        match self {
+            Verdict::Applied => true,
+            Verdict::Rejected(codes) => codes.first().is_none_or(|code| code != IDEMPOTENCY_CONFLICT),
+            Verdict::Duplicate(_) | Verdict::Dead(_) => false,
+        }
+    }
+
+    pub(crate) fn rejected(code: &str) -> Verdict {
+        Verdict::Rejected(vec![code.to_owned()])
+    }
+
+    /// Dead; the detail is cut to 500 characters, since it goes into a row.
+    pub(crate) fn dead(code: &str, detail: impl std::fmt::Display) -> Verdict {
+        let detail = detail.to_string().chars().take(500).collect();
+        Verdict::Dead(DeadReason { code: code.to_owned(), detail })
     }
 }
 
@@ -88,4 +155,38 @@ pub fn verdict_key(partition: u32, offset: Offset) -> [u8; 12] {
     key[..4].copy_from_slice(&partition.to_be_bytes());
     key[4..].copy_from_slice(&offset.0.to_be_bytes());
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn verdict() -> impl Strategy<Value = Verdict> {
+        prop_oneof![
+            Just(Verdict::Applied),
+            prop::collection::vec("[a-z_]{1,12}", 0..4).prop_map(Verdict::Rejected),
+            any::<u64>().prop_map(|offset| Verdict::Duplicate(Offset(offset))),
+            ("[a-z_]{1,12}", ".{0,40}").prop_map(|(code, detail)| Verdict::Dead(DeadReason { code, detail })),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_verdict_row_reads_as_it_was_written(verdict in verdict(), cut in any::<prop::sample::Index>()) {
+            let mut bytes = Vec::new();
+            verdict.encode(&mut bytes);
+            prop_assert_eq!(Verdict::decode(&bytes[..cut.index(bytes.len())]), None);
+            prop_assert_eq!(Verdict::decode(&bytes), Some(verdict));
+        }
+
+        #[test]
+        fn any_bytes_are_a_verdict_or_none(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            if let Some(verdict) = Verdict::decode(&bytes) {
+                let mut again = Vec::new();
+                verdict.encode(&mut again);
+                prop_assert_eq!(Verdict::decode(&again), Some(verdict));
+            }
+        }
+    }
 }

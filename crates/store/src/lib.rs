@@ -4,6 +4,14 @@
 //! synced ([`memory`]), and the suite every store must pass ([`contract`], behind the feature `contract`).
 //!
 //! It deliberately knows nothing of folds: a row is a key and a value, and its layout says how typed columns lie in them.
+//!
+//! To read it: [`Store`] is the contract; [`Lane`] and [`TableWrites`] are what a projector hands over, [`Scan`] what a
+//! query asks for, [`StoreError`] what both have to be ready for.
+
+#[cfg(feature = "contract")]
+pub mod contract;
+pub mod memory;
+pub mod scan;
 
 use std::sync::Arc;
 
@@ -34,7 +42,12 @@ pub trait Store: Send + Sync + 'static {
         keys: &'a [Bytes],
     ) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>>;
 
-    /// Writes rows of one partition's lane. `lane` names the writer: rows of two lanes are disjoint.
+    /// Writes rows of one partition's lane. `lane` names the writer: rows of two lanes are disjoint, and it is the caller
+    /// who sees to that.
+    ///
+    /// Stamps may come in any order; rising ones are cheapest. One thing only is asked of the order: once a checkpoint of
+    /// the lane is acknowledged, nothing caused by a record before it is written any more, since a store may then forget
+    /// which rows such records deleted.
     fn write<'a>(
         &'a self,
         lane: &'a Lane,

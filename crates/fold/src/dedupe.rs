@@ -1,0 +1,162 @@
+//! Which messages were seen: the window over the last offsets of the partition.
+//!
+//! A message is the same message iff source and id are the same. It is a *duplicate* iff one with its id was applied or
+//! rejected at most W offsets before it, or is among the last eight ids that its entity's row remembers. Dead letters do
+//! not count, nor does a message that was itself rejected for a taken id.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashTable;
+use tidefold_record::headers::Known;
+use tidefold_record::{Headers, Offset};
+use twox_hash::XxHash3_64;
+
+/// A message that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// A hash of source and id.
+    pub id: u128,
+    /// A digest of type and datum: the same id with another payload is a conflict.
+    pub payload: u64,
+    /// Where it stands.
+    pub offset: Offset,
+}
+
+/// The messages of the last W offsets, by id. The table holds sequence numbers, not ids, so that it stays small enough
+/// for the processor's cache.
+#[derive(Debug)]
+pub(crate) struct Window {
+    offsets: u64,
+    queue: VecDeque<Seen>,
+    /// The sequence number of the queue's front.
+    first: u32,
+    table: HashTable<u32>,
+}
+
+/// The id of a message: 128 bits of BLAKE3 over source and id, each behind its length, since both are chosen outside.
+/// `None`: the record has no id and is never a duplicate.
+#[must_use]
+pub fn message_id(headers: Headers<'_>) -> Option<u128> {
+    let id = headers.get(Known::CeId)?;
+    Some(hash_id(headers.get(Known::CeSource).unwrap_or_default(), id))
+}
+
+pub(crate) fn hash_id(source: &[u8], id: &[u8]) -> u128 {
+    let lengths = [(source.len() as u64).to_be_bytes(), (id.len() as u64).to_be_bytes()];
+    let parts = [&lengths[0], source, &lengths[1], id];
+    let mut short = [0; 256];
+    let hash = match short.get_mut(..16 + source.len() + id.len()) {
+        Some(buffer) => {
+            let mut at = 0;
+            for part in parts {
+                for (to, from) in buffer.iter_mut().skip(at).zip(part) {
+                    *to = *from;
+                }
+                at += part.len();
+            }
+            blake3::hash(buffer)
+        }
+        None => {
+            let mut hasher = blake3::Hasher::new();
+            parts.iter().for_each(|part| {
+                hasher.update(part);
+            });
+            hasher.finalize()
+        }
+    };
+    hash.as_bytes().first_chunk().map_or(0, |digest| u128::from_be_bytes(*digest))
+}
+
+/// The digest of a payload: of its type as `ce_type` says it, and of the datum behind the frame.
+#[must_use]
+pub fn payload_digest(ce_type: Option<&[u8]>, datum: &[u8]) -> u64 {
+    let seed = ce_type.map_or(0, XxHash3_64::oneshot);
+    XxHash3_64::oneshot_with_seed(seed, datum)
+}
+
+// === impl Window ===
+
+impl Window {
+    pub(crate) fn new(offsets: u64) -> Window {
+        Window { offsets, queue: VecDeque::new(), first: 0, table: HashTable::new() }
+    }
+
+    /// Forgets what is more than W offsets before `now`.
+    pub(crate) fn advance(&mut self, now: Offset) {
+        while let Some(front) = self.queue.front() {
+            if now.distance_from(front.offset) <= self.offsets {
+                return;
+            }
+            let first = self.first;
+            if let Ok(entry) = self.table.find_entry(front.id as u64, |at| *at == first) {
+                entry.remove();
+            }
+            self.queue.pop_front();
+            self.first = first.wrapping_add(1);
+        }
+    }
+
+    pub(crate) fn find(&self, id: u128) -> Option<Seen> {
+        let at = self.table.find(id as u64, |at| self.at(*at).is_some_and(|seen| seen.id == id))?;
+        self.at(*at)
+    }
+
+    /// Adds a message behind all others. One whose id is there already is left out: the first counts.
+    pub(crate) fn push(&mut self, seen: Seen) {
+        if self.find(seen.id).is_some() {
+            return;
+        }
+        let at = self.first.wrapping_add(self.queue.len() as u32);
+        self.queue.push_back(seen);
+        let (queue, first) = (&self.queue, self.first);
+        let hash = |at: &u32| queue.get(at.wrapping_sub(first) as usize).map_or(0, |seen| seen.id as u64);
+        self.table.insert_unique(seen.id as u64, at, hash);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.queue.clear();
+        self.table.clear();
+    }
+
+    fn at(&self, at: u32) -> Option<Seen> {
+        self.queue.get(at.wrapping_sub(self.first) as usize).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn source_and_id_do_not_run_into_each_other() {
+        assert_ne!(hash_id(b"ab", b"c"), hash_id(b"a", b"bc"));
+        assert_ne!(hash_id(b"", b"c"), hash_id(b"c", b""));
+        let long = vec![7; 300];
+        assert_ne!(hash_id(&long, b"c"), hash_id(&long[..299], b"c"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_window_answers_as_a_list_of_all_messages_would(
+            window in 0u64..20,
+            ids in prop::collection::vec((0u128..12, 1u64..4), 0..200),
+        ) {
+            let mut fast = Window::new(window);
+            let mut all: Vec<Seen> = Vec::new();
+            let mut offset = 0;
+            for (id, step) in ids {
+                offset += step;
+                let id = id << 64 | id % 3;
+                fast.advance(Offset(offset));
+                let expected = all.iter().rev().find(|seen| seen.id == id && offset - seen.offset.0 <= window);
+                prop_assert_eq!(fast.find(id), expected.copied());
+                if expected.is_none() {
+                    let seen = Seen { id, payload: offset, offset: Offset(offset) };
+                    all.push(seen);
+                    fast.push(seen);
+                }
+            }
+        }
+    }
+}

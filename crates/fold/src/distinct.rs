@@ -1,0 +1,231 @@
+//! `approx_count_distinct`: HyperLogLog with 4,096 registers (a standard error of 1.6 %), estimated as Ertl's "New
+//! cardinality estimation algorithms" (2017) does, without a bias table. The registers are a function of the set of
+//! values alone, and so are the bytes: few registers are listed, many are written out.
+
+use twox_hash::XxHash3_64;
+
+use crate::wire::Reader;
+
+const BITS: u32 = 12;
+const REGISTERS: usize = 1 << BITS;
+/// The largest register: leading zeros of what the index leaves of the hash, plus one.
+const LARGEST: u8 = (64 - BITS + 1) as u8;
+/// Up to so many registers are listed.
+const LISTED: usize = 1_024;
+
+const SPARSE: u8 = 0;
+const DENSE: u8 = 1;
+
+/// The sketch of a set of values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Distinct {
+    registers: Registers,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Registers {
+    /// Registers above zero, by rising number.
+    Sparse(Vec<(u16, u8)>),
+    /// All of them.
+    Dense(Vec<u8>),
+}
+
+/// The hash of a value's canonical bytes.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
+    XxHash3_64::oneshot(bytes)
+}
+
+impl Default for Distinct {
+    fn default() -> Distinct {
+        Distinct { registers: Registers::Sparse(Vec::new()) }
+    }
+}
+
+// === impl Distinct ===
+
+impl Distinct {
+    /// Adds a value by its hash.
+    pub fn add(&mut self, hash: u64) {
+        let register = (hash >> (64 - BITS)) as u16;
+        let rank = (hash << BITS).leading_zeros().min(64 - BITS) as u8 + 1;
+        self.raise(register, rank);
+    }
+
+    /// Adds all values of another sketch.
+    pub fn merge(&mut self, other: &Distinct) {
+        match &other.registers {
+            Registers::Sparse(list) => list.iter().for_each(|(at, rank)| self.raise(*at, *rank)),
+            Registers::Dense(all) => {
+                all.iter().enumerate().filter(|(_, rank)| **rank > 0).for_each(|(at, rank)| {
+                    self.raise(at as u16, *rank);
+                });
+            }
+        }
+    }
+
+    /// About how many different values were added.
+    #[must_use]
+    pub fn estimate(&self) -> i64 {
+        let mut counts = [0u32; LARGEST as usize + 1];
+        let mut count = |rank: u8, times: u32| {
+            if let Some(found) = counts.get_mut(usize::from(rank)) {
+                *found += times;
+            }
+        };
+        match &self.registers {
+            Registers::Sparse(list) => {
+                list.iter().for_each(|(_, rank)| count(*rank, 1));
+                count(0, (REGISTERS - list.len()) as u32);
+            }
+            Registers::Dense(all) => all.iter().for_each(|rank| count(*rank, 1)),
+        }
+        let registers = REGISTERS as f64;
+        let [empty, ranks @ .., full] = counts;
+        let mut z = registers * tau(1.0 - f64::from(full) / registers);
+        for rank in ranks.iter().rev() {
+            z = 0.5 * (z + f64::from(*rank));
+        }
+        z += registers * sigma(f64::from(empty) / registers);
+        (registers * registers / (2.0 * std::f64::consts::LN_2 * z)).round() as i64
+    }
+
+    /// Appends the bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match &self.registers {
+            Registers::Sparse(list) => {
+                out.push(SPARSE);
+                for (at, rank) in list {
+                    out.extend_from_slice(&at.to_be_bytes());
+                    out.push(*rank);
+                }
+            }
+            Registers::Dense(all) => {
+                out.push(DENSE);
+                out.extend_from_slice(all);
+            }
+        }
+    }
+
+    /// Reads what [`Distinct::encode`] wrote.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Distinct> {
+        let mut reader = Reader::new(bytes);
+        let registers = match reader.byte()? {
+            SPARSE => {
+                let entries = reader.rest().chunks_exact(3).map(|entry| match entry {
+                    [high, low, rank] => Some((u16::from_be_bytes([*high, *low]), *rank)),
+                    _ => None,
+                });
+                let list = entries.collect::<Option<Vec<_>>>()?;
+                let rising = list.is_sorted_by(|a, b| a.0 < b.0);
+                let small = list.iter().all(|(at, rank)| usize::from(*at) < REGISTERS && *rank <= LARGEST);
+                (rising && small && list.len() * 3 == reader.rest().len())
+                    .then_some(Registers::Sparse(list))?
+            }
+            DENSE => {
+                let all = reader.rest();
+                let whole = all.len() == REGISTERS && all.iter().all(|rank| *rank <= LARGEST);
+                whole.then(|| Registers::Dense(all.to_vec()))?
+            }
+            _ => return None,
+        };
+        Some(Distinct { registers })
+    }
+
+    fn raise(&mut self, register: u16, rank: u8) {
+        match &mut self.registers {
+            Registers::Dense(all) => {
+                if let Some(found) = all.get_mut(usize::from(register)) {
+                    *found = rank.max(*found);
+                }
+            }
+            Registers::Sparse(list) => {
+                match list.binary_search_by_key(&register, |(at, _)| *at) {
+                    Ok(at) => {
+                        if let Some((_, found)) = list.get_mut(at) {
+                            *found = rank.max(*found);
+                        }
+                    }
+                    Err(at) => list.insert(at, (register, rank)),
+                }
+                if list.len() > LISTED {
+                    let mut all = vec![0; REGISTERS];
+                    for (at, rank) in list.drain(..) {
+                        if let Some(found) = all.get_mut(usize::from(at)) {
+                            *found = rank;
+                        }
+                    }
+                    self.registers = Registers::Dense(all);
+                }
+            }
+        }
+    }
+}
+
+fn sigma(mut x: f64) -> f64 {
+    let (mut y, mut z) = (1.0, x);
+    if x >= 1.0 {
+        return f64::INFINITY;
+    }
+    loop {
+        x *= x;
+        let before = z;
+        z += x * y;
+        y += y;
+        if z <= before {
+            return z;
+        }
+    }
+}
+
+fn tau(mut x: f64) -> f64 {
+    if x <= 0.0 || x >= 1.0 {
+        return 0.0;
+    }
+    let (mut y, mut z) = (1.0, 1.0 - x);
+    loop {
+        x = x.sqrt();
+        let before = z;
+        y *= 0.5;
+        z -= (1.0 - x) * (1.0 - x) * y;
+        if z >= before {
+            return z / 3.0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sketch(values: impl Iterator<Item = u64>) -> Distinct {
+        let mut sketch = Distinct::default();
+        values.for_each(|value| sketch.add(hash(&value.to_be_bytes())));
+        sketch
+    }
+
+    #[test]
+    fn the_estimate_stays_within_five_percent() {
+        for count in [0, 1, 10, 100, 1_000, 5_000, 20_000, 200_000] {
+            let estimate = sketch(0..count).estimate() as f64;
+            let off = (estimate - count as f64).abs();
+            assert!(off <= (count as f64 * 0.05).max(0.5), "{count} values were taken for {estimate}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_bytes_depend_on_the_set_alone(values in prop::collection::vec(0u64..5_000, 0..3_000), cut in any::<prop::sample::Index>()) {
+            let whole = sketch(values.iter().copied());
+            let (left, right) = values.split_at(cut.index(values.len() + 1));
+            let mut merged = sketch(right.iter().copied());
+            merged.merge(&sketch(left.iter().rev().copied()));
+            let (mut a, mut b) = (Vec::new(), Vec::new());
+            whole.encode(&mut a);
+            merged.encode(&mut b);
+            prop_assert_eq!(&a, &b);
+            prop_assert_eq!(Distinct::decode(&a), Some(whole));
+        }
+    }
+}
