@@ -1,10 +1,12 @@
 //! The first start of an app, and every later one: the definition, the schema ids, the first generations.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidefold_app::App;
+use tidefold_app::difference::difference;
 use tidefold_app::model::Message;
 use tidefold_app::tables::GenerationTables;
+use tidefold_app::{App, SourceFile};
 use tidefold_control::state::Definition;
 use tidefold_control::{Control, Entry, GenerationState, Projection};
 use tidefold_log::{Log, Topic, TopicSpec};
@@ -100,14 +102,16 @@ async fn register(message: &Message, driver: &Driver) -> Result<(), DeployError>
     }
 }
 
-/// What differs between the definition in force and the folder, file by file.
+/// What differs between the definition in force and the folder: in meaning, or, where the one in force does not load any
+/// more, file by file.
 fn differences(definition: &Definition, app: &App) -> Vec<String> {
-    let text = |sources: &[tidefold_app::SourceFile], path: &str| {
+    if let Ok(old) = tidefold_app::load(definition.sources.clone()) {
+        return difference(&old, app).into_iter().map(|line| format!("  {line}")).collect();
+    }
+    let text = |sources: &[SourceFile], path: &str| {
         sources.iter().find(|file| file.path == path).map(|file| file.text.clone())
     };
-    let mut paths: Vec<_> = definition.sources.iter().chain(&app.sources).map(|file| &file.path).collect();
-    paths.sort();
-    paths.dedup();
+    let paths: BTreeSet<_> = definition.sources.iter().chain(&app.sources).map(|file| &file.path).collect();
     let mut lines = Vec::new();
     for path in paths {
         match (text(&definition.sources, path), text(&app.sources, path)) {

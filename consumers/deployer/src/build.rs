@@ -131,6 +131,8 @@ impl Builder {
         let started = clock::instant();
         let mut lanes = self.node.lanes((self.topic, self.to));
         let mut before = None;
+        let telemetry = &self.node.components.telemetry;
+        let ratio = telemetry.replay_progress_ratio(self.name(), &self.to.to_string());
         loop {
             lanes.iter_mut().for_each(|lane| {
                 lane.mark_unchanged();
@@ -145,6 +147,7 @@ impl Builder {
                 progress.total = total.max(done);
                 progress.rate = done.saturating_sub(base) as f64 / seconds;
             });
+            ratio.set(done as f64 / total.max(done).max(1) as f64);
             let is_near = nexts.iter().zip(&targets).all(|(next, end)| end.distance_from(*next) <= near);
             if is_near && nexts.len() == targets.len() {
                 return Ok(());

@@ -42,6 +42,7 @@ impl Io {
     /// Tries until it works, is told to end, or learns that it never will.
     pub(crate) async fn insist<'a, T, E: Into<Trouble>>(
         &self,
+        class: &'static str,
         doing: &'static str,
         mut attempt: impl FnMut() -> BoxFuture<'a, Result<T, E>>,
     ) -> Result<T, Stop> {
@@ -55,7 +56,7 @@ impl Io {
                     return Ok(value);
                 }
                 Err(Trouble::Lasting(halt)) => return Err(Stop::Halt(halt)),
-                Err(Trouble::Passing(error)) => self.observer.retrying(doing, &error),
+                Err(Trouble::Passing(error)) => self.observer.retrying(class, doing, &error),
             }
             tokio::select! {
                 biased;
@@ -68,20 +69,20 @@ impl Io {
     }
 
     pub(crate) async fn bounds(&self) -> Result<Bounds, Stop> {
-        self.insist("look at the log's ends", || self.log.bounds(&self.topic, self.partition)).await
+        self.insist("log", "look at the log's ends", || self.log.bounds(&self.topic, self.partition)).await
     }
 
     pub(crate) async fn read(&self, from: Offset, limit: ReadLimit) -> Result<RecordBatch, Stop> {
-        self.insist("read the log", || self.log.read(&self.topic, self.partition, from, limit)).await
+        self.insist("log", "read the log", || self.log.read(&self.topic, self.partition, from, limit)).await
     }
 
     pub(crate) async fn fate(&self, id: SchemaId) -> Result<SchemaFate, Stop> {
-        self.insist("look up a schema id", || self.schemas.fate(id)).await
+        self.insist("schema", "look up a schema id", || self.schemas.fate(id)).await
     }
 
     /// The rows under the keys, in their order.
     pub(crate) async fn load(&self, table: &TableId, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, Stop> {
-        self.insist("load rows", || self.store.load(table, keys)).await
+        self.insist("store", "load rows", || self.store.load(table, keys)).await
     }
 
     /// Writes until the store acknowledges (I6): an attempt that failed may have been done in part, and since every
@@ -94,7 +95,7 @@ impl Io {
             let _ = self.store.write(&self.lane, writes).await;
             return Ok(());
         }
-        self.insist("write rows", || self.store.write(&self.lane, writes)).await
+        self.insist("store", "write rows", || self.store.write(&self.lane, writes)).await
     }
 
     /// The partition's verdict rows of a range of offsets, both ends included.
@@ -115,7 +116,7 @@ impl Io {
                 reverse: false,
                 limit: VERDICT_PAGE,
             };
-            let rows = self.insist("read verdicts", || self.store.scan(table, &scan)).await?;
+            let rows = self.insist("store", "read verdicts", || self.store.scan(table, &scan)).await?;
             for row in &rows {
                 let (offset, verdict) =
                     decode_verdict(&row.key, &row.value).ok_or_else(|| self.damaged(table, &row.key))?;

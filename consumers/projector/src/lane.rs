@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::breaker::Breaker;
 use crate::halt::Stop;
 use crate::io::Io;
+use crate::metrics::{LaneMetrics, Step};
 use crate::observe::Observer;
 use crate::rules::Rules;
 use crate::settings::{Assignment, Budget, Components, Orders, Role, Settings, keep};
@@ -64,11 +65,18 @@ impl Lane {
     ) -> Option<Lane> {
         let topic = assignment.app.topics.get(assignment.topic)?;
         let tables = GenerationTables::new(&assignment.app, topic, assignment.generation);
+        let metrics = LaneMetrics::new(
+            &components.telemetry,
+            &assignment.app.name,
+            &topic.name,
+            assignment.generation,
+            partition,
+        );
         let observer = Observer {
             topic: topic.name.clone(),
             generation: assignment.generation,
             partition,
-            telemetry: components.telemetry.clone(),
+            metrics,
             status,
         };
         let io = Io {
@@ -184,7 +192,7 @@ impl Lane {
     async fn watch_end(&mut self) -> Result<(), Stop> {
         let io = Arc::clone(&self.io);
         self.end = io
-            .insist("watch the log", || {
+            .insist("log", "watch the log", || {
                 let end = io.log.watch_end(&io.topic, io.partition);
                 Box::pin(std::future::ready(end))
             })
@@ -199,7 +207,9 @@ impl Lane {
             room = budget.take(limit.bytes) => room,
             () = io.cancel.cancelled() => return Ok(None),
         };
+        let mut laps = io.observer.metrics.laps();
         let batch = io.read(self.checkpoint.next, limit).await?.before(until);
+        laps.lap(Step::Read);
         let room = keep(room, batch.size_bytes());
         Ok(Some(Read { batch, _room: room }))
     }

@@ -16,12 +16,13 @@
 //!   list in ARCHITECTURE.md and says where the invariants I1 to I6 hold.
 //! * `io`: everything that touches the log and the store, repeated until it is acknowledged (I6).
 //! * [`status`]: what a lane tells about itself. [`halt`]: why a lane stopped for good, and what to do.
-//! * [`breaker`], [`watchdog`]: two small state machines, without clock or task.
+//! * `observe`, `metrics`: what lanes log and count. [`breaker`], [`watchdog`]: two small state machines, without clock or task.
 
 pub mod breaker;
 pub mod halt;
 mod io;
 mod lane;
+mod metrics;
 mod observe;
 pub mod projector;
 mod recover;

@@ -1,14 +1,15 @@
 //! What lanes count and log, in one place.
 
-use tidefold_record::{Partition, TopicName};
-use tidefold_telemetry::Telemetry;
+use std::sync::Arc;
+
+use tidefold_record::{Offset, Partition, TopicName};
 use tidefold_telemetry::clock;
 use tokio::sync::watch;
 
 use crate::halt::Halt;
+use crate::metrics::LaneMetrics;
 use crate::status::{LaneState, LaneStatus, VerdictCounts};
 use crate::watchdog::Noticed;
-use std::sync::Arc;
 
 /// One lane's voice: its status, the log lines about it, its metrics.
 #[derive(Clone)]
@@ -16,8 +17,7 @@ pub(crate) struct Observer {
     pub(crate) topic: TopicName,
     pub(crate) generation: u32,
     pub(crate) partition: Partition,
-    #[allow(dead_code)]
-    pub(crate) telemetry: Telemetry,
+    pub(crate) metrics: LaneMetrics,
     pub(crate) status: Arc<watch::Sender<LaneStatus>>,
 }
 
@@ -37,23 +37,22 @@ impl Observer {
     }
 
     /// A batch is in the tables.
-    pub(crate) fn folded(
-        &self,
-        next: tidefold_record::Offset,
-        appended_at_micros: i64,
-        counts: VerdictCounts,
-    ) {
+    pub(crate) fn folded(&self, next: Offset, appended_at_micros: i64, counts: VerdictCounts) {
+        let now = clock::now_micros();
         self.status.send_modify(|status| {
             status.next = next;
             status.end = status.end.max(next);
             status.appended_at_micros = appended_at_micros;
-            status.moved_at_micros = clock::now_micros();
+            status.moved_at_micros = now;
             status.verdicts.add(counts);
         });
+        self.metrics.folded(next, counts, now);
+        self.metrics.lag(&self.status.borrow(), now);
     }
 
     /// The lane found its place.
-    pub(crate) fn placed(&self, next: tidefold_record::Offset, appended_at_micros: i64) {
+    pub(crate) fn placed(&self, next: Offset, appended_at_micros: i64) {
+        self.metrics.placed(next);
         tracing::debug!(topic = %self.topic, generation = self.generation, partition = %self.partition, next = %next, "lane starts");
         self.status.send_modify(|status| {
             status.next = next;
@@ -63,16 +62,18 @@ impl Observer {
     }
 
     /// Where the log ends now.
-    pub(crate) fn end(&self, end: tidefold_record::Offset) {
+    pub(crate) fn end(&self, end: Offset) {
         self.status.send_if_modified(|status| {
             let moved = status.end != end;
             status.end = end;
             moved
         });
+        self.metrics.lag(&self.status.borrow(), clock::now_micros());
     }
 
     /// Something did not answer; the lane tries again.
-    pub(crate) fn retrying(&self, doing: &'static str, error: &str) {
+    pub(crate) fn retrying(&self, class: &'static str, doing: &'static str, error: &str) {
+        self.metrics.error(class);
         let first = !matches!(self.status.borrow().state, LaneState::Retrying { .. });
         self.state(LaneState::Retrying { doing, error: error.to_owned() });
         if first {
@@ -99,6 +100,7 @@ impl Observer {
     }
 
     fn halted(&self, halt: &Halt) {
+        self.metrics.halted();
         tracing::error!(topic = %self.topic, generation = self.generation, partition = %self.partition, reason = %halt, "lane halted");
     }
 }

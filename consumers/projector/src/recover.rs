@@ -50,7 +50,7 @@ impl Io {
     /// Whether a table has no row.
     async fn is_empty(&self, table: &TableId) -> Result<bool, Stop> {
         let scan = Scan::All { after: None, limit: 1 };
-        Ok(self.insist("look for rows", || self.store.scan(table, &scan)).await?.is_empty())
+        Ok(self.insist("store", "look for rows", || self.store.scan(table, &scan)).await?.is_empty())
     }
 }
 

@@ -13,6 +13,7 @@ use tidefold_store::TableWrites;
 use crate::breaker::{Breaker, Tripped};
 use crate::halt::{Halt, Stop};
 use crate::lane::Lane;
+use crate::metrics::{Step, Written};
 use crate::rules::Rule;
 use crate::status::VerdictCounts;
 
@@ -24,12 +25,14 @@ impl Lane {
     pub(crate) async fn step(&mut self, batch: &RecordBatch) -> Result<(), Stop> {
         // 1. Decode and dedupe happen in the fold; what every schema id stands for, and the verdicts that are already
         //    published where another generation judges, are settled first.
+        let mut laps = self.io.observer.metrics.laps();
         self.learn(batch).await?;
         let published = self.published(batch).await?;
 
         // 2. Load the entities that are not cached. I4: reads run in the mirror image of writes, so the checkpoint came
         //    before (at start), entities come now, rollups after them.
         self.load_entities(batch).await?;
+        laps.lap(Step::Load);
 
         // 3. Fold in offset order, then load the rollup rows that have changes and apply those.
         self.fold(batch, published.as_ref()).await?;
@@ -45,6 +48,7 @@ impl Lane {
         let derived = self.table_writes(writes.derived);
         let index_deletes = self.table_writes(writes.index_deletes);
         let entities = self.table_writes(vec![(TableSlot::Entity, writes.entities)]);
+        laps.lap(Step::Fold);
 
         if !self.rules().hold(Rule::CheckpointLast) {
             self.write_checkpoint(next).await?;
@@ -56,14 +60,17 @@ impl Lane {
         //    acknowledged all of it (I6).
         self.io.write(&derived).await?;
         self.io.write(&index_deletes).await?;
+        laps.lap(Step::Derived);
 
         // 5. Phase 2: entity rows. I1: every derived change up to their offsets, of this batch and of all before it, is
         //    acknowledged by now.
         self.io.write(&entities).await?;
+        laps.lap(Step::Entities);
 
         // 6. The checkpoint. I3: all of the above is acknowledged by now.
         self.write_checkpoint(next).await?;
         self.checkpoint = next;
+        laps.lap(Step::Checkpoint);
 
         // I2: only now may rows of this batch leave the caches.
         self.acknowledged();
@@ -92,6 +99,7 @@ impl Lane {
         let Some(table) = self.tables.entity.as_ref().map(|table| table.id.clone()) else { return Ok(()) };
         let keys = batch.iter().filter_map(|record| record.key).filter(|key| KEY_BYTES.contains(&key.len()));
         let missing = self.entities.missing(keys);
+        self.io.observer.metrics.looked_up(batch.len(), missing.len());
         if missing.is_empty() {
             return Ok(());
         }
@@ -137,6 +145,7 @@ impl Lane {
                 continue;
             };
             let missing = cache.missing(keys.iter().map(|key| &key[..]));
+            self.io.observer.metrics.looked_up(keys.len(), missing.len());
             if missing.is_empty() {
                 continue;
             }
@@ -192,19 +201,23 @@ impl Lane {
     fn acknowledged(&mut self) {
         self.entities.acknowledged();
         self.rollups.iter_mut().for_each(|cache| cache.acknowledged());
+        let rollups: usize = self.rollups.iter().map(|cache| cache.size_bytes()).sum();
+        self.io.observer.metrics.cached(self.entities.size_bytes() + rollups);
     }
 
+    /// The writes by stored table, counted.
     fn table_writes(&self, writes: Vec<(TableSlot, Vec<RowWrite>)>) -> Vec<TableWrites> {
-        let table = |slot| match slot {
-            TableSlot::Verdicts => Some(&self.tables.verdicts),
-            TableSlot::Entity => self.tables.entity.as_ref(),
-            TableSlot::View(view) => self.tables.views.get(view),
-        };
-        writes
-            .into_iter()
-            .filter(|(_, rows)| !rows.is_empty())
-            .filter_map(|(slot, rows)| table(slot).map(|table| TableWrites { table: table.id.clone(), rows }))
-            .collect()
+        let mut tables = Vec::with_capacity(writes.len());
+        for (slot, rows) in writes.into_iter().filter(|(_, rows)| !rows.is_empty()) {
+            let (table, what) = match slot {
+                TableSlot::Verdicts => (Some(&self.tables.verdicts), Written::Verdicts),
+                TableSlot::Entity => (self.tables.entity.as_ref(), Written::Entities),
+                TableSlot::View(view) => (self.tables.views.get(view), Written::Views),
+            };
+            self.io.observer.metrics.written(what, rows.len());
+            tables.extend(table.map(|table| TableWrites { table: table.id.clone(), rows }));
+        }
+        tables
     }
 
     fn rules(&self) -> crate::rules::Rules {
