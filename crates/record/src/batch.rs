@@ -71,6 +71,12 @@ impl BatchBuilder {
         BatchBuilder::default()
     }
 
+    /// Nothing yet, with room for so much.
+    #[must_use]
+    pub fn with_capacity(records: usize, bytes: usize) -> BatchBuilder {
+        BatchBuilder { bytes: Vec::with_capacity(bytes), starts: Vec::with_capacity(records) }
+    }
+
     /// Adds a record.
     pub fn push(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, headers: Headers<'_>) {
         self.starts.push(self.bytes.len() as u32);

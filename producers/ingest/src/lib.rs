@@ -1,1 +1,78 @@
-//! The HTTP write API: JSON in, checked against Avro, appended to the log
+//! The HTTP write API: JSON in, checked against the app's Avro schemas, appended to the log.
+//!
+//! An answer of 202 says one thing: the log has the message, durably. What becomes of it is the fold's affair and
+//! stands under `/v1/{app}/outcomes/{position}`.
+//!
+//! This crate deliberately keeps nothing: no sessions, no store of answers, no queue. A retry is told from a new message
+//! by the fold, from the message's id; so any node answers any request.
+//!
+//! A walk through it:
+//! * [`router`] and [`Components`]: how the composition gets the routes.
+//! * `catalog`: the app as ingest needs it; `intake`: what all routes share.
+//! * `attributes`: what a request's headers say; `envelope`: what a line says around its message.
+//! * `record`: a message as a record.
+//! * `single`: one message; `outcomes`: what became of it.
+//! * `stream`: many messages; `lines`, `chunk` and `lane` are its steps.
+//! * `failure` and `answer`: what is answered.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use tidefold_app::App;
+use tidefold_control::Control;
+use tidefold_http::paths;
+use tidefold_log::SharedLog;
+use tidefold_store::SharedStore;
+use tidefold_telemetry::Telemetry;
+use tokio::sync::watch;
+
+mod answer;
+mod attributes;
+mod catalog;
+mod chunk;
+mod envelope;
+mod failure;
+mod ids;
+mod intake;
+mod lane;
+mod lines;
+mod outcomes;
+mod record;
+mod settings;
+mod single;
+mod stream;
+
+pub use settings::Settings;
+
+/// Tells the time, in microseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// What ingest works with.
+pub struct Components {
+    /// The app whose messages it takes.
+    pub app: Arc<App>,
+    /// Where they go.
+    pub log: SharedLog,
+    /// Where outcomes stand.
+    pub store: SharedStore,
+    /// Schema ids and active generations.
+    pub control: watch::Receiver<Arc<Control>>,
+    /// Where it counts.
+    pub telemetry: Telemetry,
+    /// How it is set.
+    pub settings: Settings,
+    /// What stamps records: `tidefold_telemetry::clock::now_micros`, but for tests.
+    pub clock: Clock,
+}
+
+/// The routes. They have no fallbacks, so that other routers can be merged with them;
+/// `tidefold_http::serve` adds those.
+pub fn router(components: Components) -> Router {
+    let intake = Arc::new(intake::Intake::new(components));
+    Router::new()
+        .route(paths::APP, post(stream::post_any))
+        .route(paths::NAME, post(single::post_named))
+        .route(paths::OUTCOME, get(outcomes::get))
+        .with_state(intake)
+}

@@ -1,0 +1,104 @@
+//! Answers, written by hand: they are few, small and on the hot path.
+
+use std::io::Write as _;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use tidefold_http::Problem;
+use tidefold_record::{Offset, Partition, TopicName};
+
+/// Appends a position.
+pub(crate) fn write_position(topic: &TopicName, partition: Partition, offset: Offset, out: &mut Vec<u8>) {
+    // Writing to a Vec does not fail.
+    let _ = write!(out, "{topic}:{partition}:{offset}");
+}
+
+/// Appends a JSON string.
+pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        for byte in text.bytes() {
+            match byte {
+                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+                0..0x20 => {
+                    let _ = write!(out, "\\u{byte:04x}");
+                }
+                plain => out.push(plain),
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+/// Appends the answer to an accepted line of a stream.
+pub(crate) fn write_accepted_line(index: u64, id: &str, position: &[u8], out: &mut Vec<u8>) {
+    let _ = write!(out, "{{\"index\":{index},\"status\":202,\"id\":");
+    write_string(id, out);
+    out.extend_from_slice(b",\"position\":\"");
+    out.extend_from_slice(position);
+    out.extend_from_slice(b"\"}\n");
+}
+
+/// Appends the answer to a line that was not accepted.
+pub(crate) fn write_problem_line(index: u64, id: Option<&str>, problem: &Problem, out: &mut Vec<u8>) {
+    let _ = write!(out, "{{\"index\":{index},\"status\":{}", problem.status().as_u16());
+    if let Some(id) = id {
+        out.extend_from_slice(b",\"id\":");
+        write_string(id, out);
+    }
+    out.extend_from_slice(b",\"problem\":");
+    problem.write_json(None, out);
+    out.extend_from_slice(b"}\n");
+}
+
+/// The path of an outcome.
+pub(crate) fn outcome_path(app: &str, position: &[u8]) -> Option<HeaderValue> {
+    let mut path = Vec::with_capacity(position.len() + app.len() + 16);
+    path.extend_from_slice(b"/v1/");
+    path.extend_from_slice(app.as_bytes());
+    path.extend_from_slice(b"/outcomes/");
+    path.extend_from_slice(position);
+    HeaderValue::from_maybe_shared(Bytes::from(path)).ok()
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// `202`: the message is in the log; what becomes of it stands under `Location`.
+pub(crate) fn accepted(app: &str, id: &str, position: &[u8]) -> Response {
+    let mut body = Vec::with_capacity(id.len() + position.len() + 48);
+    body.extend_from_slice(b"{\"id\":");
+    write_string(id, &mut body);
+    body.extend_from_slice(b",\"position\":\"");
+    body.extend_from_slice(position);
+    body.extend_from_slice(b"\",\"outcome\":\"pending\"}");
+    let mut response = json(StatusCode::ACCEPTED, body);
+    if let Some(path) = outcome_path(app, position) {
+        response.headers_mut().insert(LOCATION, path);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_read_back_as_they_were() {
+        for text in ["plain", "a\"b\\c", "\u{1}\n\u{e9}", ""] {
+            let mut out = Vec::new();
+            write_string(text, &mut out);
+            assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What a message that did not get into the log is answered with.
+
+use std::time::Duration;
+
+use tidefold_codec::json_in::Violation;
+use tidefold_http::{FieldError, Problem, ProblemKind};
+use tidefold_log::LogError;
+use tidefold_telemetry::IngestMetrics;
+
+use crate::catalog::MessageEntry;
+
+/// Why a message is not, or perhaps not, in the log.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// The log said so.
+    Log(LogError),
+    /// An earlier message of the stream for the same partition failed, so this one was not tried: it would have
+    /// overtaken it.
+    OrderKept,
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// The answer; `id` is what to send the message again with.
+    pub(crate) fn problem(&self, id: &str) -> Problem {
+        let error = match self {
+            Failure::Log(error) => error,
+            Failure::OrderKept => {
+                let detail = "an earlier message of this request for the same partition was not appended; this one \
+                              was held back to keep their order. Send both again";
+                let problem = Problem::new(ProblemKind::LogUnavailable, detail);
+                return problem.with_retry_after(Duration::from_secs(1));
+            }
+        };
+        let detail = error.to_string();
+        match error {
+            LogError::Full { retry_after } => {
+                Problem::new(ProblemKind::LogFull, detail).with_retry_after(*retry_after)
+            }
+            LogError::Unavailable { .. } => {
+                Problem::new(ProblemKind::LogUnavailable, detail).with_retry_after(Duration::from_secs(1))
+            }
+            LogError::Unknown { .. } => {
+                let detail = format!("{detail}; send the message again with the id {id}: it counts once");
+                Problem::new(ProblemKind::AppendUnknown, detail)
+                    .with_member("id", id)
+                    .with_retry_after(Duration::from_secs(1))
+            }
+            LogError::TooLarge { size_bytes, limit_bytes, .. } => {
+                let detail =
+                    format!("the encoded message has {size_bytes} bytes; the log takes {limit_bytes}");
+                Problem::new(ProblemKind::MessageTooLarge, detail)
+                    .with_member("limit_bytes", *limit_bytes)
+                    .with_member("actual_bytes", *size_bytes)
+            }
+            LogError::NoSuchPartition { .. }
+            | LogError::Mismatch { .. }
+            | LogError::OutOfRange { .. }
+            | LogError::Damaged { .. } => Problem::new(ProblemKind::Internal, detail),
+        }
+    }
+
+    pub(crate) fn count(&self, metrics: &IngestMetrics) {
+        let counter = match self {
+            Failure::OrderKept => &metrics.unavailable,
+            Failure::Log(LogError::Full { .. }) => &metrics.full,
+            Failure::Log(LogError::Unknown { .. }) => &metrics.unknown,
+            Failure::Log(LogError::TooLarge { .. }) => &metrics.too_large,
+            Failure::Log(_) => &metrics.unavailable,
+        };
+        counter.inc();
+    }
+
+    /// Whether the record itself is at fault, so that those behind it may go on.
+    pub(crate) fn is_the_records_own(&self) -> bool {
+        matches!(self, Failure::Log(LogError::TooLarge { .. }))
+    }
+}
+
+/// The mistakes an encoder found, as they stand in an answer. `inside` is where the message stands in the body: nothing,
+/// or `/data`.
+pub(crate) fn field_errors(violations: Vec<Violation>, inside: &str) -> impl Iterator<Item = FieldError> {
+    violations.into_iter().map(move |violation| {
+        let pointer = match violation.pointer.strip_prefix('#') {
+            Some(rest) => format!("#{inside}{rest}"),
+            None => format!("#{inside}{}", violation.pointer),
+        };
+        FieldError::at(pointer, violation.code, violation.detail)
+    })
+}
+
+/// The answer to a message that does not fit its schema.
+pub(crate) fn invalid_message(message: &MessageEntry, errors: Vec<FieldError>) -> Problem {
+    let detail = match errors.as_slice() {
+        [only] => format!("{}: {}", only.pointer.as_deref().unwrap_or("#"), only.detail),
+        many => format!("{} mistakes in this {}", many.len(), message.name),
+    };
+    Problem::new(ProblemKind::InvalidMessage, detail).with_errors(errors)
+}

@@ -1,0 +1,109 @@
+//! What all routes of ingest share.
+
+use std::sync::Arc;
+
+use tidefold_app::App;
+use tidefold_http::{Principal, Problem, ProblemKind};
+use tidefold_log::{Appended, LogError, SharedLog};
+use tidefold_record::{BatchBuilder, Partition};
+use tidefold_store::SharedStore;
+use tidefold_telemetry::{Gauge, IngestMetrics, clock};
+
+use crate::Components;
+use crate::catalog::{Catalog, TopicEntry};
+use crate::ids::Ids;
+use crate::record::Now;
+use crate::settings::Settings;
+
+/// The state of ingest's routes.
+pub(crate) struct Intake {
+    pub(crate) app: Arc<App>,
+    pub(crate) catalog: Catalog,
+    pub(crate) log: SharedLog,
+    pub(crate) store: SharedStore,
+    pub(crate) metrics: IngestMetrics,
+    pub(crate) settings: Settings,
+    pub(crate) ids: Ids,
+    clock: crate::Clock,
+    anonymous_source: String,
+}
+
+/// Bytes on their way to the log, while they are.
+struct OnTheWay<'a>(&'a Gauge, i64);
+
+// === impl Intake ===
+
+impl Intake {
+    pub(crate) fn new(components: Components) -> Intake {
+        let Components { app, log, store, control, telemetry, settings, clock } = components;
+        Intake {
+            catalog: Catalog::new(&app, control, &settings),
+            metrics: telemetry.ingest(&app.name),
+            anonymous_source: source(&app.name, &Principal::ANONYMOUS),
+            ids: Ids::new(),
+            app,
+            log,
+            store,
+            settings,
+            clock,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now::at((self.clock)())
+    }
+
+    /// The source of a caller's messages where they name none: with the id, what makes a message the same message.
+    pub(crate) fn source_of(&self, principal: &Principal) -> std::borrow::Cow<'_, str> {
+        if *principal == Principal::ANONYMOUS {
+            return (&*self.anonymous_source).into();
+        }
+        source(&self.app.name, principal).into()
+    }
+
+    /// Checks that a path is of this node's app.
+    pub(crate) fn check_app(&self, name: &str) -> Result<(), Problem> {
+        if name == self.app.name {
+            return Ok(());
+        }
+        let shown: String = name.chars().take(80).collect();
+        let detail = format!("this node serves the app `{}`, not `{shown}`", self.app.name);
+        Err(Problem::new(ProblemKind::UnknownApp, detail))
+    }
+
+    /// Appends a batch and measures it.
+    pub(crate) async fn append(
+        &self,
+        topic: &TopicEntry,
+        partition: Partition,
+        batch: BatchBuilder,
+    ) -> Result<Appended, LogError> {
+        let records = batch.len();
+        let _on_the_way = OnTheWay::new(&self.metrics.inflight_bytes, batch.size_bytes());
+        let since = clock::instant();
+        let appended = self.log.append(&topic.log_name, partition, batch).await;
+        self.metrics.append_seconds.observe(since.elapsed().as_secs_f64());
+        self.metrics.append_records.observe(records as f64);
+        appended
+    }
+}
+
+fn source(app: &str, principal: &Principal) -> String {
+    format!("/v1/{app}/{}", principal.as_str())
+}
+
+// === impl OnTheWay ===
+
+impl<'a> OnTheWay<'a> {
+    fn new(gauge: &'a Gauge, bytes: usize) -> OnTheWay<'a> {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        gauge.inc_by(bytes);
+        OnTheWay(gauge, bytes)
+    }
+}
+
+impl Drop for OnTheWay<'_> {
+    fn drop(&mut self) {
+        self.0.dec_by(self.1);
+    }
+}

@@ -1,0 +1,285 @@
+//! What became of a message: `GET /v1/{app}/outcomes/{position}`, and `Prefer: wait` on the way in.
+//!
+//! "Applied" is stored nowhere: a position before the checkpoint without a verdict row was applied. The checkpoint is
+//! read first, the verdict after it, the mirror image of how they are written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use tidefold_app::layout::TableId;
+use tidefold_app::tables::GenerationTables;
+use tidefold_fold::verdict::verdict_key;
+use tidefold_fold::{Checkpoint, Verdict};
+use tidefold_http::{Problem, ProblemKind};
+use tidefold_log::ReadLimit;
+use tidefold_record::headers::Known;
+use tidefold_record::{Offset, Partition, Position};
+use tidefold_store::StoreError;
+use tidefold_telemetry::clock;
+
+use crate::answer;
+use crate::catalog::TopicEntry;
+use crate::failure::Failure;
+use crate::intake::Intake;
+use crate::single::Standing;
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// A wait that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waited {
+    /// How long, bounded already.
+    pub(crate) asked: Duration,
+}
+
+/// Where verdicts and checkpoints of a topic's active generation stand.
+struct Tables {
+    verdicts: TableId,
+    checkpoints: TableId,
+}
+
+// === impl Intake ===
+
+impl Intake {
+    /// The tables of the generation that queries read; none while nothing is active.
+    fn outcome_tables(&self, topic: &TopicEntry) -> Option<Tables> {
+        let generation = self.catalog.control().active(topic.name.as_str())?;
+        let described = self.app.topic(topic.name.as_str())?;
+        let tables = GenerationTables::new(&self.app, described, generation);
+        Some(Tables { verdicts: tables.verdicts.id, checkpoints: tables.checkpoints.id })
+    }
+
+    /// The verdict on a record; `None` while it is pending.
+    async fn verdict(
+        &self,
+        topic: &TopicEntry,
+        partition: Partition,
+        offset: Offset,
+    ) -> Result<Option<Verdict>, StoreError> {
+        let Some(tables) = self.outcome_tables(topic) else { return Ok(None) };
+        let key = [Bytes::copy_from_slice(&partition.0.to_be_bytes())];
+        let damaged = |table: &TableId, detail: String| StoreError::Damaged { table: table.clone(), detail };
+        let row = self.store.load(&tables.checkpoints, &key).await?.into_iter().next().flatten();
+        let Some(row) = row else { return Ok(None) };
+        let checkpoint = Checkpoint::decode(&row).ok_or_else(|| {
+            damaged(&tables.checkpoints, format!("the row of partition {partition} is no checkpoint"))
+        })?;
+        if offset >= checkpoint.next {
+            return Ok(None);
+        }
+        let key = [Bytes::copy_from_slice(&verdict_key(partition.0, offset))];
+        match self.store.load(&tables.verdicts, &key).await?.into_iter().next().flatten() {
+            None => Ok(Some(Verdict::Applied)),
+            Some(row) => Verdict::decode(&row).map(Some).ok_or_else(|| {
+                damaged(
+                    &tables.verdicts,
+                    format!("the row of {}:{partition}:{offset} is no verdict", topic.name),
+                )
+            }),
+        }
+    }
+
+    /// The id of the record at an offset, where the log still has it.
+    async fn id_at(&self, topic: &TopicEntry, partition: Partition, offset: Offset) -> Option<String> {
+        let limit = ReadLimit { records: 1, bytes: 1 };
+        let batch = self.log.read(&topic.log_name, partition, offset, limit).await.ok()?;
+        let id = batch.get(offset)?.headers.get(Known::CeId)?;
+        Some(String::from_utf8_lossy(id).into_owned())
+    }
+}
+
+/// The route of an outcome.
+pub(crate) async fn get(State(intake): State<Arc<Intake>>, request: Request) -> Result<Response, Problem> {
+    let path = request.uri().path();
+    let (app, text) =
+        path.strip_prefix("/v1/").and_then(|rest| rest.split_once("/outcomes/")).unwrap_or_default();
+    intake.check_app(app)?;
+    let text = text.replace("%3A", ":").replace("%3a", ":");
+    let position: Position =
+        text.parse().map_err(|error| Problem::new(ProblemKind::InvalidPosition, format!("{error}")))?;
+    let topic = topic_of(&intake, &position)?;
+    let (partition, offset) = (position.partition, position.offset);
+    let bounds = intake.log.bounds(&topic.log_name, partition).await;
+    let bounds = bounds.map_err(|error| Failure::Log(error).problem(""))?;
+    if offset >= bounds.end {
+        let detail = format!("the log of {}:{partition} ends at {}", topic.name, bounds.end);
+        return Err(Problem::new(ProblemKind::UnknownPosition, detail));
+    }
+    let verdict = intake.verdict(topic, partition, offset).await.map_err(store_problem)?;
+    let id = intake.id_at(topic, partition, offset).await;
+    let body = body(topic, partition, offset, id.as_deref(), verdict.as_ref());
+    let mut response = answer::json(StatusCode::OK, body);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if verdict.is_none() {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    Ok(response)
+}
+
+fn topic_of<'a>(intake: &'a Intake, position: &Position) -> Result<&'a TopicEntry, Problem> {
+    let refuse = |detail| Problem::new(ProblemKind::InvalidPosition, detail);
+    let topic = intake.catalog.topic_named(position.topic.as_str()).ok_or_else(|| {
+        let names: Vec<_> = intake.catalog.topics.iter().map(|topic| topic.name.as_str()).collect();
+        refuse(format!("the app has no topic `{}`; it has {}", position.topic, names.join(", ")))
+    })?;
+    if position.partition.0 >= topic.partitions {
+        let detail =
+            format!("topic {} has partitions 0 to {}", topic.name, topic.partitions.saturating_sub(1));
+        return Err(refuse(detail));
+    }
+    Ok(topic)
+}
+
+fn store_problem(error: StoreError) -> Problem {
+    let kind = match error {
+        StoreError::Unavailable { .. } => ProblemKind::StoreUnavailable,
+        StoreError::Refused { .. } | StoreError::Damaged { .. } => ProblemKind::Internal,
+    };
+    Problem::new(kind, error.to_string()).with_retry_after(Duration::from_secs(1))
+}
+
+/// The body of an outcome.
+fn body(
+    topic: &TopicEntry,
+    partition: Partition,
+    offset: Offset,
+    id: Option<&str>,
+    verdict: Option<&Verdict>,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(160);
+    out.push(b'{');
+    if let Some(id) = id {
+        out.extend_from_slice(b"\"id\":");
+        answer::write_string(id, &mut out);
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"position\":\"");
+    answer::write_position(&topic.name, partition, offset, &mut out);
+    out.extend_from_slice(b"\",\"outcome\":");
+    answer::write_string(outcome_name(verdict), &mut out);
+    match verdict {
+        None | Some(Verdict::Applied) => {}
+        Some(Verdict::Rejected(codes)) => write_codes(codes, &mut out),
+        Some(Verdict::Duplicate(of)) => {
+            out.extend_from_slice(b",\"of\":\"");
+            answer::write_position(&topic.name, partition, *of, &mut out);
+            out.push(b'"');
+        }
+        Some(Verdict::Dead(reason)) => {
+            write_codes(std::slice::from_ref(&reason.code), &mut out);
+            out.extend_from_slice(b",\"detail\":");
+            answer::write_string(&reason.detail, &mut out);
+        }
+    }
+    out.push(b'}');
+    out
+}
+
+fn outcome_name(verdict: Option<&Verdict>) -> &'static str {
+    match verdict {
+        None => "pending",
+        Some(Verdict::Applied) => "applied",
+        Some(Verdict::Rejected(_)) => "rejected",
+        Some(Verdict::Duplicate(_)) => "duplicate",
+        Some(Verdict::Dead(_)) => "dead",
+    }
+}
+
+fn write_codes(codes: &[String], out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"codes\":[");
+    for (place, code) in codes.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        answer::write_string(code, out);
+    }
+    out.push(b']');
+}
+
+/// Waits for the verdict on a message that was just appended, and answers with it; `202` when time runs out or the store
+/// cannot be asked: the message stands in the log either way.
+pub(crate) async fn wait(
+    intake: &Intake,
+    standing: &Standing<'_>,
+    waited: Waited,
+) -> Result<Response, Problem> {
+    let since = clock::instant();
+    let verdict = tokio::time::timeout(waited.asked, until_judged(intake, standing)).await.ok();
+    intake.metrics.wait_seconds.observe(since.elapsed().as_secs_f64());
+    let applied = HeaderValue::try_from(format!("wait={}", waited.asked.as_secs()))
+        .unwrap_or_else(|_| HeaderValue::from_static("wait"));
+    let mut response = match &verdict {
+        None => standing.accepted(&intake.app.name),
+        Some(verdict) => match refusal(standing, verdict) {
+            Some(problem) => {
+                let problem = problem.with_header(PREFERENCE_APPLIED, applied);
+                return Err(match answer::outcome_path(&intake.app.name, &standing.position()) {
+                    Some(path) => problem.with_header(LOCATION, path),
+                    None => problem,
+                });
+            }
+            None => {
+                let Standing { topic, partition, offset, id } = standing;
+                let body = body(topic, *partition, *offset, Some(id), Some(verdict));
+                answer::json(StatusCode::OK, body)
+            }
+        },
+    };
+    if let Some(path) = answer::outcome_path(&intake.app.name, &standing.position()) {
+        response.headers_mut().insert(LOCATION, path);
+    }
+    response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    Ok(response)
+}
+
+async fn until_judged(intake: &Intake, standing: &Standing<'_>) -> Verdict {
+    let mut moved = intake.store.checkpoints_moved();
+    loop {
+        moved.borrow_and_update();
+        match intake.verdict(standing.topic, standing.partition, standing.offset).await {
+            Ok(Some(verdict)) => return verdict,
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%error, "cannot read an outcome; looking again"),
+        }
+        tokio::select! {
+            changed = moved.changed() => if changed.is_err() {
+                // The store is gone; other processes may still write to what it stood for.
+                clock::pause(intake.settings.wait_poll).await;
+            },
+            () = clock::pause(intake.settings.wait_poll) => {}
+        }
+    }
+}
+
+/// The problem a verdict is answered with; none for those that are successes.
+fn refusal(standing: &Standing<'_>, verdict: &Verdict) -> Option<Problem> {
+    let (kind, codes, detail) = match verdict {
+        Verdict::Applied | Verdict::Duplicate(_) => return None,
+        Verdict::Rejected(codes) => {
+            let kind = if codes.iter().any(|code| code == "idempotency_conflict") {
+                ProblemKind::IdempotencyConflict
+            } else if codes.iter().any(|code| code == "version_mismatch") {
+                ProblemKind::VersionMismatch
+            } else {
+                ProblemKind::Rejected
+            };
+            (kind, codes.clone(), format!("rejected: {}", codes.join(", ")))
+        }
+        Verdict::Dead(reason) => {
+            (ProblemKind::Dead, vec![reason.code.clone()], format!("{}: {}", reason.code, reason.detail))
+        }
+    };
+    Some(
+        Problem::new(kind, detail)
+            .with_member("id", standing.id)
+            .with_member("position", standing.position_text())
+            .with_member("outcome", outcome_name(Some(verdict)))
+            .with_member("codes", codes),
+    )
+}

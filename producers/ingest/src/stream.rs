@@ -1,0 +1,264 @@
+//! NDJSON, streamed both ways: `POST /v1/{app}` and `POST /v1/{app}/{MessageType}`.
+//!
+//! ```text
+//! body ─▶ lines ─▶ chunk being gathered ─▶ chunks in flight (at most a few) ─▶ answers, in line order
+//!                  one batch a partition    each waits for its turn
+//! ```
+//!
+//! The answer's body pulls everything: nothing is spawned, so nothing outlives its request. While fewer than two chunks
+//! are on their way a chunk leaves as soon as no more of the body is here; under load chunks fill up while others are
+//! on their way.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::stream::{FuturesOrdered, StreamExt, unfold};
+use futures_util::{FutureExt, future};
+use tidefold_http::{Principal, Problem, ProblemKind};
+use tidefold_record::SchemaId;
+use tokio::sync::oneshot;
+
+use crate::answer;
+use crate::attributes::{Attributes, ID_BYTES, Media};
+use crate::chunk::{Chunk, ChunkBuilder, LaneName, Stream};
+use crate::intake::Intake;
+use crate::lane::{LaneBatch, Turn, append_in_turn};
+use crate::lines::Lines;
+
+/// What the lines of a stream are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Route {
+    /// Messages of one type, alone.
+    One {
+        /// The type's place in the catalog.
+        message: usize,
+        /// Its schema id.
+        schema: SchemaId,
+    },
+    /// Messages of any type, each with its attributes.
+    Any,
+}
+
+/// One request, from its body to its answers.
+struct Exchange {
+    stream: Stream,
+    lines: Lines,
+    gathered: ChunkBuilder,
+    /// For each partition of the app, what says that its last batch of this request is settled.
+    tails: Vec<Option<oneshot::Receiver<bool>>>,
+    in_flight: FuturesOrdered<BoxFuture<'static, Bytes>>,
+    /// Why the body ended early, to be answered last.
+    broken: Option<Problem>,
+    over: bool,
+}
+
+/// The route of messages of any type.
+pub(crate) async fn post_any(
+    State(intake): State<Arc<Intake>>,
+    principal: Principal,
+    request: Request,
+) -> Result<Response, Problem> {
+    let app = request.uri().path().strip_prefix("/v1/").unwrap_or_default();
+    intake.check_app(app)?;
+    if Media::of(request.headers())? != Media::Lines {
+        let detail = "this path takes application/x-ndjson, one message with its type a line; send one message of \
+                      application/json to its own path, /v1/{app}/{MessageType}";
+        return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
+    }
+    let attributes = Attributes::of(request.headers(), intake.settings.wait_max)?;
+    answer(intake, principal, Route::Any, attributes, request.into_body())
+}
+
+/// Starts answering a stream.
+pub(crate) fn answer(
+    intake: Arc<Intake>,
+    principal: Principal,
+    route: Route,
+    attributes: Attributes,
+    body: Body,
+) -> Result<Response, Problem> {
+    check(&attributes)?;
+    let limits = intake.settings.limits;
+    let source = intake.source_of(&principal).into_owned();
+    let lanes = intake.catalog.lanes();
+    let exchange = Exchange {
+        lines: Lines::new(body, limits.line_bytes, limits.body_stall),
+        gathered: ChunkBuilder::new(lanes),
+        tails: std::iter::repeat_with(|| None).take(lanes).collect(),
+        in_flight: FuturesOrdered::new(),
+        broken: None,
+        over: false,
+        stream: Stream { intake, principal, source, route, attributes },
+    };
+    let answers = unfold(exchange, async |mut exchange| {
+        let answer = exchange.next().await?;
+        Some((Ok::<_, Infallible>(answer), exchange))
+    });
+    let mut response = Response::new(Body::from_stream(answers));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    Ok(response)
+}
+
+/// Headers that cannot hold for many messages.
+fn check(attributes: &Attributes) -> Result<(), Problem> {
+    let refuse = |detail: String| Err(Problem::new(ProblemKind::InvalidRequest, detail));
+    if attributes.if_match.is_some() {
+        return refuse("If-Match is about one message; in a stream give a line its own `ifmatch`".to_owned());
+    }
+    // The id of a line is the stream's, a colon and up to 20 digits.
+    let longest = ID_BYTES - 21;
+    match &attributes.id {
+        Some(id) if id.len() > longest => {
+            let length = id.len();
+            refuse(format!(
+                "the Idempotency-Key of a stream may have {longest} characters, this has {length}"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// The next answers; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            self.gather();
+            if self.should_launch() {
+                if self.in_flight.len() >= self.stream.intake.settings.chunks_in_flight {
+                    return self.in_flight.next().await;
+                }
+                if let Some(answers) = self.launch() {
+                    return Some(answers);
+                }
+                continue;
+            }
+            if self.over {
+                return match self.in_flight.next().await {
+                    Some(answers) => Some(answers),
+                    None => self.last_words(),
+                };
+            }
+            tokio::select! {
+                biased;
+                more = self.lines.fill() => self.note(more),
+                answers = next_of(&mut self.in_flight) => return Some(answers),
+            }
+        }
+    }
+
+    /// Takes every line that is here into the chunk, until it is full.
+    fn gather(&mut self) {
+        while !self.is_full() {
+            match self.lines.cut() {
+                Some(piece) => self.gathered.add(&self.stream, piece),
+                None => break,
+            }
+        }
+        self.stream.intake.metrics.body_bytes.inc_by(self.lines.bytes_read());
+    }
+
+    fn is_full(&self) -> bool {
+        let settings = &self.stream.intake.settings;
+        self.gathered.lines() >= settings.chunk_lines || self.gathered.size_bytes() >= settings.chunk_bytes
+    }
+
+    /// Whether the chunk leaves now. May read more of the body, if it is here, to find out.
+    fn should_launch(&mut self) -> bool {
+        if self.gathered.is_empty() {
+            return false;
+        }
+        loop {
+            if self.is_full() || self.over {
+                return true;
+            }
+            if self.in_flight.len() >= 2 {
+                return false;
+            }
+            match self.lines.fill_now() {
+                Some(more) => {
+                    self.note(more);
+                    self.gather();
+                }
+                None => return true,
+            }
+        }
+    }
+
+    fn note(&mut self, more: Result<bool, Problem>) {
+        match more {
+            Ok(true) => {}
+            Ok(false) => {
+                // What stands behind the last line end is a line too.
+                while let Some(piece) = self.lines.cut() {
+                    self.gathered.add(&self.stream, piece);
+                }
+                self.over = true;
+            }
+            Err(problem) => {
+                self.broken = Some(problem);
+                self.over = true;
+            }
+        }
+    }
+
+    /// Sends the chunk on its way and gives back answers that are there at once.
+    fn launch(&mut self) -> Option<Bytes> {
+        let (chunk, lanes) = self.gathered.take();
+        let mut appends = Vec::with_capacity(lanes.len());
+        for lane in lanes {
+            let name = LaneName { topic: lane.topic, partition: lane.partition };
+            let turn = self.turn(&lane);
+            let append = append_in_turn(Arc::clone(&self.stream.intake), lane, turn);
+            appends.push(append.map(move |fates| (name, fates)));
+        }
+        let intake = Arc::clone(&self.stream.intake);
+        self.in_flight.push_back(answered(intake, chunk, join_all(appends)).boxed());
+        // Polled once, the log has the batches before the next chunk is gathered.
+        self.in_flight.next().now_or_never().flatten()
+    }
+
+    /// The place of a batch behind those of the same partition.
+    fn turn(&mut self, lane: &LaneBatch) -> Turn {
+        let (done, tail) = oneshot::channel();
+        let place = self.stream.intake.catalog.topics.get(lane.topic).map(|topic| topic.lane(lane.partition));
+        let before = place.and_then(|place| self.tails.get_mut(place)).and_then(|slot| slot.replace(tail));
+        Turn { before, done }
+    }
+
+    /// What is said about a body that broke off, behind all other answers.
+    fn last_words(&mut self) -> Option<Bytes> {
+        let problem = self.broken.take()?;
+        if problem.kind() == ProblemKind::BodyTimeout {
+            self.stream.intake.metrics.timeout.inc();
+        }
+        let mut out = Vec::new();
+        answer::write_problem_line(self.gathered.next_index(), None, &problem, &mut out);
+        Some(out.into())
+    }
+}
+
+async fn answered(
+    intake: Arc<Intake>,
+    chunk: Chunk,
+    appends: impl Future<Output = Vec<(LaneName, crate::lane::Fates)>>,
+) -> Bytes {
+    let lanes = appends.await;
+    chunk.answers(&intake, &lanes)
+}
+
+/// The next answers of chunks in flight; never, where there are none.
+async fn next_of(in_flight: &mut FuturesOrdered<BoxFuture<'static, Bytes>>) -> Bytes {
+    match in_flight.next().await {
+        Some(answers) => answers,
+        None => future::pending().await,
+    }
+}
