@@ -1,0 +1,122 @@
+//! What goes wrong, and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use tidefold_app::layout::TableId;
+use tidefold_store::StoreError;
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("the store {} is in use by another process: stop that one first, or choose another folder", folder.display())]
+    InUse {
+        /// The store's folder.
+        folder: PathBuf,
+    },
+    /// The folder has something else in it.
+    #[error("{} is not a store: it has {found} in it; choose an empty folder or one that does not exist", folder.display())]
+    NotAStore {
+        /// The folder.
+        folder: PathBuf,
+        /// Something that a store has not.
+        found: String,
+    },
+    /// The format is not this program's.
+    #[error(
+        "the store {} has format {found}, this program reads {reads}: use the program that wrote it, or delete the \
+         folder and let its tables be built again from the log", folder.display()
+    )]
+    Format {
+        /// The store's folder.
+        folder: PathBuf,
+        /// Its format.
+        found: String,
+        /// The format this program reads.
+        reads: u32,
+    },
+    /// The rows are someone else's.
+    #[error(
+        "the store {} belongs to {found:?}, not to {expected:?}: choose the folder that belongs with this log and \
+         app, or another one", folder.display()
+    )]
+    Identity {
+        /// The store's folder.
+        folder: PathBuf,
+        /// Whose rows it has.
+        found: String,
+        /// Whose it was opened as.
+        expected: String,
+    },
+    /// Files are missing, cut or damaged.
+    #[error(
+        "the store {} is damaged or was copied in part: {detail}. Copy it again while no process has it, or delete the \
+         folder and let its tables be built again from the log", folder.display()
+    )]
+    Damaged {
+        /// The store's folder.
+        folder: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The folder cannot be read or written.
+    #[error("the store {} cannot be opened: {what}: check the disk and who may write there", folder.display())]
+    Io {
+        /// The store's folder.
+        folder: PathBuf,
+        /// What was attempted.
+        what: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+pub(crate) fn unopened(table: &TableId, what: &str) -> StoreError {
+    StoreError::Refused {
+        what: format!("{what} table {table}"),
+        detail: "it is not opened; open it first".to_owned(),
+    }
+}
+
+/// A write failed. fjall takes no further ones then, since it cannot know what reached the disk.
+pub(crate) fn writing(error: fjall::Error) -> StoreError {
+    match error {
+        fjall::Error::Poisoned => StoreError::Refused {
+            what: "to write".to_owned(),
+            detail: "an earlier write did not reach the disk; see that the disk has room and is sound, then start \
+                     again: what is missing is folded from the log"
+                .to_owned(),
+        },
+        error => StoreError::Unavailable { detail: format!("writing failed: {}", text(&error)) },
+    }
+}
+
+pub(crate) fn reading(table: &TableId, error: fjall::Error) -> StoreError {
+    match &error {
+        fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => {
+            StoreError::Unavailable { detail: format!("reading table {table} failed: {io}") }
+        }
+        error => StoreError::Damaged {
+            table: table.clone(),
+            detail: format!("{}; delete the store's folder and let its tables be built again", text(error)),
+        },
+    }
+}
+
+pub(crate) fn no_row(table: &TableId, key: &[u8]) -> StoreError {
+    StoreError::Damaged {
+        table: table.clone(),
+        detail: format!(
+            "what stands under the key {} is no row; delete the store's folder and let its tables be built again",
+            key.escape_ascii()
+        ),
+    }
+}
+
+pub(crate) fn text(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => io.to_string(),
+        error => format!("{error:?}"),
+    }
+}
