@@ -1,17 +1,37 @@
 //! Slots to the bytes a table keeps, and back: each column as its Avro datum (nullable: union of null and the type,
 //! null first), one after the other. Bytes are canonical: equal slots give equal bytes.
+//!
+//! Whoever makes an encoded value ([`crate::decode`], [`crate::json_in`]) makes it canonical: one block, numbers in the
+//! fewest bytes. The functions here read other encodings too.
 
 use bumpalo::Bump;
 
 use crate::datum::Datum;
 use crate::decode::DecodeError;
-use crate::types::{ColumnType, RecordType};
+use crate::json_out;
+use crate::types::{ColumnType, Field, RecordType, Type};
+use crate::wire::{Cursor, malformed, read_scalar, write_long, write_scalar};
 
 /// Appends the slots' bytes to `out`. Slots must be of their columns' types, and not NULL where the column is not
 /// nullable: callers check, this function debug-asserts.
 pub fn encode<'t>(columns: impl IntoIterator<Item = &'t ColumnType>, slots: &[Datum<'_>], out: &mut Vec<u8>) {
-    let _ = (columns.into_iter(), slots, out);
-    unimplemented!()
+    for (column, slot) in columns.into_iter().zip(slots) {
+        debug_assert!(
+            column.nullable || !slot.is_null(),
+            "NULL in a column that is not nullable: {column:?}"
+        );
+        if column.nullable {
+            match slot {
+                Datum::Null => out.push(0),
+                // The datum of a nullable union says its branch itself, null being branch 0.
+                _ if matches!(column.ty, Type::Union(_)) => {}
+                _ => write_long(1, out),
+            }
+        }
+        if !slot.is_null() {
+            write_scalar(&column.ty, *slot, out);
+        }
+    }
 }
 
 /// Reads what [`encode`] wrote; `bytes` must end with the last column.
@@ -23,8 +43,11 @@ pub fn decode<'a, 't: 'a>(
     bytes: &'a [u8],
     slots: &mut [Datum<'a>],
 ) -> Result<(), DecodeError> {
-    let _ = (columns.into_iter(), bytes, slots);
-    unimplemented!()
+    let mut cursor = Cursor::new(bytes);
+    for (column, slot) in columns.into_iter().zip(slots) {
+        *slot = read_column(column, true, &mut cursor)?;
+    }
+    cursor.finish()
 }
 
 /// The elements of an encoded array, in order.
@@ -35,8 +58,20 @@ pub fn elements<'a>(
     element: &'a ColumnType,
     encoded: &'a [u8],
 ) -> impl Iterator<Item = Result<Datum<'a>, DecodeError>> + 'a {
-    let _ = (element, encoded);
-    std::iter::empty()
+    let mut entries = Entries::new(element, false, encoded);
+    std::iter::from_fn(move || entries.next().map(|entry| entry.map(|(_, datum)| datum)))
+}
+
+/// The entries of an encoded map, in order.
+///
+/// # Errors
+/// Each item: when the bytes are not an encoding of the map.
+pub fn entries<'a>(
+    value: &'a ColumnType,
+    encoded: &'a [u8],
+) -> impl Iterator<Item = Result<(&'a str, Datum<'a>), DecodeError>> + 'a {
+    let mut entries = Entries::new(value, true, encoded);
+    std::iter::from_fn(move || entries.next())
 }
 
 /// One field of an encoded record.
@@ -44,8 +79,14 @@ pub fn elements<'a>(
 /// # Errors
 /// When the bytes are not an encoding of the record.
 pub fn field<'a>(record: &'a RecordType, encoded: &'a [u8], field: usize) -> Result<Datum<'a>, DecodeError> {
-    let _ = (record, encoded, field);
-    unimplemented!()
+    let mut cursor = Cursor::new(encoded);
+    for (at, field_type) in record.fields.iter().enumerate() {
+        if at == field {
+            return read_column(&field_type.column, field_type.null_first, &mut cursor);
+        }
+        check_column(&field_type.column, field_type.null_first, &mut cursor)?;
+    }
+    Err(malformed(cursor.at(), "the record has no such field"))
 }
 
 /// The value under a key of an encoded map; NULL when there is none. The last one wins where a key stands twice.
@@ -53,17 +94,33 @@ pub fn field<'a>(record: &'a RecordType, encoded: &'a [u8], field: usize) -> Res
 /// # Errors
 /// When the bytes are not an encoding of the map.
 pub fn entry<'a>(value: &'a ColumnType, encoded: &'a [u8], key: &str) -> Result<Datum<'a>, DecodeError> {
-    let _ = (value, encoded, key);
-    unimplemented!()
+    let mut found = Datum::Null;
+    for entry in entries(value, encoded) {
+        let (name, datum) = entry?;
+        if name == key {
+            found = datum;
+        }
+    }
+    Ok(found)
 }
 
-/// How many elements an encoded array or map has, without looking into them further than needed.
+/// How many elements an encoded array or map has, without looking into them further than needed: a canonical encoding
+/// has its count in front.
 ///
 /// # Errors
 /// When the bytes are not an encoding of it.
 pub fn count(element: &ColumnType, is_map: bool, encoded: &[u8]) -> Result<u64, DecodeError> {
-    let _ = (element, is_map, encoded);
-    unimplemented!()
+    let mut entries = Entries::new(element, is_map, encoded);
+    let mut total = 0;
+    while entries.open()? {
+        let block = std::mem::take(&mut entries.left);
+        total += block;
+        if entries.cursor.canonical {
+            return Ok(total);
+        }
+        entries.skip(block)?;
+    }
+    Ok(total)
 }
 
 /// A copy of a datum that lives in the arena.
@@ -79,4 +136,161 @@ pub fn keep<'a>(datum: Datum<'_>, arena: &'a Bump) -> Datum<'a> {
         Datum::Bytes(v) => Datum::Bytes(arena.alloc_slice_copy(v)),
         Datum::Encoded(v) => Datum::Encoded(arena.alloc_slice_copy(v)),
     }
+}
+
+/// Appends an encoded record as a JSON object: a whole message for an operator's eyes, in the mapping of
+/// [`crate::json_out`].
+///
+/// # Errors
+/// When the bytes are not an encoding of the record, to the end; then `out` is as it was.
+pub fn record_to_json(record: &RecordType, encoded: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    let start = out.len();
+    let mut cursor = Cursor::new(encoded);
+    let written = json_out::write_record(record, &mut cursor, out).and_then(|()| cursor.finish());
+    if written.is_err() {
+        out.truncate(start);
+    }
+    written
+}
+
+/// Walks over the blocks of an array or a map.
+struct Entries<'a> {
+    element: &'a ColumnType,
+    is_map: bool,
+    cursor: Cursor<'a>,
+    left: u64,
+    over: bool,
+}
+
+// === impl Entries ===
+
+impl<'a> Entries<'a> {
+    fn new(element: &'a ColumnType, is_map: bool, encoded: &'a [u8]) -> Entries<'a> {
+        Entries { element, is_map, cursor: Cursor::new(encoded), left: 0, over: false }
+    }
+
+    /// Goes to the next block if this one is used up; false at the end.
+    fn open(&mut self) -> Result<bool, DecodeError> {
+        if self.left == 0 && !self.over {
+            self.left = self.cursor.block()?;
+            self.over = self.left == 0;
+            if self.over {
+                self.cursor.finish()?;
+            }
+        }
+        Ok(!self.over)
+    }
+
+    fn skip(&mut self, count: u64) -> Result<(), DecodeError> {
+        for _ in 0..count {
+            if self.is_map {
+                self.cursor.text()?;
+            }
+            check_column(self.element, true, &mut self.cursor)?;
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<Result<(&'a str, Datum<'a>), DecodeError>> {
+        let entry = self.open().and_then(|more| if more { self.read().map(Some) } else { Ok(None) });
+        if entry.is_err() {
+            self.over = true;
+        }
+        entry.transpose()
+    }
+
+    fn read(&mut self) -> Result<(&'a str, Datum<'a>), DecodeError> {
+        self.left -= 1;
+        let name = if self.is_map { self.cursor.text()? } else { "" };
+        Ok((name, read_column(self.element, true, &mut self.cursor)?))
+    }
+}
+
+/// Reads a column; `null_first` says where null stands, if it is nullable.
+#[inline]
+pub(crate) fn read_column<'a>(
+    column: &'a ColumnType,
+    null_first: bool,
+    cursor: &mut Cursor<'a>,
+) -> Result<Datum<'a>, DecodeError> {
+    if let Type::Union(_) = column.ty {
+        let start = cursor.at();
+        return Ok(match check_column(column, null_first, cursor)? {
+            Presence::Null => Datum::Null,
+            Presence::Value => Datum::Encoded(cursor.since(start)),
+        });
+    }
+    if column.nullable && is_null(null_first, cursor)? {
+        return Ok(Datum::Null);
+    }
+    match &column.ty {
+        Type::Array(_) | Type::Map(_) | Type::Record(_) => {
+            let start = cursor.at();
+            check_type(&column.ty, cursor)?;
+            Ok(Datum::Encoded(cursor.since(start)))
+        }
+        scalar => read_scalar(scalar, cursor),
+    }
+}
+
+/// Whether there was a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Null,
+    Value,
+}
+
+/// Reads the branch of a union of null and one other type.
+#[inline]
+pub(crate) fn is_null(null_first: bool, cursor: &mut Cursor<'_>) -> Result<bool, DecodeError> {
+    Ok((cursor.choice(2, "a union has no such branch")? == 0) == null_first)
+}
+
+/// Moves over a column, checking all of it.
+pub(crate) fn check_column<'a>(
+    column: &'a ColumnType,
+    null_first: bool,
+    cursor: &mut Cursor<'a>,
+) -> Result<Presence, DecodeError> {
+    if let Type::Union(branches) = &column.ty {
+        let nulls = usize::from(column.nullable);
+        let branch = cursor.choice(branches.len() + nulls, "a union has no such branch")?;
+        return match branch.checked_sub(nulls).and_then(|at| branches.get(at)) {
+            None => Ok(Presence::Null),
+            Some(branch) => check_type(&branch.ty, cursor).map(|()| Presence::Value),
+        };
+    }
+    if column.nullable && is_null(null_first, cursor)? {
+        return Ok(Presence::Null);
+    }
+    check_type(&column.ty, cursor).map(|()| Presence::Value)
+}
+
+fn check_type<'a>(ty: &'a Type, cursor: &mut Cursor<'a>) -> Result<(), DecodeError> {
+    match ty {
+        Type::Array(element) => {
+            cursor.blocks(|cursor| check_column(element, true, cursor).map(drop))?;
+        }
+        Type::Map(value) => {
+            cursor.blocks(|cursor| {
+                cursor.text()?;
+                check_column(value, true, cursor).map(drop)
+            })?;
+        }
+        Type::Record(record) => {
+            for Field { column, null_first, .. } in &record.fields {
+                check_column(column, *null_first, cursor)?;
+            }
+        }
+        Type::Union(branches) => {
+            let branch = cursor.choice(branches.len(), "a union has no such branch")?;
+            if let Some(branch) = branches.get(branch) {
+                check_type(&branch.ty, cursor)?;
+            }
+        }
+        scalar => {
+            read_scalar(scalar, cursor)?;
+        }
+    }
+    Ok(())
 }

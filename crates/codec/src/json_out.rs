@@ -1,16 +1,223 @@
 //! Slots to JSON: the same mapping that [`crate::json_in`] reads.
+//!
+//! Exact integers are numbers, decimals are text with all their places, times are RFC 3339 in UTC, bytes are base64. A
+//! value of a union stands bare where its JSON form alone says the branch, else as `{"branch": value}`.
 
+use crate::base64;
+use crate::columns::{Presence, check_column, is_null};
 use crate::datum::Datum;
-use crate::types::ColumnType;
+use crate::decode::DecodeError;
+use crate::schema::kind;
+use crate::text;
+use crate::types::{ColumnType, RecordType, Type};
+use crate::wire::{Cursor, read_scalar};
 
 /// Appends the JSON text of a slot of this type.
 pub fn write(column: &ColumnType, datum: Datum<'_>, out: &mut Vec<u8>) {
-    let _ = (column, datum, out);
-    unimplemented!()
+    match datum {
+        Datum::Null => out.extend_from_slice(b"null"),
+        Datum::Encoded(bytes) => {
+            let start = out.len();
+            let mut cursor = Cursor::new(bytes);
+            let written = match &column.ty {
+                // Its datum says the branch in the numbers of the column, null included.
+                Type::Union(_) => write_column(column, true, &mut cursor, out),
+                ty => write_value(ty, &mut cursor, out),
+            };
+            debug_assert!(written.is_ok(), "an encoded slot is well-formed: {written:?}");
+            if written.is_err() {
+                out.truncate(start);
+                out.extend_from_slice(b"null");
+            }
+        }
+        scalar => write_scalar(&column.ty, scalar, out),
+    }
 }
 
 /// Appends a JSON string.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    let _ = (text, out);
-    unimplemented!()
+    out.push(b'"');
+    let mut plain = 0;
+    let bytes = text.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        let escape: &[u8] = match byte {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0..0x20 => b"",
+            _ => continue,
+        };
+        out.extend_from_slice(bytes.get(plain..at).unwrap_or_default());
+        plain = at + 1;
+        if escape.is_empty() {
+            out.extend_from_slice(b"\\u00");
+            out.extend([byte >> 4, byte & 15].map(|digit| digit + if digit < 10 { b'0' } else { b'a' - 10 }));
+        } else {
+            out.extend_from_slice(escape);
+        }
+    }
+    out.extend_from_slice(bytes.get(plain..).unwrap_or_default());
+    out.push(b'"');
+}
+
+fn write_scalar(ty: &Type, datum: Datum<'_>, out: &mut Vec<u8>) {
+    match (ty, datum) {
+        (Type::String | Type::Enum(_), Datum::Text(text)) => write_string(text, out),
+        (_, Datum::Bytes(bytes)) => {
+            out.push(b'"');
+            base64::encode(bytes, out);
+            out.push(b'"');
+        }
+        (Type::Boolean | Type::Int | Type::Long | Type::Float | Type::Double, _) => {
+            text::write(ty, datum, out)
+        }
+        _ => {
+            out.push(b'"');
+            text::write(ty, datum, out);
+            out.push(b'"');
+        }
+    }
+}
+
+fn write_column<'a>(
+    column: &'a ColumnType,
+    null_first: bool,
+    cursor: &mut Cursor<'a>,
+    out: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    if let Type::Union(branches) = &column.ty {
+        let ahead = cursor.look_ahead(|cursor| check_column(column, null_first, cursor))?;
+        let branch = cursor.choice(branches.len() + 1, "a union has no such branch")?;
+        if ahead == Presence::Null {
+            out.extend_from_slice(b"null");
+            return Ok(());
+        }
+        let branch = branches.get(branch - usize::from(column.nullable));
+        return branch.map_or(Ok(()), |branch| write_branch(branches, &branch.ty, cursor, out));
+    }
+    if column.nullable && is_null(null_first, cursor)? {
+        out.extend_from_slice(b"null");
+        return Ok(());
+    }
+    write_value(&column.ty, cursor, out)
+}
+
+fn write_branch<'a>(
+    branches: &[ColumnType],
+    ty: &'a Type,
+    cursor: &mut Cursor<'a>,
+    out: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    if stands_bare(branches) {
+        return write_value(ty, cursor, out);
+    }
+    out.push(b'{');
+    write_string(branch_name(branches, ty), out);
+    out.push(b':');
+    write_value(ty, cursor, out)?;
+    out.push(b'}');
+    Ok(())
+}
+
+/// The name of a union's branch: a named type's short name if no other branch has it too, else its full name; of any
+/// other type its type name.
+pub(crate) fn branch_name<'t>(branches: &[ColumnType], ty: &'t Type) -> &'t str {
+    let Some(full) = full_name(ty) else { return kind(ty) };
+    let short = short_name(full);
+    let same = branches
+        .iter()
+        .filter(|branch| full_name(&branch.ty).map_or_else(|| kind(&branch.ty), short_name) == short);
+    if same.count() == 1 { short } else { full }
+}
+
+pub(crate) fn short_name(full: &str) -> &str {
+    full.rsplit('.').next().unwrap_or(full)
+}
+
+pub(crate) fn full_name(ty: &Type) -> Option<&str> {
+    match ty {
+        Type::Fixed(fixed) | Type::Decimal { fixed: Some(fixed), .. } => Some(&fixed.full_name),
+        Type::Enum(symbols) => Some(&symbols.full_name),
+        Type::Record(record) => Some(&record.full_name),
+        _ => None,
+    }
+}
+
+/// Whether each branch has a JSON form of its own. Objects never do: one of them could look like `{"branch": value}`.
+fn stands_bare(branches: &[ColumnType]) -> bool {
+    let form = |ty: &Type| match ty {
+        Type::Boolean => 0,
+        Type::Int | Type::Long | Type::Float | Type::Double => 1,
+        Type::Array(_) => 2,
+        Type::Map(_) | Type::Record(_) | Type::Union(_) => 3,
+        _ => 4,
+    };
+    let mut seen = [0; 5];
+    for branch in branches {
+        if let Some(count) = seen.get_mut(form(&branch.ty)) {
+            *count += 1;
+        }
+    }
+    let [booleans, numbers, arrays, objects, texts] = seen;
+    objects == 0 && booleans <= 1 && numbers <= 1 && arrays <= 1 && texts <= 1
+}
+
+fn write_value<'a>(ty: &'a Type, cursor: &mut Cursor<'a>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    match ty {
+        Type::Array(element) => {
+            let mut mark = b'[';
+            cursor.blocks(|cursor| {
+                out.push(mark);
+                mark = b',';
+                write_column(element, true, cursor, out)
+            })?;
+            if mark == b'[' {
+                out.push(mark);
+            }
+            out.push(b']');
+        }
+        Type::Map(value) => {
+            let mut mark = b'{';
+            cursor.blocks(|cursor| {
+                out.push(mark);
+                mark = b',';
+                write_string(cursor.text()?, out);
+                out.push(b':');
+                write_column(value, true, cursor, out)
+            })?;
+            if mark == b'{' {
+                out.push(mark);
+            }
+            out.push(b'}');
+        }
+        Type::Record(record) => return write_record(record, cursor, out),
+        Type::Union(branches) => {
+            let branch = cursor.choice(branches.len(), "a union has no such branch")?;
+            let branch = branches.get(branch);
+            return branch.map_or(Ok(()), |branch| write_branch(branches, &branch.ty, cursor, out));
+        }
+        scalar => write_scalar(scalar, read_scalar(scalar, cursor)?, out),
+    }
+    Ok(())
+}
+
+/// Appends a record as an object.
+pub(crate) fn write_record<'a>(
+    record: &'a RecordType,
+    cursor: &mut Cursor<'a>,
+    out: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    out.push(b'{');
+    for (at, field) in record.fields.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write_string(&field.name, out);
+        out.push(b':');
+        write_column(&field.column, field.null_first, cursor, out)?;
+    }
+    out.push(b'}');
+    Ok(())
 }

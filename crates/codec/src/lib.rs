@@ -17,15 +17,20 @@
 //! * [`text`]: one value as text: key texts, URL parameters, literals.
 //! * [`ordered`]: key columns to bytes that sort as the columns do.
 
+mod base64;
+mod calendar;
 pub mod columns;
 pub mod datum;
 pub mod decode;
+mod defaults;
 pub mod json_in;
 pub mod json_out;
+mod number;
 pub mod ordered;
 pub mod schema;
 pub mod text;
 pub mod types;
+mod wire;
 
 pub use datum::Datum;
 pub use types::{ColumnType, EnumType, Field, FixedType, RecordType, Type};

@@ -4,7 +4,10 @@
 use bumpalo::Bump;
 
 use crate::datum::Datum;
+use crate::number::fits;
+use crate::text::is_key_type;
 use crate::types::Type;
+use crate::wire::{is_uuid, time_problem};
 
 /// One key column.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,10 +26,28 @@ pub struct OrderedError {
     pub at: usize,
 }
 
-/// Appends one column's bytes.
+/// Appends one column's bytes: numbers big-endian with the sign flipped; texts with 0x00 as 0x00 0xff and 0x00 0x00
+/// behind them. Descending: all of it inverted.
 pub fn encode(column: &KeyColumn, datum: Datum<'_>, out: &mut Vec<u8>) {
-    let _ = (column, datum, out);
-    unimplemented!()
+    let start = out.len();
+    match datum {
+        Datum::Boolean(value) => out.push(u8::from(value)),
+        Datum::Long(value) => out.extend_from_slice(&((value as u64) ^ (1 << 63)).to_be_bytes()),
+        Datum::Decimal(value) => out.extend_from_slice(&((value as u128) ^ (1 << 127)).to_be_bytes()),
+        Datum::Text(text) => {
+            for byte in text.bytes() {
+                out.push(byte);
+                if byte == 0 {
+                    out.push(0xff);
+                }
+            }
+            out.extend_from_slice(&[0, 0]);
+        }
+        other => debug_assert!(false, "{other:?} cannot stand in a key of type {:?}", column.ty),
+    }
+    if column.descending {
+        out.iter_mut().skip(start).for_each(|byte| *byte = !*byte);
+    }
 }
 
 /// Reads one column's bytes from the front of `bytes`; returns the value and what follows.
@@ -38,6 +59,83 @@ pub fn decode<'a>(
     bytes: &'a [u8],
     arena: &'a Bump,
 ) -> Result<(Datum<'a>, &'a [u8]), OrderedError> {
-    let _ = (column, bytes, arena);
-    unimplemented!()
+    let invert = if column.descending { 0xff } else { 0 };
+    match &column.ty {
+        Type::Boolean => match bytes.split_first() {
+            Some((byte, rest)) if byte ^ invert <= 1 => Ok((Datum::Boolean(byte ^ invert == 1), rest)),
+            _ => Err(OrderedError { at: 0 }),
+        },
+        Type::Decimal { precision, .. } => {
+            let (number, rest) = number::<16>(bytes, invert)?;
+            let value = (u128::from_be_bytes(number) ^ (1 << 127)) as i128;
+            if !fits(value, *precision) {
+                return Err(OrderedError { at: 0 });
+            }
+            Ok((Datum::Decimal(value), rest))
+        }
+        Type::String | Type::Enum(_) | Type::Uuid => text(column, bytes, invert, arena),
+        ty if is_key_type(ty) => {
+            let (number, rest) = number::<8>(bytes, invert)?;
+            let value = (u64::from_be_bytes(number) ^ (1 << 63)) as i64;
+            let narrow = matches!(ty, Type::Int) && i32::try_from(value).is_err();
+            if narrow || time_problem(ty, value).is_some() {
+                return Err(OrderedError { at: 0 });
+            }
+            Ok((Datum::Long(value), rest))
+        }
+        _ => Err(OrderedError { at: 0 }),
+    }
+}
+
+fn number<const N: usize>(bytes: &[u8], invert: u8) -> Result<([u8; N], &[u8]), OrderedError> {
+    let (number, rest) = bytes.split_first_chunk::<N>().ok_or(OrderedError { at: bytes.len() })?;
+    Ok((number.map(|byte| byte ^ invert), rest))
+}
+
+fn text<'a>(
+    column: &'a KeyColumn,
+    bytes: &'a [u8],
+    invert: u8,
+    arena: &'a Bump,
+) -> Result<(Datum<'a>, &'a [u8]), OrderedError> {
+    let mut end = 0;
+    let mut escapes = 0;
+    loop {
+        match bytes.get(end..).unwrap_or_default() {
+            [zero, mark, ..] if zero ^ invert == 0 => match mark ^ invert {
+                0 => break,
+                0xff => {
+                    escapes += 1;
+                    end += 2;
+                }
+                _ => return Err(OrderedError { at: end + 1 }),
+            },
+            [_, _, ..] => end += 1,
+            _ => return Err(OrderedError { at: bytes.len() }),
+        }
+    }
+    let (written, rest) = bytes.split_at_checked(end).ok_or(OrderedError { at: end })?;
+    let plain = if escapes == 0 && invert == 0 {
+        written
+    } else {
+        let mut plain = bumpalo::collections::Vec::with_capacity_in(end - escapes, arena);
+        let mut escaped = false;
+        for byte in written.iter().map(|byte| byte ^ invert) {
+            if !std::mem::take(&mut escaped) {
+                escaped = byte == 0;
+                plain.push(byte);
+            }
+        }
+        plain.into_bump_slice()
+    };
+    let text = std::str::from_utf8(plain).map_err(|error| OrderedError { at: error.valid_up_to() })?;
+    let fits = match &column.ty {
+        Type::Enum(symbols) => symbols.symbols.iter().any(|symbol| symbol == text),
+        Type::Uuid => is_uuid(text),
+        _ => true,
+    };
+    if !fits {
+        return Err(OrderedError { at: 0 });
+    }
+    Ok((Datum::Text(text), rest.get(2..).unwrap_or_default()))
 }

@@ -1,4 +1,4 @@
-//! The closed set of types. One table in `docs/app-language.md` says where each stands in Avro, SQL, JSON and tables.
+//! The closed set of types. The table in `docs/types.md` says where each stands in Avro, SQL, JSON and tables.
 
 use std::sync::Arc;
 
@@ -54,11 +54,16 @@ pub enum Type {
     Map(Arc<ColumnType>),
     /// A named record; a [`crate::Datum::Encoded`] in a slot.
     Record(Arc<RecordType>),
-    /// A union that is not just `null` and one other type. JSON and Avro carry it; SQL cannot name it.
+    /// A union that is not just `null` and one other type. JSON and Avro carry it; SQL cannot name it. A `null` among
+    /// its branches is not listed here but makes the column nullable; it must stand first in the schema.
     Union(Arc<[ColumnType]>),
 }
 
 /// A type and whether a value may be absent.
+///
+/// Where null stands in the Avro union: a [`Field`] says it for itself; everywhere else (elements of arrays and maps,
+/// columns of a table) null stands first. A schema that puts it second there is refused, a foreign writer that does is
+/// read and written again in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColumnType {
     /// The type of a value that is there.
@@ -85,8 +90,10 @@ pub struct Field {
     pub column: ColumnType,
     /// For a nullable field, whether null is the first branch of its union: branch order is part of the encoding.
     pub null_first: bool,
-    /// The schema's default, as JSON, if it has one.
+    /// The schema's default, as JSON in Avro's own mapping (bytes as one character a byte), if it has one.
     pub default: Option<serde_json::Value>,
+    /// Names it had before: a writer's field of such a name is this field.
+    pub aliases: Vec<Arc<str>>,
 }
 
 /// A named Avro enum.

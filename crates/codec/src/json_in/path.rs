@@ -1,0 +1,94 @@
+//! Where in a text a mistake stands, and how it is told.
+
+use super::Violation;
+
+/// How much of a name from outside is repeated.
+const NAME_CHARS: usize = 120;
+
+/// A place in a JSON text, kept on the stack; it is only written out for a mistake.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Path<'p> {
+    Root,
+    Name(&'p Path<'p>, &'p str),
+    Index(&'p Path<'p>, usize),
+}
+
+// === impl Path ===
+
+impl<'p> Path<'p> {
+    pub(super) fn name(&'p self, name: &'p str) -> Path<'p> {
+        Path::Name(self, name)
+    }
+
+    pub(super) fn index(&'p self, index: usize) -> Path<'p> {
+        Path::Index(self, index)
+    }
+
+    pub(super) fn violation(&self, code: &'static str, detail: impl Into<String>) -> Violation {
+        let mut pointer = String::new();
+        self.write(&mut pointer);
+        Violation { pointer, code, detail: detail.into() }
+    }
+
+    fn write(&self, out: &mut String) {
+        match self {
+            Path::Root => out.push('#'),
+            Path::Index(parent, index) => {
+                parent.write(out);
+                out.push('/');
+                out.push_str(&index.to_string());
+            }
+            Path::Name(parent, name) => {
+                parent.write(out);
+                out.push('/');
+                name.chars().take(NAME_CHARS).for_each(|c| write_char(c, out));
+            }
+        }
+    }
+}
+
+/// RFC 6901: `~` and `/` are escaped in a pointer, and in a URI fragment all that no fragment may hold.
+fn write_char(c: char, out: &mut String) {
+    match c {
+        '~' => out.push_str("~0"),
+        '/' => out.push_str("~1"),
+        'a'..='z' | 'A'..='Z' | '0'..='9' => out.push(c),
+        '-' | '.' | '_' | '!' | '$' | '&' | '\'' | '(' | ')' | '*' | '+' | ',' | ';' | '=' | ':' | '@'
+        | '?' => out.push(c),
+        _ => {
+            let mut buffer = [0; 4];
+            for byte in c.encode_utf8(&mut buffer).bytes() {
+                out.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+}
+
+/// A text from outside, cut.
+pub(super) fn cut(text: &str) -> String {
+    let mut cut: String = text.chars().take(NAME_CHARS).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    cut
+}
+
+/// The first names of a list.
+pub(super) fn list<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let names: Vec<_> = names.take(20).collect();
+    names.join(", ")
+}
+
+/// The valid name that a wrong one is most like, if it is like one at all.
+pub(super) fn nearest<'n>(name: &str, valid: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let length = name.chars().count();
+    if length > 64 {
+        return None;
+    }
+    let near = |candidate: &'n str| {
+        let distance =
+            strsim::damerau_levenshtein(&name.to_ascii_lowercase(), &candidate.to_ascii_lowercase());
+        (distance <= (length / 3).max(1)).then_some((distance, candidate))
+    };
+    valid.filter_map(near).min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
+}
