@@ -113,11 +113,6 @@ impl Window {
         self.table.insert_unique(seen.id as u64, at, hash);
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.queue.clear();
-        self.table.clear();
-    }
-
     fn at(&self, at: u32) -> Option<Seen> {
         self.queue.get(at.wrapping_sub(self.first) as usize).copied()
     }

@@ -12,12 +12,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bumpalo::Bump;
+use bytes::Bytes;
 use tidefold_app::App;
-use tidefold_record::{Offset, Partition, Position, RecordBatch, SchemaId};
+use tidefold_app::model::{Topic, ViewKind};
+use tidefold_record::{Offset, Partition, Position, RecordBatch, RecordRef, SchemaId, unframe};
 
-use crate::changes::{Changes, Writes};
-use crate::rows::RowCache;
+use crate::changes::{Changes, IndexChanges, RollupChanges, ViewChanges, Writes};
+use crate::dedupe::{Seen, Window, hash_id, payload_digest};
+use crate::form::{Found, Schemas, is_row_key, schema_of};
+use crate::issue;
+use crate::judge::LetUse;
+use crate::rows::{RowCache, RowSlot};
+use crate::state::StateRef;
+use crate::step::Step;
 use crate::verdict::Verdict;
+use crate::view::{IndexRows, ViewPlan};
 
 /// What bounds and shapes the fold; part of the generation's manifest, since it decides verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,17 +60,42 @@ pub struct Given<'a> {
 /// One partition's fold.
 #[derive(Debug)]
 pub struct Folder {
-    app: Arc<App>,
-    topic: usize,
-    partition: Partition,
-    settings: FoldSettings,
+    pub(crate) app: Arc<App>,
+    pub(crate) topic: usize,
+    pub(crate) partition: Partition,
+    pub(crate) schemas: Schemas,
+    pub(crate) window: Window,
+    pub(crate) lets: LetUse,
+    pub(crate) views: Vec<ViewPlan>,
+    pub(crate) ahead: BTreeMap<Box<[u8]>, AheadRow>,
+    pub(crate) next: Offset,
+    pub(crate) scratch: Scratch,
+}
+
+/// An entity row that is ahead of the fold, as it was found: to be written back before the checkpoint passes it.
+#[derive(Clone, Debug)]
+pub(crate) struct AheadRow {
+    pub(crate) offset: Offset,
+    pub(crate) blob: Bytes,
+}
+
+/// Buffers that are used again for every record.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) arena: Bump,
+    /// The entity row of each record of the batch.
+    pub(crate) slots: Vec<Option<RowSlot>>,
+    pub(crate) key: Vec<u8>,
+    pub(crate) blob: Vec<u8>,
+    pub(crate) old: IndexRows,
+    pub(crate) new: IndexRows,
 }
 
 /// What stops a fold: never a record's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FoldError {
-    /// An entity row is newer than the start of the batch and [`Given::own`] is `None`: a crashed run or another owner
-    /// wrote it. Drop every cached rollup row of the partition, load the verdict rows from the batch's start up to
+    /// An entity row is newer than the start of the batch, and [`Given::own`] is `None` or the row was not met before: a
+    /// crashed run or another owner wrote it. Drop every cached rollup row of the partition, load the verdict rows from the batch's start up to
     /// `row_offset`, pass them as [`Given::own`], and fold again. `row_offset` is the largest of all such rows of the batch.
     #[error("the row of key {key:?} is at offset {row_offset}, past the batch's start")]
     RowAhead {
@@ -69,7 +104,13 @@ pub enum FoldError {
         /// The row's offset.
         row_offset: Offset,
     },
-    /// A stored row is not what this fold writes.
+    /// A row that the batch touches is not in the cache: the caller did not load it.
+    #[error("a row of {table} was not loaded before the fold")]
+    NotLoaded {
+        /// The table's name.
+        table: String,
+    },
+    /// A stored row is not what this fold writes. The folder is of no use afterwards.
     #[error("a row of {table} is damaged ({detail}); rebuild the projection with `tidefold replay`")]
     DamagedRow {
         /// The table's name.
@@ -93,37 +134,74 @@ impl Default for FoldSettings {
     }
 }
 
+// === impl Folder ===
+
 impl Folder {
     /// A fold of one partition of the app's topic at place `topic`, with an empty window.
     #[must_use]
     pub fn new(app: Arc<App>, topic: usize, partition: Partition, settings: FoldSettings) -> Folder {
-        Folder { app, topic, partition, settings }
+        let found = app.topics.get(topic);
+        let lets = LetUse::new(found.and_then(|topic| topic.entity.as_ref()));
+        let views = found.map_or(&[][..], |topic| &topic.views).iter().map(ViewPlan::new).collect();
+        Folder {
+            topic,
+            partition,
+            schemas: Schemas::default(),
+            window: Window::new(settings.window),
+            lets,
+            views,
+            ahead: BTreeMap::new(),
+            next: Offset::ZERO,
+            scratch: Scratch::default(),
+            app,
+        }
     }
 
-    /// Schema ids of the batch that were not learned yet.
+    /// Schema ids of the batch that were not learned yet, each once.
     #[must_use]
     pub fn unknown_schemas(&self, batch: &RecordBatch) -> Vec<SchemaId> {
-        let _ = (batch, &self.app, self.topic, self.partition, self.settings);
-        unimplemented!()
+        let mut unknown: Vec<SchemaId> = Vec::new();
+        let mut last = None;
+        for id in batch.iter().filter_map(|record| schema_of(&record)) {
+            if last != Some(id) && !self.schemas.knows(id) && !unknown.contains(&id) {
+                unknown.push(id);
+            }
+            last = Some(id);
+        }
+        unknown
     }
 
     /// Learns what an id stands for.
     pub fn learn(&mut self, id: SchemaId, fate: &SchemaFate) {
-        let _ = (id, fate);
-        unimplemented!()
+        if let Some(topic) = self.app.topics.get(self.topic) {
+            self.schemas.learn(topic, id, fate);
+        }
     }
 
     /// Fills the window from records before the checkpoint, oldest first. `verdicts` are the verdict rows of their range:
     /// dead letters do not count.
     pub fn remember(&mut self, batch: &RecordBatch, verdicts: &BTreeMap<Offset, Verdict>) {
-        let _ = (batch, verdicts);
-        unimplemented!()
+        for record in batch.iter() {
+            self.window.advance(record.offset);
+            if verdicts.get(&record.offset).is_none_or(Verdict::counts)
+                && let Some(seen) = seen(&record, &Found::new(record.headers))
+            {
+                self.window.push(seen);
+            }
+        }
+    }
+
+    /// How far entity rows that are ahead of the fold reach: batches from before it want [`Given::own`].
+    #[must_use]
+    pub fn ahead_until(&self) -> Option<Offset> {
+        self.ahead.values().map(|row| row.offset).max()
     }
 
     /// Folds a batch. The entity row of every record key of 1 to 1,024 bytes is in `entities`; `changes` is empty.
     ///
     /// # Errors
-    /// When something other than a record is wrong; `entities`, `changes` and the window are then as they were.
+    /// When something other than a record is wrong; `entities`, `changes` and the window are then as they were (save
+    /// after [`FoldError::DamagedRow`]).
     pub fn fold(
         &mut self,
         batch: &RecordBatch,
@@ -131,21 +209,94 @@ impl Folder {
         entities: &mut RowCache,
         changes: &mut Changes,
     ) -> Result<(), FoldError> {
-        let _ = (batch, given, entities, changes);
-        unimplemented!()
+        let app = Arc::clone(&self.app);
+        let Some(topic) = app.topics.get(self.topic) else { return Ok(()) };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let folded = self.prepare(topic, batch, given, entities, &mut scratch.slots).and_then(|()| {
+            shape(topic, changes);
+            self.next = batch.next_offset();
+            let mut step = Step { folder: self, topic, given, entities, changes };
+            for (at, record) in batch.iter().enumerate() {
+                step.record(&record, scratch.slots.get(at).copied().flatten(), &mut scratch)?;
+                scratch.arena.reset();
+            }
+            Ok(())
+        });
+        scratch.arena.reset();
+        self.scratch = scratch;
+        if folded.is_ok() {
+            entities.folded();
+        }
+        folded
+    }
+
+    /// Finds each record's entity row, and everything that stops the fold, before anything changes.
+    fn prepare(
+        &mut self,
+        topic: &Topic,
+        batch: &RecordBatch,
+        given: Given<'_>,
+        entities: &mut RowCache,
+        slots: &mut Vec<Option<RowSlot>>,
+    ) -> Result<(), FoldError> {
+        slots.clear();
+        let start = batch.iter().next().map_or(batch.next_offset(), |record| record.offset);
+        let mut furthest: Option<(String, Offset)> = None;
+        for record in batch.iter() {
+            if let Some(id) = schema_of(&record)
+                && !self.schemas.knows(id)
+            {
+                let position = Position::new(topic.name.clone(), self.partition, record.offset);
+                return Err(FoldError::UnlearnedSchema { position, id });
+            }
+            let (Some(entity), Some(key)) = (&topic.entity, record.key.filter(|key| is_row_key(key))) else {
+                slots.push(None);
+                continue;
+            };
+            let slot = entities.known(key);
+            let slot = slot.ok_or_else(|| FoldError::NotLoaded { table: entity.name.clone() })?;
+            slots.push(Some(slot));
+            let Some(blob) = entities.value(slot) else { continue };
+            let offset = StateRef::parse(blob).map_err(|error| damaged(&entity.name, error))?.offset;
+            if offset >= start && self.meet(key, offset, blob, given) {
+                let further = furthest.as_ref().is_none_or(|(_, found)| offset > *found);
+                if further {
+                    furthest = Some((String::from_utf8_lossy(key).into_owned(), offset));
+                }
+            }
+        }
+        match furthest {
+            Some((key, row_offset)) => Err(FoldError::RowAhead { key, row_offset }),
+            None => Ok(()),
+        }
+    }
+
+    /// A row that is ahead: kept to be written back. Whether the fold has to be told of it.
+    fn meet(&mut self, key: &[u8], offset: Offset, blob: &[u8], given: Given<'_>) -> bool {
+        if self.ahead.get(key).is_some_and(|row| row.offset == offset) {
+            return given.own.is_none();
+        }
+        self.ahead.insert(key.into(), AheadRow { offset, blob: Bytes::copy_from_slice(blob) });
+        true
     }
 
     /// Applies the batch's rollup changes to the rollup rows, one cache for each view (unused for index views).
     ///
     /// # Errors
-    /// When a stored row is damaged.
+    /// When a stored row is damaged, or was not loaded.
     pub fn apply_rollups(
         &mut self,
         changes: &mut Changes,
         rollups: &mut [RowCache],
     ) -> Result<(), FoldError> {
-        let _ = (changes, rollups);
-        unimplemented!()
+        let views = self.app.topics.get(self.topic).map_or(&[][..], |topic| &topic.views);
+        for ((view, changes), cache) in views.iter().zip(&changes.views).zip(rollups) {
+            if let ViewChanges::Rollup(rollup) = changes {
+                issue::apply(view, rollup, cache, &mut self.scratch.blob)?;
+                cache.folded();
+            }
+        }
+        Ok(())
     }
 
     /// The batch's writes; `changes` is empty afterwards.
@@ -155,7 +306,32 @@ impl Folder {
         entities: &mut RowCache,
         rollups: &mut [RowCache],
     ) -> Writes {
-        let _ = (changes, entities, rollups);
-        unimplemented!()
+        let writes = issue::writes(self, changes, entities, rollups);
+        changes.clear();
+        writes
     }
+}
+
+/// The id and payload of a record that has an id.
+pub(crate) fn seen(record: &RecordRef<'_>, found: &Found<'_>) -> Option<Seen> {
+    let id = hash_id(found.source.unwrap_or_default(), found.id?);
+    let value = record.value.unwrap_or_default();
+    let datum = unframe(value).map_or(value, |(_, datum)| datum);
+    Some(Seen { id, payload: payload_digest(found.ce_type, datum), offset: record.offset })
+}
+
+pub(crate) fn damaged(table: &str, error: impl std::fmt::Display) -> FoldError {
+    FoldError::DamagedRow { table: table.to_owned(), detail: error.to_string() }
+}
+
+/// Makes room for the topic's views.
+fn shape(topic: &Topic, changes: &mut Changes) {
+    if changes.views.len() == topic.views.len() {
+        return;
+    }
+    let views = topic.views.iter().map(|view| match &view.kind {
+        ViewKind::Index { .. } => ViewChanges::Index(IndexChanges::default()),
+        ViewKind::Rollup { aggregates, .. } => ViewChanges::Rollup(RollupChanges::new(aggregates.len())),
+    });
+    changes.views = views.collect();
 }

@@ -14,9 +14,12 @@
 //! * [`distinct`]: the sketch behind `approx_count_distinct`.
 //! * [`rows`]: the row cache with its byte budget.
 //! * [`eval`]: evaluates the app's expressions.
-//! * [`view`]: the rows a state or event makes in a view.
-//! * [`folder`]: one partition's fold, batch by batch: decode, dedupe, judge, set, derive.
+//! * [`folder`]: one partition's fold, batch by batch. Inside, in the order a record meets them: `form` (is it a message
+//!   of this topic and partition at all), `judge` (dedupe, guards, the new state), `step` (one record's fold), `view` (the
+//!   rows a state or event makes in a view), `issue` (rollups applied, writes made).
 //! * [`changes`]: what a batch changed, netted, and the stamped writes it comes to.
+//! * [`whole`]: a partition folded in memory from its start: what `verify` compares tables with, and, a record at a time,
+//!   what `inspect` shows.
 
 pub mod changes;
 pub mod checkpoint;
@@ -24,11 +27,17 @@ pub mod dedupe;
 pub mod distinct;
 pub mod eval;
 pub mod folder;
+mod form;
+mod issue;
+mod judge;
+mod keys;
 pub mod rollup;
 pub mod rows;
 pub mod state;
+mod step;
 pub mod verdict;
-pub mod view;
+mod view;
+pub mod whole;
 mod wire;
 
 pub use changes::{Changes, TableSlot, Writes};

@@ -94,6 +94,27 @@ pub(crate) fn aggregates(view: &View) -> &[Aggregate] {
     }
 }
 
+/// Appends a row's value.
+pub(crate) fn encode_group(offset: Offset, count: i64, aggregates: &[AggregateState], out: &mut Vec<u8>) {
+    out.extend_from_slice(&offset.0.to_be_bytes());
+    out.extend_from_slice(&count.to_be_bytes());
+    for state in aggregates {
+        match state {
+            AggregateState::Count(count) => out.extend_from_slice(&count.to_be_bytes()),
+            AggregateState::Sum(sum, count) => {
+                out.extend_from_slice(&sum.to_be_bytes());
+                out.extend_from_slice(&count.to_be_bytes());
+            }
+            AggregateState::Extreme(extreme) => put_chunk(&extreme.datum, out),
+            AggregateState::Distinct(sketch) => {
+                let mut bytes = Vec::new();
+                sketch.encode(&mut bytes);
+                put_chunk(&bytes, out);
+            }
+        }
+    }
+}
+
 // === impl Group ===
 
 impl Group {
@@ -127,23 +148,7 @@ impl Group {
 
     /// Appends the row's value.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.offset.0.to_be_bytes());
-        out.extend_from_slice(&self.count.to_be_bytes());
-        for state in &self.aggregates {
-            match state {
-                AggregateState::Count(count) => out.extend_from_slice(&count.to_be_bytes()),
-                AggregateState::Sum(sum, count) => {
-                    out.extend_from_slice(&sum.to_be_bytes());
-                    out.extend_from_slice(&count.to_be_bytes());
-                }
-                AggregateState::Extreme(extreme) => put_chunk(&extreme.datum, out),
-                AggregateState::Distinct(sketch) => {
-                    let mut bytes = Vec::new();
-                    sketch.encode(&mut bytes);
-                    put_chunk(&bytes, out);
-                }
-            }
-        }
+        encode_group(self.offset, self.count, &self.aggregates, out);
     }
 
     /// Adds another shard of the same group.

@@ -24,6 +24,7 @@ pub struct RowCache {
     round: u32,
     wanted: Vec<u32>,
     dirty: Vec<u32>,
+    touched: Vec<u32>,
 }
 
 /// The place of a row in its cache, good until the next [`RowCache::acknowledged`] or [`RowCache::clear`].
@@ -42,6 +43,8 @@ struct CachedRow {
     wanted: bool,
     /// Written and not acknowledged yet.
     dirty: bool,
+    /// Written since the last batch's writes were made.
+    touched: bool,
     /// The last `missing` that reported it.
     reported: u32,
 }
@@ -78,6 +81,7 @@ impl RowCache {
             round: 0,
             wanted: Vec::new(),
             dirty: Vec::new(),
+            touched: Vec::new(),
         }
     }
 
@@ -140,6 +144,7 @@ impl RowCache {
         self.free.clear();
         self.wanted.clear();
         self.dirty.clear();
+        self.touched.clear();
         self.hand = 0;
     }
 
@@ -177,9 +182,9 @@ impl RowCache {
         self.row(slot).map_or(&[], |row| &row.key)
     }
 
-    /// Writes a row; it then stays until acknowledged. Says whether it is the first write since.
-    pub(crate) fn put(&mut self, slot: RowSlot, value: &[u8]) -> bool {
-        let Some(row) = self.rows.get_mut(slot.0 as usize) else { return false };
+    /// Writes a row; it then stays until acknowledged.
+    pub(crate) fn put(&mut self, slot: RowSlot, value: &[u8]) {
+        let Some(row) = self.rows.get_mut(slot.0 as usize) else { return };
         let before = row.value.capacity();
         row.value.clear();
         if before > 2 * value.len() + 64 {
@@ -189,11 +194,22 @@ impl RowCache {
         self.size_bytes = (self.size_bytes + row.value.capacity()).saturating_sub(before);
         row.known = Known::Present;
         row.used = true;
-        let first = !std::mem::replace(&mut row.dirty, true);
-        if first {
+        if !std::mem::replace(&mut row.dirty, true) {
             self.dirty.push(slot.0);
         }
-        first
+        if !std::mem::replace(&mut row.touched, true) {
+            self.touched.push(slot.0);
+        }
+    }
+
+    /// The rows written since this was last asked, each once, in the order of their first write.
+    pub(crate) fn take_touched(&mut self) -> Vec<RowSlot> {
+        for at in &self.touched {
+            if let Some(row) = self.rows.get_mut(*at as usize) {
+                row.touched = false;
+            }
+        }
+        self.touched.drain(..).map(RowSlot).collect()
     }
 
     /// What was asked for was folded.
