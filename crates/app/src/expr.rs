@@ -299,4 +299,64 @@ impl Expr {
             inner.walk(visit);
         }
     }
+
+    /// Changes this expression and every one inside it, outermost first.
+    pub(crate) fn each_mut(&mut self, change: &mut dyn FnMut(&mut Expr)) {
+        change(self);
+        match &mut self.node {
+            Node::Constant(_)
+            | Node::State(_)
+            | Node::Message(_)
+            | Node::Let(_)
+            | Node::Element
+            | Node::Ordinality
+            | Node::EventTime
+            | Node::AppendTime
+            | Node::Caller => {}
+            Node::Field(inner, _)
+            | Node::Not(inner)
+            | Node::Negate(inner)
+            | Node::IsNull(inner)
+            | Node::IsTrue(inner)
+            | Node::IsFalse(inner)
+            | Node::Like(inner, _)
+            | Node::Cast(inner) => inner.each_mut(change),
+            Node::Compare(_, left, right)
+            | Node::Arithmetic(_, left, right)
+            | Node::Concat(left, right)
+            | Node::IsDistinct(left, right) => {
+                left.each_mut(change);
+                right.each_mut(change);
+            }
+            Node::And(list) | Node::Or(list) | Node::Coalesce(list) | Node::Call(_, list) => {
+                list.iter_mut().for_each(|inner| inner.each_mut(change));
+            }
+            Node::In(inner, list) => {
+                inner.each_mut(change);
+                list.iter_mut().for_each(|inner| inner.each_mut(change));
+            }
+            Node::Between(inner, low, high) => {
+                [inner, low, high].into_iter().for_each(|inner| inner.each_mut(change));
+            }
+            Node::Case(arms, otherwise) => Expr::each_arm_mut(arms, otherwise.as_deref_mut(), change),
+            Node::Switch(inner, arms, otherwise) => {
+                inner.each_mut(change);
+                Expr::each_arm_mut(arms, otherwise.as_deref_mut(), change);
+            }
+        }
+    }
+
+    fn each_arm_mut(
+        arms: &mut [(Expr, Expr)],
+        otherwise: Option<&mut Expr>,
+        change: &mut dyn FnMut(&mut Expr),
+    ) {
+        for (when, then) in arms {
+            when.each_mut(change);
+            then.each_mut(change);
+        }
+        if let Some(inner) = otherwise {
+            inner.each_mut(change);
+        }
+    }
 }

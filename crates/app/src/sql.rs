@@ -1,12 +1,40 @@
-//! SQL text to typed expressions and views.
+//! SQL text to typed expressions and views. What the language has, and what it refuses and why, is written in
+//! `docs/app-language-sql.md`.
 //!
 //! Three entry points, one for each place of `app.toml` that holds SQL: [`expression`] (`let`, `require`),
 //! [`assignments`] (`set`) and [`view`] (`sql`). Each parses, resolves every name, types every node and reports every
 //! problem with its place in the text.
+//!
+//! A walk through it: `source` cuts the text into tokens and knows places; `scope` resolves names; `check` types a node
+//! and calls `operators`, `functions`, `cast` and `literal`; `types` says what types have in common; `view`, `from` and
+//! `select` check a SELECT; `nullity` says which outputs cannot be NULL; `refusal` holds the reasons for what is not
+//! there; `nearest` finds the name that was meant.
+
+mod cast;
+mod check;
+mod from;
+mod functions;
+mod literal;
+mod nearest;
+mod nullity;
+mod operators;
+mod refusal;
+mod scope;
+mod select;
+mod source;
+#[cfg(test)]
+mod tests;
+mod types;
+mod view;
 
 use std::ops::Range;
 
+use sqlparser::tokenizer::Token;
 use tidefold_codec::{ColumnType, RecordType};
+
+use check::Checker;
+use scope::Scope;
+use source::Source;
 
 use crate::expr::{Expr, ViewSource};
 use crate::model::{Column, ViewKind};
@@ -93,8 +121,12 @@ pub fn expression(
     names: &Names<'_>,
     expected: Option<&ColumnType>,
 ) -> Result<Expr, Vec<SqlProblem>> {
-    let _ = (text, names, expected);
-    unimplemented!()
+    let (source, mut parser) = Source::open(text).map_err(|problem| vec![problem])?;
+    let parsed = parser.parse_expr().and_then(|ast| parser.expect_token(&Token::EOF).map(|_| ast));
+    let ast = parsed.map_err(|error| vec![source.syntax(&error, &parser)])?;
+    let mut checker = Checker::new(&source, Scope::Transition(names), names.context);
+    let expr = checker.whole_as(&ast, expected.map(|column| &column.ty));
+    finish(expr, checker.problems)
 }
 
 /// Checks the text of a `set`: `a = expr, b = expr`. `columns` are the columns that may be set, each at most once.
@@ -106,8 +138,56 @@ pub fn assignments(
     names: &Names<'_>,
     columns: &[Column],
 ) -> Result<Vec<Assignment>, Vec<SqlProblem>> {
-    let _ = (text, names, columns);
-    unimplemented!()
+    let (source, mut parser) = Source::open(text).map_err(|problem| vec![problem])?;
+    let mut parts = Vec::new();
+    loop {
+        let parsed = parser.parse_identifier().and_then(|name| {
+            parser.expect_token(&Token::Eq)?;
+            Ok((name, parser.parse_expr()?))
+        });
+        parts.push(parsed.map_err(|error| vec![source.syntax(&error, &parser)])?);
+        if !parser.consume_token(&Token::Comma) {
+            break;
+        }
+    }
+    parser.expect_token(&Token::EOF).map_err(|error| vec![source.syntax(&error, &parser)])?;
+    let mut checker = Checker::new(&source, Scope::Transition(names), names.context);
+    let mut list: Vec<Assignment> = Vec::new();
+    for (name, ast) in &parts {
+        let column_span = source.range(name.span);
+        let found = columns.iter().position(|column| column.name == name.value);
+        let twice =
+            found.is_some() && parts.iter().filter(|(other, _)| other.value == name.value).count() > 1;
+        if twice
+            && parts.iter().rev().find(|(other, _)| other.value == name.value).map(|(o, _)| o.span)
+                == Some(name.span)
+        {
+            let message = format!("`{}` is set twice", name.value);
+            let help = "all right sides see the old state; one of them has to go".to_owned();
+            checker.problem(column_span.clone(), "set-twice", message, Some(help));
+        }
+        if found.is_none() {
+            let names = columns.iter().map(|column| column.name.as_str());
+            let help = nearest::help(&name.value, "columns that can be set are", names);
+            checker.problem(
+                column_span.clone(),
+                "unknown-name",
+                format!("there is no column `{}`", name.value),
+                Some(help),
+            );
+        }
+        let column = found.and_then(|at| columns.get(at));
+        let value_span = checker.place(ast);
+        checker.around = value_span.clone();
+        let expr = match column {
+            Some(column) => checker.whole_as(ast, Some(&column.column.ty)),
+            None => checker.whole(ast),
+        };
+        if let (Some(column), Some(expr)) = (found, expr) {
+            list.push(Assignment { column, column_span, value_span, expr });
+        }
+    }
+    finish(Some(list), checker.problems)
 }
 
 /// Checks a view's SELECT.
@@ -115,6 +195,22 @@ pub fn assignments(
 /// # Errors
 /// Every problem, by place.
 pub fn view(text: &str, scope: &ViewScope<'_>) -> Result<ViewSql, Vec<SqlProblem>> {
-    let _ = (text, scope);
-    unimplemented!()
+    let (source, mut parser) = Source::open(text).map_err(|problem| vec![problem])?;
+    let parsed = parser.parse_query().and_then(|query| {
+        let _ = parser.consume_token(&Token::SemiColon);
+        parser.expect_token(&Token::EOF).map(|_| query)
+    });
+    let query = parsed.map_err(|error| vec![source.syntax(&error, &parser)])?;
+    let (made, problems) = view::check(&source, &query, scope);
+    finish(made, problems)
+}
+
+/// The result, or the problems in the order of their places.
+fn finish<T>(made: Option<T>, mut problems: Vec<SqlProblem>) -> Result<T, Vec<SqlProblem>> {
+    problems.sort_by_key(|problem| (problem.span.start, problem.span.end));
+    problems.dedup();
+    match made {
+        Some(made) if problems.is_empty() => Ok(made),
+        _ => Err(problems),
+    }
 }

@@ -1,0 +1,185 @@
+//! Whether an output of a view can be NULL, given what its WHERE has proved.
+//!
+//! In a view an expression that fails is NULL, so a value is surely there only if it neither is NULL nor can fail. A
+//! WHERE passes only on TRUE: then every conjunct was computed and is TRUE, which proves that the operands a TRUE needs
+//! are there.
+
+use tidefold_codec::Type;
+
+use super::types::{common, same};
+use crate::expr::{Expr, Function, Node};
+
+/// The expressions that a WHERE proves to be there, each with nullability taken out so that they can be compared.
+pub(super) struct Facts(Vec<Node>);
+
+/// Whether a value may be NULL, and whether computing it may fail.
+#[derive(Clone, Copy, Default)]
+struct Outcome {
+    null: bool,
+    fails: bool,
+}
+
+// === impl Facts ===
+
+impl Facts {
+    /// What the filter proves.
+    pub(super) fn of(filter: Option<&Expr>) -> Facts {
+        let mut facts = Facts(Vec::new());
+        if let Some(filter) = filter {
+            facts.holds(filter);
+        }
+        facts
+    }
+
+    /// Whether the value of an output may be NULL.
+    pub(super) fn nullable(&self, expr: &Expr) -> bool {
+        let outcome = self.outcome(expr);
+        outcome.null || outcome.fails
+    }
+
+    /// Learns from a condition that is TRUE.
+    fn holds(&mut self, condition: &Expr) {
+        match &condition.node {
+            Node::And(list) => list.iter().for_each(|operand| self.holds(operand)),
+            Node::IsTrue(inner) => self.holds(inner),
+            Node::IsFalse(inner) | Node::Not(inner) => self.fails_to_hold(inner),
+            Node::Between(inner, low, high) => {
+                [inner, low, high].into_iter().for_each(|expr| self.there(expr))
+            }
+            _ => self.there(condition),
+        }
+    }
+
+    /// Learns from a condition that is FALSE.
+    fn fails_to_hold(&mut self, condition: &Expr) {
+        match &condition.node {
+            Node::IsNull(inner) => self.there(inner),
+            Node::Or(list) => list.iter().for_each(|operand| self.fails_to_hold(operand)),
+            Node::Not(inner) => self.holds(inner),
+            _ => self.there(condition),
+        }
+    }
+
+    /// Learns that a value is not NULL: neither, then, is anything it is made of that would make it NULL.
+    fn there(&mut self, expr: &Expr) {
+        self.0.push(plain(expr).node);
+        match &expr.node {
+            Node::Compare(_, left, right) | Node::Arithmetic(_, left, right) | Node::Concat(left, right) => {
+                self.there(left);
+                self.there(right);
+            }
+            Node::Field(inner, _)
+            | Node::Not(inner)
+            | Node::Negate(inner)
+            | Node::Like(inner, _)
+            | Node::Cast(inner)
+            | Node::In(inner, _) => self.there(inner),
+            Node::Call(Function::NullIf | Function::MapValue, list) => {
+                if let Some(first) = list.first() {
+                    self.there(first);
+                }
+            }
+            Node::Call(_, list) => list.iter().for_each(|argument| self.there(argument)),
+            _ => {}
+        }
+    }
+
+    fn outcome(&self, expr: &Expr) -> Outcome {
+        if self.0.contains(&plain(expr).node) {
+            return Outcome::default();
+        }
+        match &expr.node {
+            Node::Constant(_)
+            | Node::State(_)
+            | Node::Message(_)
+            | Node::Let(_)
+            | Node::Element
+            | Node::Ordinality
+            | Node::EventTime
+            | Node::AppendTime
+            | Node::Caller => Outcome { null: expr.column.nullable, fails: false },
+            Node::Field(inner, at) => {
+                let inside = self.outcome(inner);
+                let own = match &inner.column.ty {
+                    Type::Record(record) => record.fields.get(*at).is_none_or(|field| field.column.nullable),
+                    _ => true,
+                };
+                Outcome { null: inside.null || own, ..inside }
+            }
+            Node::Not(inner) | Node::Like(inner, _) => self.outcome(inner),
+            Node::Negate(inner) => Outcome { fails: true, ..self.outcome(inner) },
+            Node::IsNull(inner) | Node::IsTrue(inner) | Node::IsFalse(inner) => {
+                Outcome { null: false, ..self.outcome(inner) }
+            }
+            Node::IsDistinct(left, right) => {
+                Outcome { null: false, ..self.any([&**left, &**right].into_iter()) }
+            }
+            Node::Compare(_, left, right) => self.any([&**left, &**right].into_iter()),
+            Node::Arithmetic(_, left, right) | Node::Concat(left, right) => {
+                Outcome { fails: true, ..self.any([&**left, &**right].into_iter()) }
+            }
+            Node::And(list) | Node::Or(list) => self.any(list.iter()),
+            Node::In(inner, list) => self.any(std::iter::once(&**inner).chain(list)),
+            Node::Between(inner, low, high) => self.any([&**inner, &**low, &**high].into_iter()),
+            Node::Case(arms, otherwise) => self.arms(arms, otherwise.as_deref()),
+            Node::Switch(inner, arms, otherwise) => {
+                let outcome = self.arms(arms, otherwise.as_deref());
+                Outcome { fails: outcome.fails || self.outcome(inner).fails, ..outcome }
+            }
+            Node::Coalesce(list) => {
+                let fails = self.any(list.iter()).fails;
+                Outcome { null: list.iter().all(|argument| self.outcome(argument).null), fails }
+            }
+            Node::Call(function, list) => self.call(*function, list, expr),
+            Node::Cast(inner) => {
+                let inside = self.outcome(inner);
+                Outcome { fails: inside.fails || cast_fails(&inner.column.ty, &expr.column.ty), ..inside }
+            }
+        }
+    }
+
+    fn any<'e>(&self, list: impl Iterator<Item = &'e Expr>) -> Outcome {
+        list.map(|expr| self.outcome(expr)).fold(Outcome::default(), |all, one| Outcome {
+            null: all.null || one.null,
+            fails: all.fails || one.fails,
+        })
+    }
+
+    fn arms(&self, arms: &[(Expr, Expr)], otherwise: Option<&Expr>) -> Outcome {
+        let whens = self.any(arms.iter().map(|(when, _)| when));
+        let results = self.any(arms.iter().map(|(_, then)| then).chain(otherwise));
+        Outcome { null: results.null || otherwise.is_none(), fails: whens.fails || results.fails }
+    }
+
+    fn call(&self, function: Function, list: &[Expr], expr: &Expr) -> Outcome {
+        let inside = self.any(list.iter());
+        let full = matches!(expr.column.ty, Type::Decimal { precision: 38, .. });
+        match function {
+            Function::NullIf | Function::MapValue => Outcome { null: true, ..inside },
+            Function::Abs | Function::Replace => Outcome { fails: true, ..inside },
+            Function::Round | Function::Floor | Function::Ceil if full => Outcome { fails: true, ..inside },
+            _ => inside,
+        }
+    }
+}
+
+/// The expression with every nullability set, so that two of them compare by what they compute.
+fn plain(expr: &Expr) -> Expr {
+    let mut copy = expr.clone();
+    copy.each_mut(&mut |inner| inner.column.nullable = true);
+    copy
+}
+
+/// Whether a CAST between these types can fail.
+fn cast_fails(from: &Type, to: &Type) -> bool {
+    let time = |ty: &Type| super::cast::is_time(ty);
+    match (from, to) {
+        (Type::String, Type::String) => false,
+        (Type::String, _) => true,
+        (Type::Enum(_) | Type::Uuid | Type::Boolean, _) | (_, Type::String | Type::Bytes) => false,
+        (from, to) if time(from) && time(to) => false,
+        (Type::Double, Type::Float) => true,
+        (_, Type::Double | Type::Float) => false,
+        _ => !common(from, to).is_some_and(|ty| same(&ty, to)),
+    }
+}
