@@ -10,7 +10,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bumpalo::Bump;
 use bytes::Bytes;
@@ -69,7 +69,8 @@ pub struct Folder {
     pub(crate) views: Vec<ViewPlan>,
     pub(crate) ahead: BTreeMap<Box<[u8]>, AheadRow>,
     pub(crate) next: Offset,
-    pub(crate) scratch: Scratch,
+    /// Never locked, only reached through `&mut`: an arena alone would keep the folder from being `Sync`.
+    scratch: Mutex<Scratch>,
 }
 
 /// An entity row that is ahead of the fold, as it was found: to be written back before the checkpoint passes it.
@@ -152,7 +153,7 @@ impl Folder {
             views,
             ahead: BTreeMap::new(),
             next: Offset::ZERO,
-            scratch: Scratch::default(),
+            scratch: Mutex::default(),
             app,
         }
     }
@@ -211,7 +212,7 @@ impl Folder {
     ) -> Result<(), FoldError> {
         let app = Arc::clone(&self.app);
         let Some(topic) = app.topics.get(self.topic) else { return Ok(()) };
-        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut scratch = std::mem::take(self.scratch());
         let folded = self.prepare(topic, batch, given, entities, &mut scratch.slots).and_then(|()| {
             shape(topic, changes);
             self.next = batch.next_offset();
@@ -223,7 +224,7 @@ impl Folder {
             Ok(())
         });
         scratch.arena.reset();
-        self.scratch = scratch;
+        *self.scratch() = scratch;
         if folded.is_ok() {
             entities.folded();
         }
@@ -280,6 +281,10 @@ impl Folder {
         true
     }
 
+    fn scratch(&mut self) -> &mut Scratch {
+        self.scratch.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Applies the batch's rollup changes to the rollup rows, one cache for each view (unused for index views).
     ///
     /// # Errors
@@ -289,10 +294,11 @@ impl Folder {
         changes: &mut Changes,
         rollups: &mut [RowCache],
     ) -> Result<(), FoldError> {
-        let views = self.app.topics.get(self.topic).map_or(&[][..], |topic| &topic.views);
+        let app = Arc::clone(&self.app);
+        let views = app.topics.get(self.topic).map_or(&[][..], |topic| &topic.views);
         for ((view, changes), cache) in views.iter().zip(&changes.views).zip(rollups) {
             if let ViewChanges::Rollup(rollup) = changes {
-                issue::apply(view, rollup, cache, &mut self.scratch.blob)?;
+                issue::apply(view, rollup, cache, &mut self.scratch().blob)?;
                 cache.folded();
             }
         }
