@@ -8,7 +8,7 @@ use tidefold_app::App;
 use tidefold_control::{Control, Entry, GenerationState};
 use tidefold_fold::FoldSettings;
 use tidefold_log::{LogError, SharedLog};
-use tidefold_projector::{Budget, Components, Halt, LaneState, Settings};
+use tidefold_projector::{Budget, Components, Halt, LaneState, LaneStatus, Settings};
 use tidefold_store::SharedStore;
 use tidefold_telemetry::{Telemetry, clock};
 use tokio::sync::watch;
@@ -113,6 +113,12 @@ impl Deployer {
     #[must_use]
     pub fn status(&self) -> Vec<GenerationStatus> {
         self.node.status()
+    }
+
+    /// The lanes of a generation, in the order of partitions; none while it is not folded here.
+    #[must_use]
+    pub fn lanes(&self, topic: &str, generation: u32) -> Vec<watch::Receiver<LaneStatus>> {
+        self.place(topic).map(|place| self.node.lanes((place, generation))).unwrap_or_default()
     }
 
     /// The builds that this process runs or ran, one for each topic.

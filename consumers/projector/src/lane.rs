@@ -89,7 +89,7 @@ impl Lane {
             observer,
             cancel,
             backoff: components.settings.backoff,
-            rules: Rules::default(),
+            rules: rules_of(&components.settings),
         };
         let fold = FoldSettings { window: assignment.window };
         Some(Lane {
@@ -232,6 +232,39 @@ impl Lane {
     pub(crate) fn view_cache_bytes(&self) -> usize {
         let entities = if self.tables.entity.is_some() { self.entity_cache_bytes() } else { 0 };
         (self.assignment.cache_bytes - entities) / self.tables.views.len().max(1)
+    }
+}
+
+#[cfg(not(test))]
+fn rules_of(_settings: &Settings) -> Rules {
+    Rules::default()
+}
+
+#[cfg(test)]
+fn rules_of(settings: &Settings) -> Rules {
+    settings.rules
+}
+
+#[cfg(test)]
+impl Lane {
+    pub(crate) fn carry_caches_over(&mut self) {
+        let carried = self.settings.carried.lock().unwrap().remove(&self.io.partition.0);
+        if let Some((entities, rollups)) = carried {
+            (self.entities, self.rollups) = (entities, rollups);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if !self.io.rules.hold(crate::rules::Rule::ForgetAtRevoke) {
+            let caches = (
+                std::mem::replace(&mut self.entities, RowCache::new(0, false)),
+                std::mem::take(&mut self.rollups),
+            );
+            self.settings.carried.lock().unwrap().insert(self.io.partition.0, caches);
+        }
     }
 }
 

@@ -40,3 +40,9 @@ pub use settings::{Assignment, Backoff, Budget, Components, Orders, Role, Settin
 pub use source::{SchemaSource, SchemaSourceError};
 pub use status::{LaneState, LaneStatus, VerdictCounts};
 pub use watchdog::Watchdog;
+
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! How a lane finds its place: its checkpoint, proof that the log is still the one that was folded, its window.
 
+use std::sync::Arc;
+
 use tidefold_app::layout::TableId;
 use tidefold_fold::{Checkpoint, RowCache, checkpoint};
 use tidefold_log::ReadLimit;
@@ -47,41 +49,39 @@ impl Io {
         Ok(())
     }
 
-    /// Whether a table has no row.
-    async fn is_empty(&self, table: &TableId) -> Result<bool, Stop> {
-        let scan = Scan::All { after: None, limit: 1 };
-        Ok(self.insist("store", "look for rows", || self.store.scan(table, &scan)).await?.is_empty())
+    /// Whether nothing was ever written to these tables: then a row that is not cached does not exist.
+    async fn are_empty(&self, tables: &[TableId]) -> Result<bool, Stop> {
+        for table in tables {
+            let scan = Scan::All { after: None, limit: 1 };
+            let rows = self.insist("store", "look for rows", || self.store.scan(table, &scan)).await?;
+            if !rows.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
 impl Lane {
     /// Finds the lane's place. The checkpoint is read before anything else (I4): rows read later can only be newer.
     pub(crate) async fn recover(&mut self, fresh: &OnceCell<bool>) -> Result<(), Stop> {
-        let complete = *fresh.get_or_try_init(|| self.tables_are_empty()).await?;
+        let io = Arc::clone(&self.io);
+        let tables: Vec<_> = self.tables.all().map(|table| table.id.clone()).collect();
+        let complete = *fresh.get_or_try_init(|| io.are_empty(&tables)).await?;
         self.entities = RowCache::new(self.entity_cache_bytes(), complete);
         let view_bytes = self.view_cache_bytes();
         self.rollups = self.tables.views.iter().map(|_| RowCache::new(view_bytes, complete)).collect();
 
+        #[cfg(test)]
+        if !self.io.rules.hold(crate::rules::Rule::ForgetAtRevoke) {
+            self.carry_caches_over();
+        }
         let found = self.io.checkpoint(&self.tables.checkpoints.id).await?;
         self.checkpoint = found.unwrap_or(Checkpoint::START);
         self.io.verify(&self.checkpoint).await?;
         self.rebuild_window().await?;
         self.io.observer.placed(self.checkpoint.next, self.checkpoint.appended_at_micros);
         Ok(())
-    }
-
-    /// Whether nothing was ever written to this generation's tables: then a row that is not cached does not exist.
-    fn tables_are_empty(&self) -> impl Future<Output = Result<bool, Stop>> + Send + use<> {
-        let io = std::sync::Arc::clone(&self.io);
-        let tables: Vec<_> = self.tables.all().map(|table| table.id.clone()).collect();
-        async move {
-            for table in &tables {
-                if !io.is_empty(table).await? {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        }
     }
 
     /// Reads the last W offsets before the checkpoint back, with their verdicts: dead letters do not count as seen.

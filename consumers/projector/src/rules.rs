@@ -13,6 +13,8 @@ pub(crate) enum Rule {
     CheckpointLast,
     /// Reads run in the mirror image: rollups that were read before an entity row that is ahead are read again.
     ReadInMirrorImage,
+    /// Caches die at a revoke.
+    ForgetAtRevoke,
     /// A write that timed out is unknown and repeated until acknowledged.
     RepeatUnknown,
 }
@@ -35,3 +37,9 @@ impl Rules {
         self.broken != Some(rule)
     }
 }
+
+/// Caches that outlive their lane, by partition: what the rule to forget them forbids.
+#[cfg(test)]
+pub(crate) type Carried = std::sync::Arc<
+    std::sync::Mutex<std::collections::HashMap<u32, (tidefold_fold::RowCache, Vec<tidefold_fold::RowCache>)>>,
+>;

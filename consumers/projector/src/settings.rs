@@ -47,6 +47,12 @@ pub struct Settings {
     pub backoff: Backoff,
     /// How often a lane looks again at what cannot announce itself: a checkpoint that another process writes.
     pub look_again: Duration,
+    /// Which rules hold, in tests that take one away.
+    #[cfg(test)]
+    pub(crate) rules: crate::rules::Rules,
+    /// Where caches outlive their lane, in the test that lets them.
+    #[cfg(test)]
+    pub(crate) carried: crate::rules::Carried,
 }
 
 /// How repeated attempts are spaced: the pause doubles up to a limit.
@@ -115,6 +121,10 @@ impl Default for Settings {
             stalled_after: Duration::from_secs(30),
             backoff: Backoff { first: Duration::from_millis(50), most: Duration::from_secs(5) },
             look_again: Duration::from_millis(500),
+            #[cfg(test)]
+            rules: crate::rules::Rules::default(),
+            #[cfg(test)]
+            carried: crate::rules::Carried::default(),
         }
     }
 }

@@ -1,0 +1,380 @@
+//! An app from its first start through replays, roll backs and retirement, on the memory log and store.
+
+#[path = "../../projector/tests/support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use support::stepped::Stepped;
+use support::{
+    Dice, ORDERS, Rows, STRANGE, Shop, differences, open_tables, stored, storefront, storefront_files,
+};
+use tidefold_app::App;
+use tidefold_app::layout::{RowWrite, Stamp};
+use tidefold_app::tables::GenerationTables;
+use tidefold_control::{Control, Entry, GenerationState, SchemaRecord};
+use tidefold_deployer::{Build, DeployError, Deployer, Driver, Options, Phase, ReplayOptions};
+use tidefold_log::memory::MemoryLog;
+use tidefold_log::{ReadLimit, SharedLog};
+use tidefold_projector::{Backoff, Settings};
+use tidefold_record::{Offset, frame};
+use tidefold_store::memory::{Effect, MemoryStore};
+use tidefold_store::{Lane, SharedStore, Store, TableWrites};
+use tidefold_telemetry::{Telemetry, clock};
+
+const WINDOW: u64 = 40;
+
+fn options() -> Options {
+    let lanes = Settings {
+        batch: ReadLimit { records: 7, bytes: 1 << 20 },
+        build_batch: ReadLimit { records: 20, bytes: 1 << 20 },
+        breaker: None,
+        backoff: Backoff { first: Duration::from_millis(10), most: Duration::from_millis(50) },
+        ..Settings::default()
+    };
+    Options { lanes, cache_bytes: 1 << 20, window: WINDOW, near: 10, ..Options::default() }
+}
+
+async fn try_start(
+    app: &Arc<App>,
+    log: &MemoryLog,
+    store: SharedStore,
+    options: Options,
+) -> Result<Deployer, DeployError> {
+    let log = Arc::new(log.clone()) as SharedLog;
+    let runtime = tokio::runtime::Handle::current();
+    Deployer::start(Arc::clone(app), log, store, Telemetry::default(), runtime, options).await
+}
+
+async fn start(shop: &Shop, store: &MemoryStore) -> Deployer {
+    try_start(&shop.app, &shop.log, Arc::new(store.restarted()), options()).await.unwrap()
+}
+
+async fn open_shop(partitions: u32, seed: u64) -> (Shop, MemoryStore) {
+    (Shop::open(storefront(partitions), MemoryLog::new(), seed).await, MemoryStore::new())
+}
+
+/// Waits until a generation has folded all there is.
+async fn folded(deployer: &Deployer, shop: &Shop, generation: u32) {
+    let ends = shop.ends().await;
+    let lanes = deployer.lanes("orders", generation);
+    assert_eq!(lanes.len(), ends.len(), "generation {generation} has a lane for each partition");
+    for (mut lane, end) in lanes.into_iter().zip(ends) {
+        let all = lane.wait_for(|status| status.next >= end);
+        let folded =
+            tokio::time::timeout(Duration::from_secs(100_000), all).await.is_ok_and(|all| all.is_ok());
+        assert!(folded, "generation {generation} did not come to {end}");
+    }
+}
+
+/// The rows without their generation, so that two can be compared.
+fn nameless(rows: Rows) -> Vec<Vec<(bytes::Bytes, (Stamp, Option<bytes::Bytes>))>> {
+    rows.into_values().map(|rows| rows.into_iter().collect()).collect()
+}
+
+async fn assert_equals_one_fold(shop: &Shop, store: &MemoryStore, generation: u32) {
+    let wrong = differences(&stored(&shop.app, store, generation), &shop.folded(generation, WINDOW).await);
+    assert!(wrong.is_empty(), "generation {generation}:\n{}", wrong.join("\n"));
+}
+
+async fn replay(deployer: &Deployer, options: ReplayOptions) -> Build {
+    deployer.replay(Some(&["orders".to_owned()]), options).await.unwrap().remove(0)
+}
+
+fn state_of(control: &Control, generation: u32) -> Option<GenerationState> {
+    control.projection("orders")?.generations.get(&generation).map(|generation| generation.state)
+}
+
+/// Overwrites a row of the entity's table with nonsense, later than anything.
+async fn damage_a_row(app: &App, store: &MemoryStore, generation: u32) {
+    let view = store.restarted();
+    open_tables(app, &view, generation).await;
+    let tables = GenerationTables::new(app, &app.topics[ORDERS], generation);
+    let entity = tables.entity.unwrap().id;
+    let (key, (stamp, value)) = store.rows(&entity).into_iter().next().unwrap();
+    let mut value = value.unwrap().to_vec();
+    *value.last_mut().unwrap() ^= 1;
+    let row = RowWrite { key, value: Some(value.into()), stamp: Stamp(stamp.0 + 2) };
+    let lane = Lane { checkpoints: tables.checkpoints.id, partition: 0 };
+    view.write(&lane, &[TableWrites { table: entity, rows: vec![row] }]).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_start_makes_the_app_known_and_later_ones_add_nothing() {
+    let (mut shop, store) = open_shop(2, 1).await;
+    let deployer = start(&shop, &store).await;
+    let control = deployer.control().borrow().clone();
+    assert_eq!(control.definition().unwrap().hash, shop.app.definition_hash);
+    assert_eq!(control.active("orders"), Some(1));
+    let schemas: Vec<_> = control.schemas().map(|(id, _)| id.0).collect();
+    assert_eq!(schemas, [1, 2, 3, 4]);
+    shop.trade(60).await;
+    folded(&deployer, &shop, 1).await;
+    drop(deployer);
+
+    let next = control.next();
+    let deployer = start(&shop, &store).await;
+    shop.trade(60).await;
+    folded(&deployer, &shop, 1).await;
+    let control = deployer.control().borrow().clone();
+    // Only the unknown id that the trade comes across is new.
+    assert!(control.next().0 <= next.0 + 1, "{} entries", control.next());
+    deployer.shutdown().await;
+    assert_equals_one_fold(&shop, &store, 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_killed_after_any_entry_is_finished_by_the_next() {
+    let entries = {
+        let (shop, store) = open_shop(1, 1).await;
+        start(&shop, &store).await.driver().control().next().0
+    };
+    for kept in 0..entries {
+        let (shop, store) = open_shop(1, 1).await;
+        drop(start(&shop, &store).await);
+        let control = tidefold_record::TopicName::new("storefront.control");
+        let partition = tidefold_record::Partition(0);
+        shop.log.faults().truncate(&control, partition, Offset(kept));
+        let deployer = start(&shop, &store).await;
+        assert_eq!(deployer.driver().control().next().0, entries, "after {kept} entries");
+        assert_eq!(deployer.driver().control().active("orders"), Some(1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_means_something_else_is_refused_with_what_differs() {
+    let (shop, store) = open_shop(1, 1).await;
+    drop(start(&shop, &store).await);
+    let mut files = storefront_files(1);
+    let app = files.iter_mut().find(|file| file.path == "app.toml").unwrap();
+    app.text = app.text.replace("status = 'shipped'", "status = 'gone'");
+    let changed = Arc::new(tidefold_app::load(files).unwrap());
+    assert_ne!(changed.definition_hash, shop.app.definition_hash);
+    let refused = try_start(&changed, &shop.log, Arc::new(store.restarted()), options()).await;
+    let Err(error) = refused else { panic!("a changed folder started") };
+    let DeployError::DefinitionChanged { differences, .. } = &error else { panic!("{error}") };
+    assert!(differences.iter().any(|line| line.contains("ShipOrder")), "{differences:?}");
+    assert!(error.to_string().contains("Start with the folder as it was"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_nobody_registered_is_refused_once_for_all() {
+    let (mut shop, store) = open_shop(1, 1).await;
+    let deployer = start(&shop, &store).await;
+    let mut value = Vec::new();
+    frame(STRANGE, &mut value);
+    for message in 0..3 {
+        shop.append(b"o-1", &value, &format!("m-{message}"), "PlaceOrder").await;
+        folded(&deployer, &shop, 1).await;
+    }
+    let control = deployer.driver().control();
+    assert!(matches!(control.schema(STRANGE), Some(SchemaRecord::Refused(_))));
+    assert_eq!(deployer.status()[0].lanes[0].verdicts.dead, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_writers_to_the_control_topic_one_counts_and_both_agree() {
+    let log = MemoryLog::new();
+    let driver = async || Driver::open(Arc::new(log.clone()) as SharedLog, "shop").await.unwrap();
+    let (one, two) = (driver().await, driver().await);
+    for round in 0..20 {
+        let define = |hash: &'static str| {
+            let mut asked = 0;
+            move |control: &Control| {
+                asked += 1;
+                let done = control.definition().is_some_and(|definition| definition.offset.0 >= round);
+                Ok((!done).then(|| Entry::Defined { hash: format!("{hash}-{asked}"), sources: vec![] }))
+            }
+        };
+        let (a, b) = tokio::join!(one.append(define("one")), two.append(define("two")));
+        a.unwrap();
+        b.unwrap();
+        assert_eq!(one.advance().await.unwrap(), two.advance().await.unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_or_log_that_is_away_at_the_start_is_waited_for() {
+    let (mut shop, store) = open_shop(1, 1).await;
+    shop.log.faults().fail_next(5, tidefold_log::memory::Failure::Unavailable);
+    store.faults().fail_loads(5);
+    store.faults().fail_writes(5, Effect::First(1));
+    let deployer = start(&shop, &store).await;
+    shop.trade(20).await;
+    folded(&deployer, &shop, 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recreated_topic_halts_the_projection_until_it_is_replayed() {
+    let (mut shop, store) = open_shop(1, 1).await;
+    let deployer = start(&shop, &store).await;
+    shop.trade(60).await;
+    folded(&deployer, &shop, 1).await;
+    drop(deployer);
+    shop.log.faults().recreate(&shop.topic);
+    shop.trade(90).await;
+    let deployer = start(&shop, &store).await;
+    let halted = deployer.status()[0].halted.clone().unwrap();
+    assert!(
+        halted.contains("the topic's incarnation was memory-1") && halted.contains("tidefold replay"),
+        "{halted}"
+    );
+    assert!(deployer.lanes("orders", 1).is_empty());
+
+    // Verdicts about records of the other log say nothing about these.
+    let mut build = replay(&deployer, ReplayOptions::default()).await;
+    let phase = build.finished().await;
+    assert!(matches!(phase, Phase::Done(_)), "{phase:?}");
+    assert_eq!(deployer.driver().control().active("orders"), Some(2));
+    folded(&deployer, &shop, 2).await;
+    assert_equals_one_fold(&shop, &store, 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_window_halts_the_projection_and_says_both_values() {
+    let (shop, store) = open_shop(1, 1).await;
+    drop(start(&shop, &store).await);
+    let other = Options { window: 7, ..options() };
+    let deployer = try_start(&shop.app, &shop.log, Arc::new(store.restarted()), other).await.unwrap();
+    let halted = deployer.status()[0].halted.clone().unwrap();
+    assert!(halted.contains("dedupe window was 40") && halted.contains("is 7"), "{halted}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_under_traffic_is_equal_activated_rolled_back_and_retired() {
+    let (mut shop, store) = open_shop(2, 9).await;
+    let deployer = start(&shop, &store).await;
+    shop.trade(300).await;
+    folded(&deployer, &shop, 1).await;
+    let mut build = replay(&deployer, ReplayOptions::default()).await;
+    while !build.progress.borrow_and_update().phase.is_final() {
+        shop.trade(3).await;
+        build.progress.changed().await.unwrap();
+    }
+    let Phase::Done(comparison) = build.finished().await else { panic!("{:?}", build.progress.borrow()) };
+    assert_eq!(comparison.differing(), 0);
+    assert!(comparison.rows() > 20, "{comparison:?}");
+    let control = deployer.driver().control();
+    assert_eq!((control.active("orders"), state_of(&control, 1)), (Some(2), Some(GenerationState::Kept)));
+
+    // The old generation stays current, so that rolling back loses nothing.
+    shop.trade(100).await;
+    folded(&deployer, &shop, 2).await;
+    folded(&deployer, &shop, 1).await;
+    assert_equals_one_fold(&shop, &store, 2).await;
+    assert_equals_one_fold(&shop, &store, 1).await;
+    assert_eq!(deployer.rollback("orders").await.unwrap(), 1);
+    shop.trade(50).await;
+    folded(&deployer, &shop, 1).await;
+    folded(&deployer, &shop, 2).await;
+    assert_eq!(nameless(stored(&shop.app, &store, 1)), nameless(stored(&shop.app, &store, 2)));
+
+    assert_eq!(deployer.retire("orders").await.unwrap(), [2]);
+    assert!(stored(&shop.app, &store, 2).is_empty());
+    assert!(deployer.lanes("orders", 2).is_empty());
+    assert!(matches!(deployer.rollback("orders").await, Err(DeployError::NoGeneration { .. })));
+    shop.trade(50).await;
+    folded(&deployer, &shop, 1).await;
+    assert_equals_one_fold(&shop, &store, 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_differ_are_shown_and_activated_only_when_accepted() {
+    let (mut shop, store) = open_shop(1, 4).await;
+    let deployer = start(&shop, &store).await;
+    shop.trade(120).await;
+    folded(&deployer, &shop, 1).await;
+    damage_a_row(&shop.app, &store, 1).await;
+    let mut build = replay(&deployer, ReplayOptions::default()).await;
+    let Phase::Differs(comparison) = build.finished().await else { panic!("{:?}", build.progress.borrow()) };
+    assert_eq!(comparison.differing(), 1);
+    let table = comparison.tables.iter().find(|table| table.differing == 1).unwrap();
+    assert_eq!((table.table.as_str(), table.first[0].what), ("orders", "the values differ"));
+    assert_eq!(deployer.driver().control().active("orders"), Some(1));
+
+    let mut build = replay(&deployer, ReplayOptions { accept_differences: true }).await;
+    assert_eq!(build.generation, 2, "the build is joined, not begun again");
+    let phase = build.finished().await;
+    assert!(matches!(phase, Phase::Done(_)), "{phase:?}");
+    assert_eq!(deployer.driver().control().active("orders"), Some(2));
+    assert_equals_one_fold(&shop, &store, 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_build_leaves_nothing_behind() {
+    let (mut shop, store) = open_shop(1, 4).await;
+    let deployer = start(&shop, &store).await;
+    shop.trade(60).await;
+    folded(&deployer, &shop, 1).await;
+    damage_a_row(&shop.app, &store, 1).await;
+    let mut build = replay(&deployer, ReplayOptions::default()).await;
+    assert!(matches!(build.finished().await, Phase::Differs(_)));
+    assert_eq!(deployer.abandon("orders").await.unwrap(), [2]);
+    assert!(stored(&shop.app, &store, 2).is_empty());
+    assert_eq!(replay(&deployer, ReplayOptions::default()).await.generation, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tables_of_a_generation_that_is_gone_are_dropped_at_the_next_start() {
+    let (mut shop, store) = open_shop(1, 4).await;
+    let deployer = start(&shop, &store).await;
+    shop.trade(60).await;
+    folded(&deployer, &shop, 1).await;
+    let mut build = replay(&deployer, ReplayOptions::default()).await;
+    assert!(matches!(build.finished().await, Phase::Done(_)));
+    folded(&deployer, &shop, 1).await;
+    drop(deployer);
+    // Killed right after the entry: control says gone, the tables are still there.
+    let driver = Driver::open(Arc::new(shop.log.clone()) as SharedLog, "storefront").await.unwrap();
+    let retired = |control: &Control| {
+        let kept = state_of(control, 1) == Some(GenerationState::Kept);
+        Ok(kept.then(|| Entry::Retired { topic: "orders".to_owned(), generation: 1 }))
+    };
+    driver.append(retired).await.unwrap();
+    assert!(!stored(&shop.app, &store, 1).is_empty());
+    let _deployer = start(&shop, &store).await;
+    assert!(stored(&shop.app, &store, 1).is_empty());
+}
+
+#[test]
+fn a_replay_killed_anywhere_under_traffic_is_finished_by_a_later_start() {
+    for seed in 0..25 {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(replay_with_kills(seed));
+    }
+}
+
+async fn replay_with_kills(seed: u64) {
+    let mut dice = Dice::new(seed);
+    let (mut shop, store) = open_shop(2, seed).await;
+    let deployer = start(&shop, &store).await;
+    shop.trade(150).await;
+    folded(&deployer, &shop, 1).await;
+    replay(&deployer, ReplayOptions::default()).await;
+    drop(deployer);
+    for life in 0..8 {
+        // The last life is as long as it takes.
+        let calls = if life == 7 { 1 << 24 } else { dice.roll(120) as usize };
+        let stepped = Stepped::over(&store, dice.roll(u64::MAX), 10);
+        let deployer = try_start(&shop.app, &shop.log, stepped.clone(), options()).await.unwrap();
+        for _ in 0..4 {
+            stepped.grant(calls / 4);
+            shop.trade(dice.roll(10) as usize).await;
+            clock::pause(Duration::from_secs(1)).await;
+        }
+        if life == 7 {
+            for mut build in deployer.builds() {
+                let phase = build.finished().await;
+                assert!(matches!(phase, Phase::Done(_)), "seed {seed}: {phase:?}");
+            }
+            let control = deployer.driver().control();
+            assert_eq!(control.active("orders"), Some(2), "seed {seed}");
+            folded(&deployer, &shop, 2).await;
+            folded(&deployer, &shop, 1).await;
+        }
+    }
+    assert_equals_one_fold(&shop, &store, 1).await;
+    assert_equals_one_fold(&shop, &store, 2).await;
+}

@@ -1,0 +1,156 @@
+//! Random schedules: exactly-once effects, and what each rule is worth.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidefold_store::SharedStore;
+use tidefold_store::memory::MemoryStore;
+use tidefold_telemetry::clock;
+
+use super::{GENERATION, WINDOW, assignment, components, settings, shop, until_folded};
+use crate::rules::{Carried, Rule, Rules};
+use crate::support::stepped::Stepped;
+use crate::support::{Dice, Shop, differences, stored};
+use crate::{Orders, Projector, Role};
+
+/// Calls that let a process run to its end.
+const ALL: usize = 1 << 24;
+
+/// One process, over and over: killed, started again, with the partitions taken from it and given back.
+#[derive(Default)]
+struct Process {
+    running: Option<(Projector, Arc<Stepped>)>,
+    /// Its caches, where the rule to forget them is taken away.
+    carried: Carried,
+}
+
+struct World {
+    shop: Shop,
+    store: MemoryStore,
+    dice: Dice,
+    rules: Rules,
+    processes: Vec<Process>,
+}
+
+impl World {
+    async fn new(seed: u64, broken: Option<Rule>) -> World {
+        let mut dice = Dice::new(seed);
+        let (shop, store) = shop(1 + dice.roll(2) as u32, seed).await;
+        let processes = (0..3).map(|_| Process::default()).collect();
+        World { shop, store, dice, rules: Rules { broken }, processes }
+    }
+
+    fn start(&mut self, at: usize) {
+        let store = Stepped::over(&self.store, self.dice.roll(u64::MAX), 15);
+        let mut settings = settings(1 + self.dice.roll(9) as usize);
+        settings.rules = self.rules;
+        settings.carried = Arc::clone(&self.processes[at].carried);
+        let components = components(&self.shop, Arc::clone(&store) as SharedStore, settings);
+        // Caches of every size, from one batch's rows to all rows.
+        let cache_bytes = [0, 2_000, 20_000, 1 << 20][self.dice.roll(4) as usize];
+        let assignment = assignment(&self.shop, GENERATION, cache_bytes);
+        let projector = Projector::start(&components, &assignment, Orders::go(Role::Judge));
+        self.processes[at].running = Some((projector, store));
+    }
+
+    /// One random thing happens.
+    async fn step(&mut self) {
+        let at = self.dice.roll(self.processes.len() as u64) as usize;
+        match self.dice.roll(16) {
+            0 | 1 => self.shop.trade(1 + self.dice.roll(8) as usize).await,
+            2 => drop(self.processes[at].running.take()),
+            3 => {
+                if let Some((projector, store)) = self.processes[at].running.take() {
+                    store.grant(self.dice.roll(20) as usize);
+                    projector.drain(Duration::from_secs(1)).await;
+                }
+            }
+            _ => match &self.processes[at].running {
+                None => {
+                    // The next process opens the tables again.
+                    self.start(at);
+                }
+                Some((_, store)) => store.grant(1 + self.dice.roll(6) as usize),
+            },
+        }
+        // Time stands still: this ends as soon as nobody can go on.
+        clock::pause(Duration::from_secs(1)).await;
+    }
+
+    /// Everybody runs to the end, the last owner first; `false` when somebody does not get there.
+    async fn finish(&mut self) -> bool {
+        let last = self.processes.len();
+        self.processes.push(Process::default());
+        self.start(last);
+        for process in self.processes.iter().rev() {
+            let Some((projector, store)) = &process.running else { continue };
+            store.grant(ALL);
+            if !until_folded(projector, &self.shop).await {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// What is wrong with the tables after one schedule; empty when they equal one fold of the log.
+fn schedule(seed: u64, broken: Option<Rule>) -> Vec<String> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut world = World::new(seed, broken).await;
+        world.shop.trade(10).await;
+        for _ in 0..100 {
+            world.step().await;
+        }
+        if !world.finish().await {
+            return vec!["a lane did not come to the end".to_owned()];
+        }
+        let expected = world.shop.folded(GENERATION, WINDOW).await;
+        differences(&stored(&world.shop.app, &world.store, GENERATION), &expected)
+    })
+}
+
+#[test]
+fn tables_equal_one_fold_of_the_log_however_lanes_are_killed_and_interleaved() {
+    for seed in 0..150 {
+        let wrong = schedule(seed, None);
+        assert!(wrong.is_empty(), "seed {seed}:\n{}", wrong.join("\n"));
+    }
+}
+
+/// Takes a rule away, and looks for a schedule that comes out wrong.
+fn is_caught(rule: Rule) {
+    let caught = (0..1_500).find(|seed| !schedule(*seed, Some(rule)).is_empty());
+    assert!(caught.is_some(), "without {rule:?} no schedule came out wrong");
+}
+
+#[test]
+fn without_i1_entities_before_derived_rows_lose_changes() {
+    is_caught(Rule::DerivedFirst);
+}
+
+#[test]
+fn without_i2_rows_evicted_before_they_are_written_lose_changes() {
+    is_caught(Rule::KeepUnacknowledged);
+}
+
+#[test]
+fn without_i3_a_checkpoint_before_the_rows_loses_records() {
+    is_caught(Rule::CheckpointLast);
+}
+
+#[test]
+fn without_i4_rollups_older_than_an_entity_lose_changes() {
+    is_caught(Rule::ReadInMirrorImage);
+}
+
+#[test]
+fn without_i5_caches_kept_over_a_revoke_lose_changes() {
+    is_caught(Rule::ForgetAtRevoke);
+}
+
+#[test]
+fn without_i6_a_write_that_is_not_repeated_is_lost() {
+    is_caught(Rule::RepeatUnknown);
+}
