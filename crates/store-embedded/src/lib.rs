@@ -24,6 +24,8 @@ mod lanes;
 mod read;
 mod row;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::path::{Path, PathBuf};
