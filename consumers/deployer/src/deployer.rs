@@ -320,7 +320,11 @@ impl Deployer {
         tasks.spawn_on(task, &self.node.components.runtime);
     }
 
-    fn place(&self, topic: &str) -> Result<usize, DeployError> {
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    pub(crate) fn place(&self, topic: &str) -> Result<usize, DeployError> {
         let topics = &self.node.app.topics;
         topics.iter().position(|known| known.name.as_str() == topic).ok_or_else(|| {
             let known = topics.iter().map(|topic| topic.name.as_str().to_owned()).collect();

@@ -13,6 +13,7 @@
 //!   of the lanes: our own id authority.
 //! * `bootstrap`: the first start of an app, and every later one.
 //! * `node`: which lanes run, as control says.
+//! * `still`: letting an active generation stand still, to look at its tables.
 //! * `build`: a generation from its first record to its activation. [`compare`]: two generations, row by row.
 //! * [`manifest`]: what a generation was built from, against what is there.
 
@@ -23,6 +24,7 @@ pub mod deployer;
 pub mod driver;
 pub mod error;
 pub mod manifest;
+mod still;
 mod node;
 
 pub use build::{Build, BuildProgress, Phase, ReplayOptions};
@@ -31,3 +33,4 @@ pub use deployer::{Deployer, Options};
 pub use driver::Driver;
 pub use error::DeployError;
 pub use node::GenerationStatus;
+pub use still::Still;

@@ -1,17 +1,23 @@
 //! The command line, configuration and composition of Tidefold: the only crate that knows every backend.
 //!
+//! It deliberately holds no rule of the system: what is right or wrong in an app, a fold or a request stands in the crate
+//! that owns it.
+//!
 //! A walk through it:
-//! * [`cli`]: the commands and their flags.
+//! * [`cli`]: the commands and their flags; [`command`]: what each does.
 //! * [`settings`]: flag, environment, file, default.
+//! * [`node`]: a node, wired together; [`operate`]: what operators ask of it.
+//! * [`folder`]: app folders on disk; [`scenario`]: an app's own tests, run.
+//! * [`output`] and [`failure`]: what is printed, and with which exit code it ends.
 
 pub mod cli;
+pub mod command;
+pub mod failure;
+pub mod folder;
+pub mod node;
+pub mod operate;
+pub mod output;
+pub mod scenario;
 pub mod settings;
 
-use std::process::ExitCode;
-
-/// Runs a command.
-#[must_use]
-pub fn run(cli: cli::Cli) -> ExitCode {
-    let _ = cli;
-    ExitCode::FAILURE
-}
+pub use command::run;

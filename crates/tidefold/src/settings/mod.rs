@@ -152,7 +152,7 @@ pub struct Layers {
     /// The environment.
     pub environment: Vec<(String, String)>,
     /// Flags: (`--http`, `listen.http`, value).
-    pub flags: Vec<(&'static str, &'static str, String)>,
+    pub flags: Vec<(&'static str, String, String)>,
 }
 
 // === impl Setting ===
@@ -197,7 +197,7 @@ impl Layers {
             put(&mut values, &mut errors, &rest.replace("__", ".").to_ascii_lowercase(), value, origin);
         }
         for (flag, key, value) in self.flags {
-            put(&mut values, &mut errors, key, value, Origin::Flag(flag.to_owned()));
+            put(&mut values, &mut errors, &key, value, Origin::Flag(flag.to_owned()));
         }
         if errors.is_empty() { Ok(Resolved(values)) } else { Err(errors) }
     }
@@ -283,7 +283,7 @@ mod tests {
                 ("TIDEFOLD_LISTEN__HTTP".into(), "127.0.0.1:3".into()),
                 ("HOME".into(), "/".into()),
             ],
-            flags: vec![("--http", "listen.http", "127.0.0.1:4".into())],
+            flags: vec![("--http", "listen.http".into(), "127.0.0.1:4".into())],
         }
     }
 

@@ -1,0 +1,97 @@
+//! Asks a running node's operators' API.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Method;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+use crate::failure::{Code, Failure, chain};
+
+/// A node's operators' API.
+pub(super) struct Admin {
+    url: String,
+    http: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Admin {
+    pub(super) fn new(url: &str) -> Admin {
+        let http = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+        Admin { url: url.trim_end_matches('/').to_owned(), http }
+    }
+
+    /// A JSON answer.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        let mut last = Value::Null;
+        self.lines(Method::GET, path, |value| last = value).await?;
+        Ok(last)
+    }
+
+    /// A JSON answer to a POST.
+    pub(super) async fn post(&self, path: &str) -> Result<Value, Failure> {
+        let mut last = Value::Null;
+        self.lines(Method::POST, path, |value| last = value).await?;
+        Ok(last)
+    }
+
+    /// An answer of JSON lines, each passed on as it comes.
+    pub(super) async fn lines(&self, method: Method, path: &str, mut seen: impl FnMut(Value)) -> Result<(), Failure> {
+        let uri = format!("{}{path}", self.url);
+        let unreachable = |detail: String| {
+            let text = format!("{} does not answer\n  because: {detail}\nis a node running? start one with `tidefold up`, or name it with --node", self.url);
+            Failure::new(Code::Failed, text)
+        };
+        let request = hyper::Request::builder().method(method).uri(&uri).body(Full::default());
+        let request = request.map_err(|_| Failure::new(Code::Usage, format!("`{}` is not an address; write http://host:port", self.url)))?;
+        let response = self.http.request(request).await.map_err(|error| unreachable(chain(&error)))?;
+        let status = response.status();
+        let mut body = response.into_body();
+        let mut waiting: Vec<u8> = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| unreachable(chain(&error)))?;
+            waiting.extend_from_slice(frame.data_ref().map_or(&[][..], |chunk| chunk));
+            if !status.is_success() {
+                continue;
+            }
+            while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = waiting.drain(..=end).collect();
+                seen(parse(&line)?);
+            }
+        }
+        if !status.is_success() {
+            return Err(refused(status.as_u16(), &waiting));
+        }
+        if !waiting.trim_ascii().is_empty() {
+            seen(parse(&waiting)?);
+        }
+        Ok(())
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Value, Failure> {
+    serde_json::from_slice(line).map_err(|error| Failure::new(Code::Failed, format!("the node's answer is not JSON: {error}")))
+}
+
+/// A problem as a failure.
+fn refused(status: u16, body: &[u8]) -> Failure {
+    let code = match status {
+        404 => Code::NotFound,
+        409 | 412 | 422 => Code::Conflict,
+        400 => Code::Usage,
+        504 => Code::TimedOut,
+        _ => Code::Failed,
+    };
+    let problem: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let text = match (problem["title"].as_str(), problem["detail"].as_str()) {
+        (Some(title), Some(detail)) => format!("{title}: {detail}"),
+        _ => format!("the node answered {status}: {}", String::from_utf8_lossy(body)),
+    };
+    Failure::new(code, text)
+}
+
+/// A text as one path segment.
+pub(super) fn segment(text: &str) -> String {
+    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}

@@ -1,0 +1,62 @@
+//! `tidefold check`: is an app right, what is in it, do its scenarios hold?
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::json;
+use tidefold_app::{App, Diagnostics, SourceFile};
+
+use crate::cli::{CheckArgs, Format};
+use crate::failure::{Code, Failure};
+use crate::folder;
+use crate::output::Output;
+use crate::scenario;
+
+pub(super) fn check(args: &CheckArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let (sources, tests) = folder::read(&args.folder, args.scenarios)?;
+    let app = match tidefold_app::load(sources) {
+        Ok(app) => app,
+        Err(wrong) => return Err(mistakes(&wrong, &args.folder, output)),
+    };
+    let summary = tidefold_app::summary::summary(&app);
+    if !args.scenarios {
+        output.print(&serde_json::to_value(&summary)?, || summary.to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
+    scenarios(app, &tests, args, output)
+}
+
+fn mistakes(wrong: &Diagnostics, folder: &Path, output: &Output) -> Failure {
+    if output.format() != Format::Table
+        && let Ok(list) = serde_json::to_value(wrong.to_json())
+    {
+        output.print(&list, String::new);
+        let text = format!("{}: {} mistakes", folder.display(), wrong.list.len());
+        return Failure::new(Code::Failed, text);
+    }
+    folder::refuse(wrong, folder, output)
+}
+
+fn scenarios(app: App, tests: &[SourceFile], args: &CheckArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let scenarios =
+        tidefold_app::scenario::parse(tests, &app).map_err(|wrong| mistakes(&wrong, &args.folder, output))?;
+    let app = std::sync::Arc::new(app);
+    let results: Vec<_> = scenarios.iter().map(|one| (one, scenario::run(&app, one))).collect();
+    let failed = results.iter().filter(|(_, wrong)| !wrong.is_empty()).count();
+    let items: Vec<_> = results
+        .iter()
+        .map(|(one, wrong)| json!({ "scenario": one.name, "file": one.file, "holds": wrong.is_empty(), "wrong": wrong }))
+        .collect();
+    output.print(&items.into(), || {
+        let mut text = String::new();
+        for (one, wrong) in &results {
+            let mark = if wrong.is_empty() { "ok  " } else { "FAIL" };
+            text.push_str(&format!("{mark} {} ({})\n", one.name, one.file));
+            for line in wrong {
+                text.push_str(&format!("       {line}\n"));
+            }
+        }
+        text + &format!("{}: {} scenarios hold, {failed} do not", args.folder.display(), results.len() - failed)
+    });
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,64 @@
+//! `tidefold config`, and settings from flags for all who have them.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::cli::{ConfigArgs, SettingArgs};
+use crate::failure::{Code, Failure};
+use crate::output::{Output, columns};
+use crate::settings::{Layers, Resolved, SETTINGS};
+
+pub(super) fn config(args: &ConfigArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let resolved = resolve(&args.settings)?;
+    let valid = resolved.settings().map_err(|errors| wrong(&errors));
+    let rows: Vec<_> = SETTINGS
+        .iter()
+        .filter_map(|setting| resolved.0.get(setting.key).map(|(value, origin)| (setting, value, origin)))
+        .collect();
+    let items: Vec<_> = rows
+        .iter()
+        .map(|(setting, value, origin)| {
+            json!({ "key": setting.key, "value": value, "origin": origin.to_string(),
+                    "environment": setting.environment_name(), "about": setting.about })
+        })
+        .collect();
+    output.print(&items.into(), || {
+        let table: Vec<_> = rows
+            .iter()
+            .map(|(setting, value, origin)| {
+                vec![setting.key.into(), (*value).clone(), origin.to_string(), setting.about.into()]
+            })
+            .collect();
+        columns(&["setting", "value", "from", "about"], &table)
+    });
+    valid.map(|_| ExitCode::SUCCESS)
+}
+
+/// Flags, environment and file, judged for their names only.
+pub(super) fn resolve(args: &SettingArgs) -> Result<Resolved, Failure> {
+    let mut layers = Layers { environment: std::env::vars().collect(), ..Layers::default() };
+    if let Some(path) = &args.config {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::new(Code::NotFound, format!("{} cannot be read\n  because: {error}", path.display()))
+        })?;
+        layers.file = Some((path.clone(), text));
+    }
+    let flags = [("--http", "listen.http", &args.http), ("--admin", "listen.admin", &args.admin), ("--data", "data.folder", &args.data)];
+    for (flag, key, value) in flags {
+        layers.flags.extend(value.clone().map(|value| (flag, key.to_owned(), value)));
+    }
+    for pair in &args.set {
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(Failure::new(Code::Usage, format!("--set {pair}: write --set section.key=value")));
+        };
+        layers.flags.push(("--set", key.to_owned(), value.to_owned()));
+    }
+    layers.resolve().map_err(|errors| wrong(&errors))
+}
+
+/// Every wrong setting, one a line.
+pub(super) fn wrong(errors: &[crate::settings::SettingError]) -> Failure {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    Failure::new(Code::Usage, lines.join("\n"))
+}

@@ -1,0 +1,228 @@
+//! Commands that ask a running node: status, inspect, verify, replay, rollback, retire, dead-letters.
+
+use std::process::ExitCode;
+
+use hyper::Method;
+use serde_json::Value;
+
+use super::admin::{Admin, segment};
+use crate::cli::{AppArgs, DeadLettersCommand, InspectArgs, StatusArgs, TopicArgs};
+use crate::failure::{Code, Failure};
+use crate::output::{Output, columns};
+
+pub(super) async fn status(args: StatusArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let admin = Admin::new(&args.node.node);
+    let mut value = admin.get("/admin/v1/status").await?;
+    if args.wait {
+        let mut progress = output.progress("lag", None);
+        while lag(&value) > 0 {
+            tidefold_telemetry::clock::pause(std::time::Duration::from_millis(100)).await;
+            value = admin.get("/admin/v1/status").await?;
+            progress.at(lag(&value));
+        }
+    }
+    output.print(&value, || status_table(&value));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Records that active generations have not folded; a halted one counts as caught up, since waiting would not help.
+fn lag(status: &Value) -> u64 {
+    let generations = status["generations"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let partitions = generations
+        .iter()
+        .filter(|generation| generation["state"] == "active")
+        .flat_map(|generation| generation["partitions"].as_array().map(Vec::as_slice).unwrap_or_default());
+    partitions
+        .filter(|partition| !partition["state"].as_str().unwrap_or_default().starts_with("halted"))
+        .map(|partition| partition["lag_records"].as_u64().unwrap_or(0))
+        .sum()
+}
+
+fn status_table(status: &Value) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let (mut generations, mut partitions, mut halted) = (Vec::new(), Vec::new(), String::new());
+    for generation in status["generations"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let verdicts = &generation["verdicts"];
+        let tables = generation["tables"].as_array().map(Vec::as_slice).unwrap_or_default();
+        generations.push(vec![
+            text(&generation["topic"]),
+            format!("g{}", generation["generation"]),
+            text(&generation["state"]),
+            text(&generation["lag_records"]),
+            format!("{:.1}", generation["lag_seconds"].as_f64().unwrap_or(0.0)),
+            text(&verdicts["applied"]),
+            text(&verdicts["rejected"]),
+            text(&verdicts["duplicate"]),
+            text(&verdicts["dead"]),
+            tables.iter().map(text).collect::<Vec<_>>().join(" "),
+        ]);
+        if let Some(reason) = generation["halted"].as_str() {
+            halted.push_str(&format!("\n\n{} g{} is halted: {reason}", text(&generation["topic"]), generation["generation"]));
+        }
+        for partition in generation["partitions"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            let stalled = if partition["stalled"] == true { "stalled: " } else { "" };
+            partitions.push(vec![
+                format!("{}:{}", text(&generation["topic"]), partition["partition"]),
+                format!("g{}", generation["generation"]),
+                text(&partition["next"]),
+                text(&partition["end"]),
+                text(&partition["lag_records"]),
+                format!("{:.1}", partition["lag_seconds"].as_f64().unwrap_or(0.0)),
+                format!("{stalled}{}", text(&partition["state"])),
+            ]);
+        }
+    }
+    let header = ["topic", "gen", "state", "lag", "lag s", "applied", "rejected", "duplicate", "dead", "tables"];
+    let generations = columns(&header, &generations);
+    let partitions = columns(&["partition", "gen", "next", "end", "lag", "lag s", "lane"], &partitions);
+    format!("app {}\n\n{generations}\n\n{partitions}{halted}", text(&status["app"]))
+}
+
+pub(super) async fn inspect(args: InspectArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let admin = Admin::new(&args.node.node);
+    let path = format!("/admin/v1/inspect/{}/{}", segment(&args.table), segment(&args.key));
+    let value = admin.get(&path).await?;
+    let steps = value["steps"].as_array().cloned().unwrap_or_default();
+    if steps.is_empty() {
+        let text = format!("the log has no message for {} {}", args.table, args.key);
+        return Err(Failure::new(Code::NotFound, text));
+    }
+    output.print(&value, || steps.iter().map(step_text).collect::<Vec<_>>().join("\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn step_text(step: &Value) -> String {
+    let text = |name: &str| step[name].as_str().unwrap_or("-").to_owned();
+    let detail = step["detail"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let detail: Vec<_> = detail.iter().filter_map(Value::as_str).collect();
+    format!(
+        "{}  {}  id {}  {}\n  {} {}\n  version {}: {}",
+        text("position"),
+        text("message"),
+        text("id"),
+        text("time"),
+        text("verdict"),
+        detail.join(", "),
+        step["version"],
+        step["state"]
+    )
+}
+
+pub(super) async fn verify(args: AppArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let admin = Admin::new(&args.node.node);
+    let mut progress = output.progress("verify", None);
+    let mut last = Value::Null;
+    let path = format!("/admin/v1/{}/verify", segment(&args.app));
+    let answered = admin.lines(Method::POST, &path, |value| {
+        progress.at(value["records"].as_u64().unwrap_or(0));
+        if let Some(total) = value["total"].as_u64() {
+            progress.total(total);
+        }
+        last = value;
+    });
+    answered.await?;
+    let rate = progress.finish(last["records"].as_u64().unwrap_or(0));
+    if let Some(error) = last["error"].as_str() {
+        return Err(Failure::new(Code::Failed, error));
+    }
+    output.print(&last, || verify_table(&last, rate));
+    Ok(if last["equal"] == true { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn verify_table(report: &Value, rate: f64) -> String {
+    let tables = report["tables"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let rows: Vec<_> = tables
+        .iter()
+        .map(|table| vec![text(&table["table"]), text(&table["rows"]), text(&table["differing"])])
+        .collect();
+    let mut out = columns(&["table", "rows", "differing"], &rows);
+    for table in tables {
+        for line in table["first"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            out.push_str(&format!("\n{}: {}", text(&table["table"]), text(line)));
+        }
+    }
+    let verdict = if report["equal"] == true { "every table equals the log" } else { "tables differ from the log" };
+    format!("{out}\n\n{} records folded again, {rate:.0} a second: {verdict}", report["records"])
+}
+
+pub(super) async fn replay(args: TopicArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let admin = Admin::new(&args.node.node);
+    let topic = args.topic.as_deref().map(|topic| format!("?topic={}", segment(topic))).unwrap_or_default();
+    let mut progress = output.progress("replay", None);
+    let mut last = Value::Null;
+    let path = format!("/admin/v1/{}/replay{topic}", segment(&args.app));
+    let sum = |value: &Value, name: &str| -> u64 {
+        let builds = value["builds"].as_array().map(Vec::as_slice).unwrap_or_default();
+        builds.iter().map(|build| build[name].as_u64().unwrap_or(0)).sum()
+    };
+    let answered = admin.lines(Method::POST, &path, |value| {
+        progress.total(sum(&value, "total"));
+        progress.at(sum(&value, "done"));
+        last = value;
+    });
+    answered.await?;
+    let rate = progress.finish(sum(&last, "done"));
+    let builds = last["builds"].as_array().cloned().unwrap_or_default();
+    let done = builds.iter().all(|build| build["phase"] == "done");
+    output.print(&last["builds"], || replay_table(&builds, rate, &args.app));
+    Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(Code::Conflict as u8) })
+}
+
+fn replay_table(builds: &[Value], rate: f64, app: &str) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let row = |build: &Value| {
+        vec![
+            text(&build["topic"]),
+            format!("g{}", build["generation"]),
+            text(&build["phase"]),
+            text(&build["done"]),
+            text(&build["rows_compared"]),
+            text(&build["rows_differing"]),
+        ]
+    };
+    let rows: Vec<_> = builds.iter().map(row).collect();
+    let mut out = columns(&["topic", "gen", "phase", "records", "rows compared", "differing"], &rows);
+    for build in builds {
+        for line in build["detail"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            out.push_str(&format!("\n{}: {}", text(&build["topic"]), text(line)));
+        }
+    }
+    format!("{out}\n\n{rate:.0} records a second; `tidefold rollback {app}` goes back, `tidefold retire {app}` drops the old tables")
+}
+
+pub(super) async fn change(args: TopicArgs, verb: &str, output: &Output) -> Result<ExitCode, Failure> {
+    let admin = Admin::new(&args.node.node);
+    let topic = args.topic.as_deref().map(|topic| format!("?topic={}", segment(topic))).unwrap_or_default();
+    let value = admin.post(&format!("/admin/v1/{}/{verb}{topic}", segment(&args.app))).await?;
+    let items = value["items"].as_array().cloned().unwrap_or_default();
+    output.print(&value["items"], || {
+        let rows: Vec<_> = items
+            .iter()
+            .map(|item| vec![item["topic"].as_str().unwrap_or_default().to_owned(), item["generations"].to_string()])
+            .collect();
+        columns(&["topic", if verb == "retire" { "retired" } else { "active" }], &rows)
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn dead_letters(command: DeadLettersCommand, output: &Output) -> Result<ExitCode, Failure> {
+    match command {
+        DeadLettersCommand::List { app, limit } => {
+            let admin = Admin::new(&app.node.node);
+            let value = admin.get(&format!("/admin/v1/{}/dead-letters?limit={limit}", segment(&app.app))).await?;
+            let items = value["items"].as_array().cloned().unwrap_or_default();
+            output.print(&value["items"], || {
+                let cell = |item: &Value, name: &str| item[name].as_str().unwrap_or("-").to_owned();
+                let row = |item: &Value| ["position", "code", "key", "detail"].map(|name| cell(item, name)).to_vec();
+                columns(&["position", "code", "key", "detail"], &items.iter().map(row).collect::<Vec<_>>())
+            });
+        }
+        DeadLettersCommand::Show { position, node } => {
+            let admin = Admin::new(&node.node);
+            let value = admin.get(&format!("/admin/v1/dead-letters/{}", segment(&position))).await?;
+            output.print(&value, || format!("{value:#}"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,38 @@
+//! `tidefold up`: everything in one process, until a signal says stop.
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::UpArgs;
+use crate::failure::{Code, Failure};
+use crate::folder;
+use crate::node::Node;
+use crate::output::Output;
+
+pub(super) async fn up(args: UpArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let resolved = super::config::resolve(&args.settings)?;
+    let settings = resolved.settings().map_err(|errors| super::config::wrong(&errors))?;
+    let app = folder::load(&args.folder, output)?;
+    tidefold_telemetry::logging::init(tidefold_telemetry::logging::Format::Auto, "info")?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let name = app.name.clone();
+    let node = Node::start(app, &settings).await?;
+    output.say(&format!("{name} is up: http://{} (operators: http://{})", node.http, node.admin));
+    output.say(&format!("  curl http://{}/v1/{name}      says what can be asked and sent", node.http));
+    let code = tokio::select! {
+        _ = interrupt.recv() => 130,
+        _ = terminate.recv() => 0,
+    };
+    output.say("stopping: finishing what is open; a second signal stops at once");
+    let stopped = tokio::select! {
+        () = node.stop() => true,
+        _ = interrupt.recv() => false,
+        _ = terminate.recv() => false,
+    };
+    if !stopped {
+        return Err(Failure::new(Code::Failed, "stopped at once; the next start finishes what was open"));
+    }
+    Ok(ExitCode::from(code))
+}

@@ -1,0 +1,68 @@
+//! How a command ends badly: what to print, and the exit code that says what kind of trouble it was.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+/// The kinds of trouble, as exit codes of their own (2 is clap's: usage).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Code {
+    /// Anything else.
+    Failed = 1,
+    /// The command was given something it cannot take.
+    Usage = 2,
+    /// What was asked for is not there.
+    NotFound = 3,
+    /// What is there does not allow it.
+    Conflict = 5,
+    /// A part was done.
+    Partial = 6,
+    /// Time ran out; the work may go on.
+    TimedOut = 7,
+}
+
+/// A command that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// Which kind of trouble.
+    pub code: Code,
+    /// What to print on standard error.
+    pub text: String,
+}
+
+impl Failure {
+    /// A failure with a text of its own.
+    pub fn new(code: Code, text: impl Into<String>) -> Failure {
+        Failure { code, text: text.into() }
+    }
+
+    /// A failure from an error and its causes, one a line.
+    pub fn from_error(code: Code, error: &dyn Error) -> Failure {
+        Failure { code, text: chain(error) }
+    }
+
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code as u8)
+    }
+}
+
+impl<E: Error> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure::from_error(Code::Failed, &error)
+    }
+}
+
+/// An error with its causes: errors print themselves only, so this is the one place that prints a chain.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(text, "\n  because: {cause}");
+        source = cause.source();
+    }
+    text
+}

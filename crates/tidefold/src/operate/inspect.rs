@@ -1,0 +1,176 @@
+//! `tidefold inspect`: how one key was folded, message by message.
+//!
+//! The key's records are folded again one at a time, with the verdicts that were published, so that the steps shown are
+//! the steps that were taken.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tidefold_app::layout::{TableKind, TableLayout};
+use tidefold_app::model::{Entity, Topic};
+use tidefold_codec::text;
+use tidefold_fold::state::StateRef;
+use tidefold_fold::verdict::verdict_key;
+use tidefold_fold::{Changes, FoldSettings, Folder, Given, RowCache, Verdict};
+use tidefold_http::{Problem, ProblemKind};
+use tidefold_log::ReadLimit;
+use tidefold_projector::SchemaSource;
+use tidefold_record::headers::Known;
+use tidefold_record::{BatchBuilder, Offset, Partition, Position, RecordBatch, RecordRef, partition_of};
+use tidefold_store::Scan;
+
+use super::dead_letters::{active, place};
+use super::{Operator, unavailable};
+
+/// One step of a key's fold.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// The record.
+    pub position: String,
+    /// The message's type and id, as its headers say.
+    pub message: Option<String>,
+    /// The message's id.
+    pub id: Option<String>,
+    /// Its time.
+    pub time: Option<String>,
+    /// `applied`, `rejected`, `duplicate` or `dead`.
+    pub verdict: String,
+    /// Codes of a rejection, the reason of a dead letter, the position of the first of a duplicate.
+    pub detail: Vec<String>,
+    /// The entity's version behind it.
+    pub version: u64,
+    /// The entity behind it; null where there is none.
+    pub state: Value,
+}
+
+/// Records read at once.
+const READ: ReadLimit = ReadLimit { records: 10_000, bytes: 8 << 20 };
+
+pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Result<Vec<Step>, Problem> {
+    let (place_of_topic, topic, entity) = entity(operator, table)?;
+    let key = key_text(&entity.layout, key)?;
+    let partition = partition_of(&key, topic.partitions);
+    let verdicts = published(operator, topic, partition).await?;
+    let mut folder = Folder::new(Arc::clone(operator.app()), place_of_topic, partition, FoldSettings::default());
+    let mut rows = RowCache::new(usize::MAX, true);
+    let mut steps = Vec::new();
+    let name = topic.name.in_app(&operator.app().name);
+    let mut next = operator.log().bounds(&name, partition).await.map_err(unavailable)?.start;
+    loop {
+        let batch = operator.log().read(&name, partition, next, READ).await.map_err(unavailable)?;
+        if batch.is_empty() {
+            return Ok(steps);
+        }
+        for record in batch.iter().filter(|record| record.key == Some(&key[..])) {
+            let verdict = verdicts.get(&record.offset).cloned().unwrap_or(Verdict::Applied);
+            let single = alone(&record, partition);
+            for id in folder.unknown_schemas(&single) {
+                let fate = operator.deployer().driver().fate(id).await.map_err(unavailable)?;
+                folder.learn(id, &fate);
+            }
+            let published = BTreeMap::from_iter(
+                (verdict != Verdict::Applied).then(|| (record.offset, verdict.clone())),
+            );
+            let given = Given { published: Some(&published), own: None };
+            let mut changes = Changes::default();
+            rows.missing(std::iter::once(&key[..]));
+            folder.fold(&single, given, &mut rows, &mut changes).map_err(unavailable)?;
+            let state = rows.get(&key);
+            steps.push(step(entity, topic, &record, partition, &verdict, state));
+        }
+        next = batch.next_offset();
+    }
+}
+
+fn entity<'o>(operator: &'o Operator, table: &str) -> Result<(usize, &'o Topic, &'o Entity), Problem> {
+    let topics = operator.app().topics.iter().enumerate();
+    let entities: Vec<_> = topics.filter_map(|(at, topic)| Some((at, topic, topic.entity.as_ref()?))).collect();
+    let found = entities.iter().find(|(_, _, entity)| entity.name == table).copied();
+    found.ok_or_else(|| {
+        let names: Vec<_> = entities.iter().map(|(_, _, entity)| entity.name.as_str()).collect();
+        let detail = format!("there is no entity {table}; there are {}", names.join(", "));
+        Problem::new(ProblemKind::UnknownTable, detail)
+    })
+}
+
+/// The key text in its canonical form.
+fn key_text(layout: &TableLayout, key: &str) -> Result<Bytes, Problem> {
+    debug_assert_eq!(layout.kind, TableKind::Entity);
+    let columns: Vec<_> = layout.key_columns().map(|(_, column)| column.ty).collect();
+    let types: Vec<_> = columns.iter().collect();
+    let arena = Bump::new();
+    let datums = text::parse_key(&types, key, &arena)
+        .map_err(|error| Problem::new(ProblemKind::InvalidQuery, error.to_string()))?;
+    let mut bytes = Vec::new();
+    text::write_key(&types, &datums, &mut bytes);
+    Ok(bytes.into())
+}
+
+async fn published(
+    operator: &Operator,
+    topic: &Topic,
+    partition: Partition,
+) -> Result<BTreeMap<Offset, Verdict>, Problem> {
+    let mut verdicts = BTreeMap::new();
+    let Some(tables) = active(operator, topic) else { return Ok(verdicts) };
+    let mut from = Bytes::copy_from_slice(&verdict_key(partition.0, Offset::ZERO));
+    loop {
+        let prefix = Bytes::copy_from_slice(&partition.0.to_be_bytes());
+        let scan = Scan::Range { prefix, from: Some(from), until: None, reverse: false, limit: 1_000 };
+        let rows = operator.store().scan(&tables.verdicts.id, &scan).await.map_err(unavailable)?;
+        for row in &rows {
+            if let (Some((_, offset)), Some(verdict)) = (place(&row.key), Verdict::decode(&row.value)) {
+                verdicts.insert(offset, verdict);
+            }
+        }
+        match rows.last() {
+            Some(last) if rows.len() == 1_000 => from = super::dead_letters::behind(&last.key),
+            _ => return Ok(verdicts),
+        }
+    }
+}
+
+/// A batch of just this record.
+fn alone(record: &RecordRef<'_>, partition: Partition) -> RecordBatch {
+    let mut builder = BatchBuilder::new();
+    builder.push(record.key, record.value, record.headers);
+    builder.build(partition, record.offset)
+}
+
+fn step(
+    entity: &Entity,
+    topic: &Topic,
+    record: &RecordRef<'_>,
+    partition: Partition,
+    verdict: &Verdict,
+    blob: Option<&[u8]>,
+) -> Step {
+    let header = |name| record.headers.get(name).map(|value| String::from_utf8_lossy(value).into_owned());
+    let position = |offset| Position::new(topic.name.clone(), partition, offset).to_string();
+    let (word, detail) = match verdict {
+        Verdict::Applied => ("applied", vec![]),
+        Verdict::Rejected(codes) => ("rejected", codes.clone()),
+        Verdict::Duplicate(of) => ("duplicate", vec![position(*of)]),
+        Verdict::Dead(reason) => ("dead", vec![reason.code.clone(), reason.detail.clone()]),
+    };
+    let version = blob.and_then(|blob| StateRef::parse(blob).ok()).map_or(0, |state| state.version);
+    let mut json = Vec::new();
+    let state = match blob.map(|blob| tidefold_query::rows::write_entity(entity, blob, &mut json)) {
+        Some(Ok(Some(_))) => serde_json::from_slice(&json).unwrap_or(Value::Null),
+        _ => Value::Null,
+    };
+    Step {
+        position: position(record.offset),
+        message: header(Known::CeType),
+        id: header(Known::CeId),
+        time: header(Known::CeTime),
+        verdict: word.to_owned(),
+        detail,
+        version,
+        state,
+    }
+}

@@ -1,0 +1,86 @@
+//! What operators ask of a running node, and the API on the admin port through which the command line asks it.
+//!
+//! An embedded log and store belong to one process, so the command line never opens them beside a running node: it asks
+//! the node. Long work answers as NDJSON: progress lines, then one line with the result.
+
+mod dead_letters;
+mod inspect;
+mod replay;
+mod routes;
+mod status;
+mod verify;
+
+use std::sync::Arc;
+
+use tidefold_app::App;
+use tidefold_app::model::Topic;
+use tidefold_deployer::Deployer;
+use tidefold_http::{Problem, ProblemKind};
+use tidefold_log::SharedLog;
+use tidefold_store::SharedStore;
+
+pub use routes::router;
+
+/// What operations work on.
+pub struct Operator {
+    app: Arc<App>,
+    log: SharedLog,
+    store: SharedStore,
+    deployer: Deployer,
+}
+
+impl Operator {
+    /// Operations of one app on one node.
+    #[must_use]
+    pub fn new(app: Arc<App>, log: SharedLog, store: SharedStore, deployer: Deployer) -> Operator {
+        Operator { app, log, store, deployer }
+    }
+
+    /// The app.
+    #[must_use]
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> &SharedLog {
+        &self.log
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &SharedStore {
+        &self.store
+    }
+
+    /// The control driver.
+    #[must_use]
+    pub fn deployer(&self) -> &Deployer {
+        &self.deployer
+    }
+
+    /// Finishes the batches in hand and lets go of everything.
+    pub async fn shutdown(self) {
+        self.deployer.shutdown().await;
+    }
+
+    fn topic(&self, name: &str) -> Result<&Topic, Problem> {
+        self.app.topic(name).ok_or_else(|| {
+            let known: Vec<_> = self.app.topics.iter().map(|topic| topic.name.as_str()).collect();
+            Problem::new(ProblemKind::NotFound, format!("there is no topic {name}; there are {}", known.join(", ")))
+        })
+    }
+
+    fn check_app(&self, name: &str) -> Result<(), Problem> {
+        if name == self.app.name {
+            return Ok(());
+        }
+        Err(Problem::new(ProblemKind::UnknownApp, format!("this node serves the app {}", self.app.name)))
+    }
+}
+
+/// Any trouble with the log or store, as an answer.
+fn unavailable(error: impl std::fmt::Display) -> Problem {
+    Problem::new(ProblemKind::StoreUnavailable, error.to_string())
+}

@@ -1,0 +1,162 @@
+//! The operators' API on the admin port.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidefold_deployer::Build;
+use tidefold_http::{Problem, ProblemKind};
+use tidefold_record::Position;
+
+use super::{Operator, dead_letters, inspect, replay, status, verify};
+
+#[derive(Debug, Deserialize)]
+struct TopicParameter {
+    topic: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct LimitParameter {
+    limit: Option<usize>,
+}
+
+type Shared = State<Arc<Operator>>;
+
+/// How often a long answer says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// The routes.
+pub fn router(operator: Arc<Operator>) -> Router {
+    Router::new()
+        .route("/admin/v1/status", get(status_of))
+        .route("/admin/v1/{app}/verify", post(verify_all))
+        .route("/admin/v1/{app}/replay", post(replay_topics))
+        .route("/admin/v1/{app}/builds", get(builds))
+        .route("/admin/v1/{app}/rollback", post(rollback))
+        .route("/admin/v1/{app}/retire", post(retire))
+        .route("/admin/v1/inspect/{table}/{key}", get(inspect_key))
+        .route("/admin/v1/{app}/dead-letters", get(dead_list))
+        .route("/admin/v1/dead-letters/{position}", get(dead_show))
+        .with_state(operator)
+}
+
+async fn status_of(State(operator): Shared) -> Json<status::Status> {
+    Json(status::status(&operator))
+}
+
+async fn inspect_key(
+    State(operator): Shared,
+    Path((table, key)): Path<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let steps = inspect::inspect(&operator, &table, &key).await?;
+    Ok(Json(json!({ "table": table, "key": key, "steps": steps })))
+}
+
+async fn dead_list(
+    State(operator): Shared,
+    Path(app): Path<String>,
+    Query(limit): Query<LimitParameter>,
+) -> Result<Json<Value>, Problem> {
+    operator.check_app(&app)?;
+    let letters = dead_letters::list(&operator, limit.limit.unwrap_or(50).min(10_000)).await?;
+    Ok(Json(json!({ "items": letters })))
+}
+
+async fn dead_show(
+    State(operator): Shared,
+    Path(position): Path<String>,
+) -> Result<Json<dead_letters::DeadLetter>, Problem> {
+    let position: Position = position.parse().map_err(|error: tidefold_record::ParsePositionError| {
+        Problem::new(ProblemKind::InvalidPosition, error.to_string())
+    })?;
+    Ok(Json(dead_letters::show(&operator, &position).await?))
+}
+
+async fn verify_all(State(operator): Shared, Path(app): Path<String>) -> Result<Response, Problem> {
+    operator.check_app(&app)?;
+    Ok(verify::answer(operator))
+}
+
+async fn replay_topics(
+    State(operator): Shared,
+    Path(app): Path<String>,
+    Query(topic): Query<TopicParameter>,
+) -> Result<Response, Problem> {
+    operator.check_app(&app)?;
+    let builds = replay::start(&operator, topic.topic.as_deref()).await?;
+    Ok(follow(builds))
+}
+
+async fn builds(State(operator): Shared, Path(app): Path<String>) -> Result<Json<Value>, Problem> {
+    operator.check_app(&app)?;
+    let reports: Vec<_> = operator.deployer().builds().iter().map(replay::report).collect();
+    Ok(Json(json!({ "items": reports })))
+}
+
+async fn rollback(
+    operator: Shared,
+    app: Path<String>,
+    topic: Query<TopicParameter>,
+) -> Result<Json<Value>, Problem> {
+    change(operator, app, topic, false).await
+}
+
+async fn retire(operator: Shared, app: Path<String>, topic: Query<TopicParameter>) -> Result<Json<Value>, Problem> {
+    change(operator, app, topic, true).await
+}
+
+async fn change(
+    State(operator): Shared,
+    Path(app): Path<String>,
+    Query(topic): Query<TopicParameter>,
+    is_retire: bool,
+) -> Result<Json<Value>, Problem> {
+    operator.check_app(&app)?;
+    let changed = replay::change(&operator, topic.topic.as_deref(), is_retire).await?;
+    let items: Vec<_> = changed
+        .into_iter()
+        .map(|(topic, generations)| json!({ "topic": topic, "generations": generations }))
+        .collect();
+    Ok(Json(json!({ "items": items })))
+}
+
+/// Builds under way as NDJSON: every half second a line with all of them, the last one when all have ended.
+fn follow(builds: Vec<Build>) -> Response {
+    let lines = stream::unfold((builds, false), async |(builds, ended)| {
+        if ended {
+            return None;
+        }
+        let mut reports: Vec<_> = builds.iter().map(replay::report).collect();
+        if !reports.iter().all(|report| report.is_final) {
+            let finished = builds.iter().map(|build| {
+                let mut build = build.clone();
+                async move { build.finished().await }
+            });
+            let all = futures_util::future::join_all(finished);
+            let _ = tokio::time::timeout(PROGRESS_EVERY, all).await;
+            reports = builds.iter().map(replay::report).collect();
+        }
+        let ended = reports.iter().all(|report| report.is_final);
+        Some((ndjson_line(&json!({ "builds": reports })), (builds, ended)))
+    });
+    ndjson(Body::from_stream(lines))
+}
+
+/// One line of an NDJSON answer.
+pub(super) fn ndjson_line(value: &Value) -> Result<Bytes, Infallible> {
+    Ok(Bytes::from(format!("{value}\n")))
+}
+
+/// An NDJSON answer.
+pub(super) fn ndjson(body: Body) -> Response {
+    ([(CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}

@@ -1,0 +1,168 @@
+//! `tidefold verify`: the log folded again in memory, and every table compared with it, byte by byte.
+//!
+//! The log is folded up to where the tables are while they go on moving; then the lanes stand still, the rest is folded,
+//! and the rows are compared. The log takes appends all the while.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use tidefold_app::model::Topic;
+use tidefold_app::tables::GenerationTables;
+use tidefold_control::SchemaRecord;
+use tidefold_fold::whole::WholeFold;
+use tidefold_fold::{Checkpoint, FoldSettings, SchemaFate, TableSlot};
+use tidefold_log::ReadLimit;
+use tidefold_record::{Offset, Partition, SchemaId};
+use tidefold_store::Scan;
+use tokio::sync::mpsc;
+
+use super::routes::{ndjson, ndjson_line};
+use super::Operator;
+
+/// Records folded at once.
+const READ: ReadLimit = ReadLimit { records: 4_096, bytes: 4 << 20 };
+/// Rows compared at once.
+const ROWS: usize = 2_000;
+/// Differing rows that are shown.
+const SHOWN: usize = 10;
+/// How long lanes may take to come to a stand.
+const STAND: Duration = Duration::from_secs(30);
+
+/// One topic, folded in memory.
+struct Folded<'o> {
+    operator: &'o Operator,
+    topic: &'o Topic,
+    partitions: Vec<WholeFold>,
+    progress: &'o mpsc::Sender<Value>,
+    records: &'o mut u64,
+}
+
+type Anyhow = Box<dyn std::error::Error + Send + Sync>;
+
+/// Progress lines, then a line with the result, or with `error`.
+pub(super) fn answer(operator: Arc<Operator>) -> Response {
+    let (sender, receiver) = mpsc::channel(16);
+    let work = async move {
+        let last = match compare(&operator, &sender).await {
+            Ok(report) => report,
+            Err(error) => json!({ "error": error.to_string() }),
+        };
+        let _ = sender.send(last).await;
+    };
+    let lines = stream::unfold(receiver, async |mut receiver| {
+        let value: Value = receiver.recv().await?;
+        Some((Some(ndjson_line(&value)), receiver))
+    });
+    let silent = stream::once(work).map(|()| None);
+    ndjson(Body::from_stream(stream::select(lines, silent).filter_map(std::future::ready)))
+}
+
+/// Folds the log again and compares every table of every active generation.
+async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<Value, Anyhow> {
+    let mut records = 0;
+    let mut tables = Vec::new();
+    for (place, topic) in operator.app().topics.iter().enumerate() {
+        let control = operator.deployer().driver().control();
+        let Some(generation) = control.projection(topic.name.as_str()).and_then(|p| p.generations.get(&p.active?)) else {
+            continue;
+        };
+        let settings = FoldSettings { window: generation.manifest.window };
+        let fold = |partition| WholeFold::new(Arc::clone(operator.app()), place, Partition(partition), settings);
+        let partitions = (0..topic.partitions).map(fold).collect();
+        let mut folded = Folded { operator, topic, partitions, progress, records: &mut records };
+        folded.fold_to_checkpoints().await?;
+        let still = operator.deployer().still(topic.name.as_str(), STAND).await?;
+        folded.fold_to_checkpoints().await?;
+        let stored = GenerationTables::new(operator.app(), topic, still.generation);
+        tables.extend(folded.compare(&stored).await?);
+    }
+    let equal = tables.iter().all(|table| table["differing"] == 0);
+    Ok(json!({ "app": operator.app().name, "records": records, "equal": equal, "tables": tables }))
+}
+
+// === impl Folded ===
+
+impl Folded<'_> {
+    /// Folds every partition up to the checkpoint of the active generation as it is now.
+    async fn fold_to_checkpoints(&mut self) -> Result<(), Anyhow> {
+        let Some(tables) = super::dead_letters::active(self.operator, self.topic) else { return Ok(()) };
+        let keys: Vec<_> =
+            (0..self.topic.partitions).map(|p| bytes::Bytes::copy_from_slice(&p.to_be_bytes())).collect();
+        let rows = self.operator.store().load(&tables.checkpoints.id, &keys).await?;
+        let nexts: Vec<Offset> = rows
+            .into_iter()
+            .map(|row| row.and_then(|row| Checkpoint::decode(&row)).unwrap_or(Checkpoint::START).next)
+            .collect();
+        let total: u64 = *self.records
+            + nexts.iter().zip(&self.partitions).map(|(next, fold)| next.distance_from(fold.next_offset())).sum::<u64>();
+        for (partition, until) in nexts.into_iter().enumerate() {
+            self.fold_partition(partition, until, total).await?;
+        }
+        Ok(())
+    }
+
+    async fn fold_partition(&mut self, partition: usize, until: Offset, total: u64) -> Result<(), Anyhow> {
+        let name = self.topic.name.in_app(&self.operator.app().name);
+        let Some(fold) = self.partitions.get_mut(partition) else { return Ok(()) };
+        while fold.next_offset() < until {
+            let limit = ReadLimit { records: READ.records.min(until.distance_from(fold.next_offset()) as usize), ..READ };
+            let batch = self.operator.log().read(&name, Partition(partition as u32), fold.next_offset(), limit).await?;
+            if batch.is_empty() {
+                return Err(format!("{name}:{partition} ends at {}, before its checkpoint {until}", fold.next_offset()).into());
+            }
+            let control = self.operator.deployer().driver().control();
+            fold.fold(&batch, None, |id: SchemaId| match control.schema(id) {
+                Some(SchemaRecord::Registered(schema)) => SchemaFate::Registered(Arc::clone(schema)),
+                _ => SchemaFate::Refused,
+            })?;
+            *self.records += batch.len() as u64;
+            let _ = self.progress.try_send(json!({ "records": *self.records, "total": total }));
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn compare(&self, stored: &GenerationTables) -> Result<Vec<Value>, Anyhow> {
+        let views = stored.views.iter().enumerate().map(|(at, table)| (TableSlot::View(at), table));
+        let entity = stored.entity.iter().map(|table| (TableSlot::Entity, table));
+        let all: Vec<_> = entity.chain(views).chain([(TableSlot::Verdicts, &stored.verdicts)]).collect();
+        let mut reports = Vec::new();
+        for (slot, table) in all {
+            let (mut rows, mut differing, mut first, mut after) = (0_u64, 0_u64, Vec::new(), None);
+            loop {
+                let scan = Scan::All { after, limit: ROWS };
+                let page = self.operator.store().scan(&table.id, &scan).await?;
+                for row in &page {
+                    rows += 1;
+                    let expected = self.partitions.iter().find_map(|fold| fold.row(slot, &row.key));
+                    let what = match expected {
+                        Some(value) if value == row.value => continue,
+                        Some(_) => "is another than the log's",
+                        None => "is not in the log's",
+                    };
+                    differing += 1;
+                    if first.len() < SHOWN {
+                        first.push(format!("row {:?} {what}", String::from_utf8_lossy(&row.key)));
+                    }
+                }
+                match page.last() {
+                    Some(last) if page.len() == ROWS => after = Some(last.key.clone()),
+                    _ => break,
+                }
+            }
+            let expected: u64 = self.partitions.iter().map(|fold| fold.rows(slot).len() as u64).sum();
+            if expected > rows - differing {
+                let missing = expected - (rows - differing);
+                differing += missing;
+                first.push(format!("{missing} rows of the log's are missing or other"));
+            }
+            reports.push(json!({ "table": table.layout.name, "rows": rows, "differing": differing, "first": first }));
+            tokio::task::yield_now().await;
+        }
+        Ok(reports)
+    }
+}

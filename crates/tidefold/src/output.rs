@@ -1,0 +1,167 @@
+//! Results on standard output: a table for people, JSON for programs. Everything else goes to standard error.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
+
+use crate::cli::{Format, OutputArgs, When};
+
+/// Where a command prints.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    args: OutputArgs,
+}
+
+/// Progress of long work: a bar on a terminal, a plain line every ten seconds elsewhere, nothing with `--quiet`.
+pub struct Progress {
+    bar: ProgressBar,
+    plain: bool,
+    what: &'static str,
+    last_line: Option<std::time::Instant>,
+    since: std::time::Instant,
+}
+
+/// How often plain progress is printed.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+// === impl Output ===
+
+impl Output {
+    /// As the flags say.
+    #[must_use]
+    pub fn new(args: OutputArgs) -> Output {
+        Output { args }
+    }
+
+    /// The format asked for.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.args.output
+    }
+
+    /// Whether standard error may be colored.
+    #[must_use]
+    pub fn colors(&self) -> bool {
+        match self.args.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => {
+                let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+                    || std::env::var("TERM").is_ok_and(|term| term == "dumb");
+                !forbidden && std::io::stderr().is_terminal()
+            }
+        }
+    }
+
+    /// Prints a result: for people as `table` makes it, else as JSON (of an array with ndjson: one line an element).
+    pub fn print(&self, value: &Value, table: impl FnOnce() -> String) {
+        match (self.args.output, value) {
+            (Format::Table, _) => self.line(table().trim_end()),
+            (Format::Json, value) => self.line(&format!("{value:#}")),
+            (Format::Ndjson, Value::Array(items)) => items.iter().for_each(|item| self.line(&item.to_string())),
+            (Format::Ndjson, value) => self.line(&value.to_string()),
+        }
+    }
+
+    /// Prints a line; quiet on a closed pipe.
+    pub fn line(&self, text: &str) {
+        let _ = writeln!(std::io::stdout().lock(), "{text}");
+    }
+
+    /// Says something that is not the result.
+    pub fn say(&self, text: &str) {
+        if !self.args.quiet {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// Progress over `total` steps; without a total, a count.
+    #[must_use]
+    pub fn progress(&self, what: &'static str, total: Option<u64>) -> Progress {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = match total {
+            Some(total) => ProgressBar::new(total),
+            None => ProgressBar::no_length(),
+        };
+        let shown = terminal && !self.args.quiet;
+        bar.set_draw_target(if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() });
+        let template = match total {
+            Some(_) => "{prefix} {wide_bar} {human_pos}/{human_len} {per_sec} eta {eta}",
+            None => "{prefix} {spinner} {human_pos} {per_sec} {elapsed}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_prefix(what);
+        let since = tidefold_telemetry::clock::instant();
+        Progress { bar, plain: !terminal && !self.args.quiet, what, last_line: None, since }
+    }
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// How far it is.
+    pub fn at(&mut self, done: u64) {
+        self.bar.set_position(done);
+        let last = self.last_line.unwrap_or(self.since);
+        if self.plain && last.elapsed() >= PLAIN_EVERY {
+            self.last_line = Some(tidefold_telemetry::clock::instant());
+            self.print_line(done);
+        }
+    }
+
+    /// A new total.
+    pub fn total(&mut self, total: u64) {
+        self.bar.set_length(total);
+    }
+
+    /// Ends it; returns steps a second.
+    pub fn finish(self, done: u64) -> f64 {
+        self.bar.finish_and_clear();
+        if self.plain {
+            self.print_line(done);
+        }
+        done as f64 / self.since.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    fn print_line(&self, done: u64) {
+        let seconds = self.since.elapsed().as_secs_f64();
+        let rate = done as f64 / seconds.max(1e-9);
+        let total = self.bar.length().map(|total| format!(" of {total}")).unwrap_or_default();
+        let _ = writeln!(std::io::stderr().lock(), "{}: {done}{total}, {rate:.0} a second, {seconds:.1} s", self.what);
+    }
+}
+
+/// Rows with a header, in columns as wide as their widest cell.
+#[must_use]
+pub fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |at: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
+        cells.chain([header.get(at).map_or(0, |name| name.len())]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut text = line(&mut header.iter().copied());
+    for row in rows {
+        text.push('\n');
+        text.push_str(&line(&mut row.iter().map(String::as_str)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = vec![vec!["orders".into(), "1".into()], vec!["x".into(), "20000".into()]];
+        assert_eq!(columns(&["topic", "lag"], &rows), "topic   lag\norders  1\nx       20000");
+    }
+}

@@ -1,0 +1,248 @@
+//! Runs an app's scenarios: messages are encoded as ingest would, folded in memory, and tables are read as a caller would.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use tidefold_app::App;
+use tidefold_app::layout::TableKind;
+use tidefold_app::model::Topic;
+use tidefold_app::scenario::{ExpectedRows, ExpectedTable, OutcomeKind, Scenario, ScenarioMessage};
+use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
+use tidefold_codec::text::write_rfc3339_micros;
+use tidefold_fold::rollup::Group;
+use tidefold_fold::verdict::verdict_key;
+use tidefold_fold::whole::WholeFold;
+use tidefold_fold::{FoldSettings, SchemaFate, TableSlot, Verdict};
+use tidefold_query::rows;
+use tidefold_record::headers::Known;
+use tidefold_record::{BatchBuilder, HeadersBuilder, Partition, SchemaId, frame, partition_of};
+
+/// One scenario's log and tables.
+struct Stage {
+    app: Arc<App>,
+    folds: BTreeMap<(usize, Partition), WholeFold>,
+    serial: u64,
+}
+
+/// What is wrong; empty when the scenario holds.
+#[must_use]
+pub fn run(app: &Arc<App>, scenario: &Scenario) -> Vec<String> {
+    let mut stage = Stage { app: Arc::clone(app), folds: BTreeMap::new(), serial: 0 };
+    let mut wrong = Vec::new();
+    for (at, message) in scenario.given.iter().enumerate() {
+        match stage.send(message) {
+            Ok(Verdict::Applied) => {}
+            Ok(verdict) => wrong.push(format!("given message {}, {}: {}", at + 1, message.message_type, told(&verdict))),
+            Err(text) => wrong.push(format!("given message {}, {}: {text}", at + 1, message.message_type)),
+        }
+    }
+    for (at, (message, expected)) in scenario.when.iter().zip(&scenario.outcomes).enumerate() {
+        let place = format!("message {}, {}", at + 1, message.message_type);
+        match stage.send(message) {
+            Ok(verdict) => {
+                if !is_expected(&verdict, expected.kind, expected.codes.as_deref()) {
+                    let codes = expected.codes.as_ref().map(|codes| codes.join(", ")).unwrap_or_default();
+                    wrong.push(format!("{place}: {}, expected {:?} {codes}", told(&verdict), expected.kind).trim_end().to_owned());
+                }
+            }
+            Err(text) => wrong.push(format!("{place}: {text}")),
+        }
+    }
+    for table in &scenario.tables {
+        if let Err(text) = stage.check(table, &mut wrong) {
+            wrong.push(format!("{}: {text}", table.table));
+        }
+    }
+    wrong
+}
+
+fn told(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Applied => "applied".to_owned(),
+        Verdict::Rejected(codes) => format!("rejected: {}", codes.join(", ")),
+        Verdict::Duplicate(of) => format!("duplicate of offset {of}"),
+        Verdict::Dead(reason) => format!("dead: {} ({})", reason.code, reason.detail),
+    }
+}
+
+fn is_expected(verdict: &Verdict, kind: OutcomeKind, codes: Option<&[String]>) -> bool {
+    match (verdict, kind) {
+        (Verdict::Applied, OutcomeKind::Applied) | (Verdict::Duplicate(_), OutcomeKind::Duplicate) => true,
+        (Verdict::Rejected(found), OutcomeKind::Rejected) => codes.is_none_or(|codes| codes == found),
+        (Verdict::Dead(reason), OutcomeKind::Dead) => codes.is_none_or(|codes| codes == [reason.code.clone()]),
+        _ => false,
+    }
+}
+
+// === impl Stage ===
+
+impl Stage {
+    fn send(&mut self, message: &ScenarioMessage) -> Result<Verdict, String> {
+        let app = Arc::clone(&self.app);
+        let (topic, place) = app.message(&message.message_type).ok_or("there is no such message")?;
+        let schema = topic.messages.get(place).ok_or("there is no such message")?;
+        let encoder = JsonEncoder::new(Arc::clone(&schema.record), schema.key.clone(), JsonLimits::default());
+        let (mut value, mut key) = (Vec::new(), Vec::new());
+        // The place of the message in its topic is its schema id here: no registry is needed.
+        frame(SchemaId(place as u32), &mut value);
+        encoder.encode(message.data.to_string().as_bytes(), &mut value, &mut key).map_err(|violations| {
+            violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        })?;
+        self.serial += 1;
+        let headers = headers(message, &app.name, self.serial);
+        let partition = partition_of(&key, topic.partitions);
+        let topic_place = app.topics.iter().position(|t| t.name == topic.name).ok_or("there is no such topic")?;
+        let fold = self.folds.entry((topic_place, partition)).or_insert_with(|| {
+            WholeFold::new(Arc::clone(&app), topic_place, partition, FoldSettings::default())
+        });
+        let mut batch = BatchBuilder::new();
+        batch.push(Some(&key), Some(&value), headers.as_headers());
+        let offset = fold.next_offset();
+        let batch = batch.build(partition, offset);
+        let fate = |id: SchemaId| match topic.messages.get(id.0 as usize) {
+            Some(message) => SchemaFate::Registered(message.schema_json.as_str().into()),
+            None => SchemaFate::Refused,
+        };
+        fold.fold(&batch, None, fate).map_err(|error| error.to_string())?;
+        let row = fold.row(TableSlot::Verdicts, &verdict_key(partition.0, offset));
+        Ok(row.and_then(|row| Verdict::decode(&row)).unwrap_or(Verdict::Applied))
+    }
+
+    fn check(&self, expected: &ExpectedTable, wrong: &mut Vec<String>) -> Result<(), String> {
+        let found = self.table(&expected.table)?;
+        match &expected.rows {
+            ExpectedRows::ByKey(rows) => {
+                for (key, row) in rows {
+                    let there = found.iter().find(|(found, _)| found == key).map(|(_, object)| object);
+                    let place = format!("{} {key}", expected.table);
+                    match (row, there) {
+                        (Some(row), Some(object)) => differences(&place, &row.columns, object, wrong),
+                        (Some(_), None) => wrong.push(format!("{place}: is not there")),
+                        (None, Some(object)) => wrong.push(format!("{place}: is there: {}", Value::from(object.clone()))),
+                        (None, None) => {}
+                    }
+                }
+            }
+            ExpectedRows::All(rows) => {
+                if rows.len() != found.len() {
+                    let objects: Vec<_> = found.iter().map(|(_, object)| Value::from(object.clone())).collect();
+                    let there = Value::from(objects);
+                    wrong.push(format!("{}: {} rows, expected {}: {there}", expected.table, found.len(), rows.len()));
+                }
+                for (at, (row, (_, object))) in rows.iter().zip(&found).enumerate() {
+                    differences(&format!("{} row {}", expected.table, at + 1), &row.columns, object, wrong);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every row of a table in key order: its key text (of an entity) and its columns.
+    fn table(&self, name: &str) -> Result<Vec<(String, Map<String, Value>)>, String> {
+        let (place, topic) = self
+            .app
+            .topics
+            .iter()
+            .enumerate()
+            .find(|(_, topic)| topic.tables().any(|table| table.name == name))
+            .ok_or("there is no such table")?;
+        let slot = match topic.views.iter().position(|view| view.name == name) {
+            Some(view) => TableSlot::View(view),
+            None => TableSlot::Entity,
+        };
+        let mut stored: Vec<(Bytes, Bytes)> = Vec::new();
+        for ((of, _), fold) in &self.folds {
+            if *of == place {
+                stored.extend(fold.rows(slot));
+            }
+        }
+        stored.sort();
+        objects(topic, slot, stored)
+    }
+}
+
+fn objects(
+    topic: &Topic,
+    slot: TableSlot,
+    stored: Vec<(Bytes, Bytes)>,
+) -> Result<Vec<(String, Map<String, Value>)>, String> {
+    let mut found = Vec::new();
+    let mut push = |key: &[u8], json: &[u8]| -> Result<(), String> {
+        let object = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        found.push((String::from_utf8_lossy(key).into_owned(), object));
+        Ok(())
+    };
+    match (slot, &topic.entity) {
+        (TableSlot::Entity, Some(entity)) => {
+            for (key, value) in stored {
+                let mut json = Vec::new();
+                if rows::write_entity(entity, &value, &mut json).map_err(|error| error.to_string())?.is_some() {
+                    push(&key, &json)?;
+                }
+            }
+        }
+        (TableSlot::View(view), _) => {
+            let view = topic.views.get(view).ok_or("there is no such view")?;
+            if view.layout.kind == TableKind::Index {
+                for (key, value) in stored {
+                    let mut json = Vec::new();
+                    rows::write_index(&view.layout, &key, &value, &mut json).map_err(|error| error.to_string())?;
+                    push(&key, &json)?;
+                }
+                return Ok(found);
+            }
+            let mut groups: BTreeMap<&[u8], Group> = BTreeMap::new();
+            for (key, value) in &stored {
+                let shard = Group::decode(view, value).map_err(|error| error.to_string())?;
+                let group_key = key.get(..key.len().saturating_sub(4)).unwrap_or_default();
+                match groups.entry(group_key) {
+                    std::collections::btree_map::Entry::Occupied(mut group) => group.get_mut().merge(&shard),
+                    std::collections::btree_map::Entry::Vacant(place) => {
+                        place.insert(shard);
+                    }
+                }
+            }
+            for (key, group) in groups.into_iter().filter(|(_, group)| group.count > 0) {
+                let mut json = Vec::new();
+                rows::write_group(view, key, &group, &mut json).map_err(|error| error.to_string())?;
+                push(key, &json)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(found)
+}
+
+fn differences(place: &str, expected: &Map<String, Value>, found: &Map<String, Value>, wrong: &mut Vec<String>) {
+    for (column, value) in expected {
+        match found.get(column) {
+            Some(there) if there == value => {}
+            Some(there) => wrong.push(format!("{place}: {column} is {there}, expected {value}")),
+            None => wrong.push(format!("{place}: has no column {column}")),
+        }
+    }
+}
+
+fn headers(message: &ScenarioMessage, app: &str, serial: u64) -> HeadersBuilder {
+    let mut headers = HeadersBuilder::new();
+    let caller = message.caller.as_deref().unwrap_or("anonymous");
+    let id = message.id.clone().unwrap_or_else(|| format!("scenario-{serial}"));
+    let mut time = Vec::new();
+    write_rfc3339_micros(message.time_micros, &mut time);
+    headers.push(Known::CeSpecversion, b"1.0");
+    headers.push(Known::CeId, id.as_bytes());
+    headers.push(Known::CeSource, format!("/v1/{app}/{caller}").as_bytes());
+    headers.push(Known::CeType, message.message_type.as_bytes());
+    headers.push(Known::CeTime, &time);
+    headers.push(Known::AppendTime, &time);
+    if let Some(caller) = &message.caller {
+        headers.push(Known::Caller, caller.as_bytes());
+    }
+    if let Some(version) = message.if_match {
+        headers.push(Known::IfMatch, version.to_string().as_bytes());
+    }
+    headers
+}
+
