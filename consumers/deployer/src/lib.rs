@@ -24,8 +24,8 @@ pub mod deployer;
 pub mod driver;
 pub mod error;
 pub mod manifest;
-mod still;
 mod node;
+mod still;
 
 pub use build::{Build, BuildProgress, Phase, ReplayOptions};
 pub use compare::{Comparison, RowDifference, TableComparison};

@@ -30,7 +30,8 @@ impl Deployer {
                 let _ = lane.wait_for(|status| status.state.is_still()).await;
             }
         };
-        let late = |_| DeployError::NotTogether { topic: topic.to_owned(), from: generation, to: generation, limit };
+        let late =
+            |_| DeployError::NotTogether { topic: topic.to_owned(), from: generation, to: generation, limit };
         tokio::time::timeout(limit, standing).await.map_err(late)?;
         Ok(Still { generation, _hold: hold })
     }

@@ -102,10 +102,18 @@ macro_rules! kind_type {
 }
 
 macro_rules! kind_handle {
-    (Counter) => { Counter };
-    (Gauge) => { Gauge };
-    (FloatGauge) => { FloatGauge };
-    ($histogram:ident) => { Histogram };
+    (Counter) => {
+        Counter
+    };
+    (Gauge) => {
+        Gauge
+    };
+    (FloatGauge) => {
+        FloatGauge
+    };
+    ($histogram:ident) => {
+        Histogram
+    };
 }
 
 macro_rules! kind_new {

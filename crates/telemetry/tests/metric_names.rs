@@ -11,7 +11,10 @@ fn every_name_stands_in_the_list() {
         CATALOG.iter().map(|metric| format!("{} {}", metric.name, metric.labels.join(","))).collect();
     let expected: Vec<&str> = NAMES.lines().map(str::trim_end).collect();
     let listed: Vec<&str> = listed.iter().map(|line| line.trim_end()).collect();
-    assert_eq!(listed, expected, "metric names changed: dashboards and alerts break; change metric_names.txt too");
+    assert_eq!(
+        listed, expected,
+        "metric names changed: dashboards and alerts break; change metric_names.txt too"
+    );
 }
 
 #[test]

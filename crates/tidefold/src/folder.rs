@@ -55,7 +55,9 @@ fn files(folder: &Path, prefix: &str, wanted: impl Fn(&str) -> bool) -> Result<V
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(|error| unreadable(folder, &error))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| wanted(name)) else { continue };
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| wanted(name)) else {
+            continue;
+        };
         let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
         files.push(SourceFile { path: format!("{prefix}{name}"), text });
     }

@@ -67,7 +67,8 @@ impl Node {
         let deployer = deployer.await.map_err(|error| Failure::from_error(Code::Conflict, &error))?;
         let operator = Arc::new(Operator::new(Arc::clone(&app), backends.log, backends.store, deployer));
         let routes = public_routes(&operator, &telemetry, settings);
-        let admin_routes = tidefold_http::admin(readiness, telemetry.clone()).merge(operate::router(Arc::clone(&operator)));
+        let admin_routes =
+            tidefold_http::admin(readiness, telemetry.clone()).merge(operate::router(Arc::clone(&operator)));
         let shutdown = CancellationToken::new();
         let (http_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
         let mut servers = Vec::new();
@@ -76,7 +77,14 @@ impl Node {
             servers.push(serve(listener, routes, shutdown.clone(), server));
         }
         folded.open();
-        Ok(Node { http: http_address, admin: admin_address, shutdown, servers, operator, folding: Some(folding) })
+        Ok(Node {
+            http: http_address,
+            admin: admin_address,
+            shutdown,
+            servers,
+            operator,
+            folding: Some(folding),
+        })
     }
 
     /// Stops accepting, answers what is open, finishes the batches in hand, closes the data folder.
@@ -99,7 +107,9 @@ impl Node {
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
-        let text = format!("{address} cannot be listened on\n  because: {error}\nchoose another with --http or --admin");
+        let text = format!(
+            "{address} cannot be listened on\n  because: {error}\nchoose another with --http or --admin"
+        );
         Failure::new(Code::Conflict, text)
     })
 }
@@ -122,7 +132,8 @@ fn open(app: &App, settings: &Settings) -> Result<Backends, Failure> {
 }
 
 fn open_log(folder: &Path, settings: &Settings) -> Result<EmbeddedLog, Failure> {
-    let of_log = tidefold_log_embedded::Settings { queue_bytes: settings.log_queue_bytes, ..Default::default() };
+    let of_log =
+        tidefold_log_embedded::Settings { queue_bytes: settings.log_queue_bytes, ..Default::default() };
     EmbeddedLog::open(folder.join("log"), of_log).map_err(|error| Failure::from_error(Code::Conflict, &error))
 }
 
@@ -132,7 +143,8 @@ fn open_store(folder: &Path, app: &App, settings: &Settings) -> Result<EmbeddedS
         identity: Some(app.name.clone()),
         ..Default::default()
     };
-    EmbeddedStore::open(folder.join("store"), of_store).map_err(|error| Failure::from_error(Code::Conflict, &error))
+    EmbeddedStore::open(folder.join("store"), of_store)
+        .map_err(|error| Failure::from_error(Code::Conflict, &error))
 }
 
 fn folding_runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -60,7 +60,9 @@ impl Output {
         match (self.args.output, value) {
             (Format::Table, _) => self.line(table().trim_end()),
             (Format::Json, value) => self.line(&format!("{value:#}")),
-            (Format::Ndjson, Value::Array(items)) => items.iter().for_each(|item| self.line(&item.to_string())),
+            (Format::Ndjson, Value::Array(items)) => {
+                items.iter().for_each(|item| self.line(&item.to_string()))
+            }
             (Format::Ndjson, value) => self.line(&value.to_string()),
         }
     }
@@ -131,7 +133,11 @@ impl Progress {
         let seconds = self.since.elapsed().as_secs_f64();
         let rate = done as f64 / seconds.max(1e-9);
         let total = self.bar.length().map(|total| format!(" of {total}")).unwrap_or_default();
-        let _ = writeln!(std::io::stderr().lock(), "{}: {done}{total}, {rate:.0} a second, {seconds:.1} s", self.what);
+        let _ = writeln!(
+            std::io::stderr().lock(),
+            "{}: {done}{total}, {rate:.0} a second, {seconds:.1} s",
+            self.what
+        );
     }
 }
 

@@ -34,7 +34,9 @@ pub fn run(app: &Arc<App>, scenario: &Scenario) -> Vec<String> {
     for (at, message) in scenario.given.iter().enumerate() {
         match stage.send(message) {
             Ok(Verdict::Applied) => {}
-            Ok(verdict) => wrong.push(format!("given message {}, {}: {}", at + 1, message.message_type, told(&verdict))),
+            Ok(verdict) => {
+                wrong.push(format!("given message {}, {}: {}", at + 1, message.message_type, told(&verdict)))
+            }
             Err(text) => wrong.push(format!("given message {}, {}: {text}", at + 1, message.message_type)),
         }
     }
@@ -44,7 +46,11 @@ pub fn run(app: &Arc<App>, scenario: &Scenario) -> Vec<String> {
             Ok(verdict) => {
                 if !is_expected(&verdict, expected.kind, expected.codes.as_deref()) {
                     let codes = expected.codes.as_ref().map(|codes| codes.join(", ")).unwrap_or_default();
-                    wrong.push(format!("{place}: {}, expected {:?} {codes}", told(&verdict), expected.kind).trim_end().to_owned());
+                    wrong.push(
+                        format!("{place}: {}, expected {:?} {codes}", told(&verdict), expected.kind)
+                            .trim_end()
+                            .to_owned(),
+                    );
                 }
             }
             Err(text) => wrong.push(format!("{place}: {text}")),
@@ -71,7 +77,9 @@ fn is_expected(verdict: &Verdict, kind: OutcomeKind, codes: Option<&[String]>) -
     match (verdict, kind) {
         (Verdict::Applied, OutcomeKind::Applied) | (Verdict::Duplicate(_), OutcomeKind::Duplicate) => true,
         (Verdict::Rejected(found), OutcomeKind::Rejected) => codes.is_none_or(|codes| codes == found),
-        (Verdict::Dead(reason), OutcomeKind::Dead) => codes.is_none_or(|codes| codes == [reason.code.clone()]),
+        (Verdict::Dead(reason), OutcomeKind::Dead) => {
+            codes.is_none_or(|codes| codes == [reason.code.clone()])
+        }
         _ => false,
     }
 }
@@ -93,7 +101,8 @@ impl Stage {
         self.serial += 1;
         let headers = headers(message, &app.name, self.serial);
         let partition = partition_of(&key, topic.partitions);
-        let topic_place = app.topics.iter().position(|t| t.name == topic.name).ok_or("there is no such topic")?;
+        let topic_place =
+            app.topics.iter().position(|t| t.name == topic.name).ok_or("there is no such topic")?;
         let fold = self.folds.entry((topic_place, partition)).or_insert_with(|| {
             WholeFold::new(Arc::clone(&app), topic_place, partition, FoldSettings::default())
         });
@@ -120,16 +129,24 @@ impl Stage {
                     match (row, there) {
                         (Some(row), Some(object)) => differences(&place, &row.columns, object, wrong),
                         (Some(_), None) => wrong.push(format!("{place}: is not there")),
-                        (None, Some(object)) => wrong.push(format!("{place}: is there: {}", Value::from(object.clone()))),
+                        (None, Some(object)) => {
+                            wrong.push(format!("{place}: is there: {}", Value::from(object.clone())))
+                        }
                         (None, None) => {}
                     }
                 }
             }
             ExpectedRows::All(rows) => {
                 if rows.len() != found.len() {
-                    let objects: Vec<_> = found.iter().map(|(_, object)| Value::from(object.clone())).collect();
+                    let objects: Vec<_> =
+                        found.iter().map(|(_, object)| Value::from(object.clone())).collect();
                     let there = Value::from(objects);
-                    wrong.push(format!("{}: {} rows, expected {}: {there}", expected.table, found.len(), rows.len()));
+                    wrong.push(format!(
+                        "{}: {} rows, expected {}: {there}",
+                        expected.table,
+                        found.len(),
+                        rows.len()
+                    ));
                 }
                 for (at, (row, (_, object))) in rows.iter().zip(&found).enumerate() {
                     differences(&format!("{} row {}", expected.table, at + 1), &row.columns, object, wrong);
@@ -178,7 +195,8 @@ fn objects(
         (TableSlot::Entity, Some(entity)) => {
             for (key, value) in stored {
                 let mut json = Vec::new();
-                if rows::write_entity(entity, &value, &mut json).map_err(|error| error.to_string())?.is_some() {
+                if rows::write_entity(entity, &value, &mut json).map_err(|error| error.to_string())?.is_some()
+                {
                     push(&key, &json)?;
                 }
             }
@@ -188,7 +206,8 @@ fn objects(
             if view.layout.kind == TableKind::Index {
                 for (key, value) in stored {
                     let mut json = Vec::new();
-                    rows::write_index(&view.layout, &key, &value, &mut json).map_err(|error| error.to_string())?;
+                    rows::write_index(&view.layout, &key, &value, &mut json)
+                        .map_err(|error| error.to_string())?;
                     push(&key, &json)?;
                 }
                 return Ok(found);
@@ -215,7 +234,12 @@ fn objects(
     Ok(found)
 }
 
-fn differences(place: &str, expected: &Map<String, Value>, found: &Map<String, Value>, wrong: &mut Vec<String>) {
+fn differences(
+    place: &str,
+    expected: &Map<String, Value>,
+    found: &Map<String, Value>,
+    wrong: &mut Vec<String>,
+) {
     for (column, value) in expected {
         match found.get(column) {
             Some(there) if there == value => {}
@@ -245,4 +269,3 @@ fn headers(message: &ScenarioMessage, app: &str, serial: u64) -> HeadersBuilder 
     }
     headers
 }
-

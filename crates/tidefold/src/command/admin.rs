@@ -37,14 +37,24 @@ impl Admin {
     }
 
     /// An answer of JSON lines, each passed on as it comes.
-    pub(super) async fn lines(&self, method: Method, path: &str, mut seen: impl FnMut(Value)) -> Result<(), Failure> {
+    pub(super) async fn lines(
+        &self,
+        method: Method,
+        path: &str,
+        mut seen: impl FnMut(Value),
+    ) -> Result<(), Failure> {
         let uri = format!("{}{path}", self.url);
         let unreachable = |detail: String| {
-            let text = format!("{} does not answer\n  because: {detail}\nis a node running? start one with `tidefold up`, or name it with --node", self.url);
+            let text = format!(
+                "{} does not answer\n  because: {detail}\nis a node running? start one with `tidefold up`, or name it with --node",
+                self.url
+            );
             Failure::new(Code::Failed, text)
         };
         let request = hyper::Request::builder().method(method).uri(&uri).body(Full::default());
-        let request = request.map_err(|_| Failure::new(Code::Usage, format!("`{}` is not an address; write http://host:port", self.url)))?;
+        let request = request.map_err(|_| {
+            Failure::new(Code::Usage, format!("`{}` is not an address; write http://host:port", self.url))
+        })?;
         let response = self.http.request(request).await.map_err(|error| unreachable(chain(&error)))?;
         let status = response.status();
         let mut body = response.into_body();
@@ -71,7 +81,8 @@ impl Admin {
 }
 
 fn parse(line: &[u8]) -> Result<Value, Failure> {
-    serde_json::from_slice(line).map_err(|error| Failure::new(Code::Failed, format!("the node's answer is not JSON: {error}")))
+    serde_json::from_slice(line)
+        .map_err(|error| Failure::new(Code::Failed, format!("the node's answer is not JSON: {error}")))
 }
 
 /// A problem as a failure.
@@ -93,5 +104,13 @@ fn refused(status: u16, body: &[u8]) -> Failure {
 
 /// A text as one path segment.
 pub(super) fn segment(text: &str) -> String {
-    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }

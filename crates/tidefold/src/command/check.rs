@@ -56,7 +56,11 @@ fn scenarios(app: App, tests: &[SourceFile], args: &CheckArgs, output: &Output) 
                 text.push_str(&format!("       {line}\n"));
             }
         }
-        text + &format!("{}: {} scenarios hold, {failed} do not", args.folder.display(), results.len() - failed)
+        text + &format!(
+            "{}: {} scenarios hold, {failed} do not",
+            args.folder.display(),
+            results.len() - failed
+        )
     });
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -44,7 +44,11 @@ pub(super) fn resolve(args: &SettingArgs) -> Result<Resolved, Failure> {
         })?;
         layers.file = Some((path.clone(), text));
     }
-    let flags = [("--http", "listen.http", &args.http), ("--admin", "listen.admin", &args.admin), ("--data", "data.folder", &args.data)];
+    let flags = [
+        ("--http", "listen.http", &args.http),
+        ("--admin", "listen.admin", &args.admin),
+        ("--data", "data.folder", &args.data),
+    ];
     for (flag, key, value) in flags {
         layers.flags.extend(value.clone().map(|value| (flag, key.to_owned(), value)));
     }

@@ -23,7 +23,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             let label = if output.colors() { "\u{1b}[1;31merror\u{1b}[0m: " } else { "error: " };
-            let label = if failure.text.starts_with("error") || failure.text.contains("error[") { "" } else { label };
+            let label =
+                if failure.text.starts_with("error") || failure.text.contains("error[") { "" } else { label };
             eprintln!("{label}{}", failure.text);
             failure.exit_code()
         }

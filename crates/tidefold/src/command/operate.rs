@@ -57,7 +57,11 @@ fn status_table(status: &Value) -> String {
             tables.iter().map(text).collect::<Vec<_>>().join(" "),
         ]);
         if let Some(reason) = generation["halted"].as_str() {
-            halted.push_str(&format!("\n\n{} g{} is halted: {reason}", text(&generation["topic"]), generation["generation"]));
+            halted.push_str(&format!(
+                "\n\n{} g{} is halted: {reason}",
+                text(&generation["topic"]),
+                generation["generation"]
+            ));
         }
         for partition in generation["partitions"].as_array().map(Vec::as_slice).unwrap_or_default() {
             let stalled = if partition["stalled"] == true { "stalled: " } else { "" };
@@ -72,7 +76,8 @@ fn status_table(status: &Value) -> String {
             ]);
         }
     }
-    let header = ["topic", "gen", "state", "lag", "lag s", "applied", "rejected", "duplicate", "dead", "tables"];
+    let header =
+        ["topic", "gen", "state", "lag", "lag s", "applied", "rejected", "duplicate", "dead", "tables"];
     let generations = columns(&header, &generations);
     let partitions = columns(&["partition", "gen", "next", "end", "lag", "lag s", "lane"], &partitions);
     format!("app {}\n\n{generations}\n\n{partitions}{halted}", text(&status["app"]))
@@ -142,7 +147,8 @@ fn verify_table(report: &Value, rate: f64) -> String {
             out.push_str(&format!("\n{}: {}", text(&table["table"]), text(line)));
         }
     }
-    let verdict = if report["equal"] == true { "every table equals the log" } else { "tables differ from the log" };
+    let verdict =
+        if report["equal"] == true { "every table equals the log" } else { "tables differ from the log" };
     format!("{out}\n\n{} records folded again, {rate:.0} a second: {verdict}", report["records"])
 }
 
@@ -188,7 +194,9 @@ fn replay_table(builds: &[Value], rate: f64, app: &str) -> String {
             out.push_str(&format!("\n{}: {}", text(&build["topic"]), text(line)));
         }
     }
-    format!("{out}\n\n{rate:.0} records a second; `tidefold rollback {app}` goes back, `tidefold retire {app}` drops the old tables")
+    format!(
+        "{out}\n\n{rate:.0} records a second; `tidefold rollback {app}` goes back, `tidefold retire {app}` drops the old tables"
+    )
 }
 
 pub(super) async fn change(args: TopicArgs, verb: &str, output: &Output) -> Result<ExitCode, Failure> {
@@ -199,7 +207,9 @@ pub(super) async fn change(args: TopicArgs, verb: &str, output: &Output) -> Resu
     output.print(&value["items"], || {
         let rows: Vec<_> = items
             .iter()
-            .map(|item| vec![item["topic"].as_str().unwrap_or_default().to_owned(), item["generations"].to_string()])
+            .map(|item| {
+                vec![item["topic"].as_str().unwrap_or_default().to_owned(), item["generations"].to_string()]
+            })
             .collect();
         columns(&["topic", if verb == "retire" { "retired" } else { "active" }], &rows)
     });
@@ -210,11 +220,14 @@ pub(super) async fn dead_letters(command: DeadLettersCommand, output: &Output) -
     match command {
         DeadLettersCommand::List { app, limit } => {
             let admin = Admin::new(&app.node.node);
-            let value = admin.get(&format!("/admin/v1/{}/dead-letters?limit={limit}", segment(&app.app))).await?;
+            let value =
+                admin.get(&format!("/admin/v1/{}/dead-letters?limit={limit}", segment(&app.app))).await?;
             let items = value["items"].as_array().cloned().unwrap_or_default();
             output.print(&value["items"], || {
                 let cell = |item: &Value, name: &str| item[name].as_str().unwrap_or("-").to_owned();
-                let row = |item: &Value| ["position", "code", "key", "detail"].map(|name| cell(item, name)).to_vec();
+                let row = |item: &Value| {
+                    ["position", "code", "key", "detail"].map(|name| cell(item, name)).to_vec()
+                };
                 columns(&["position", "code", "key", "detail"], &items.iter().map(row).collect::<Vec<_>>())
             });
         }

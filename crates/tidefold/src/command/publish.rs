@@ -17,7 +17,8 @@ use crate::output::Output;
 type Lines<'a> = Box<dyn Iterator<Item = Result<Line, SourceError>> + Send + 'a>;
 
 pub(super) async fn publish(args: PublishArgs, output: &Output) -> Result<ExitCode, Failure> {
-    let client = Client::new(&args.url, &args.app).map_err(|error| Failure::from_error(Code::Usage, &error))?;
+    let client =
+        Client::new(&args.url, &args.app).map_err(|error| Failure::from_error(Code::Usage, &error))?;
     let file = args.file.clone().unwrap_or_else(|| "-".into());
     let is_csv = file.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.contains(".csv"));
     let app = if args.synthetic.is_some() || is_csv {

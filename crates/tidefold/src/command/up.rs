@@ -14,7 +14,10 @@ pub(super) async fn up(args: UpArgs, output: &Output) -> Result<ExitCode, Failur
     let resolved = super::config::resolve(&args.settings)?;
     let settings = resolved.settings().map_err(|errors| super::config::wrong(&errors))?;
     let app = folder::load(&args.folder, output)?;
-    tidefold_telemetry::logging::init(tidefold_telemetry::logging::Format::Auto, "info")?;
+    tidefold_telemetry::logging::init(
+        tidefold_telemetry::logging::Format::Auto,
+        "info,fjall=warn,lsm_tree=warn",
+    )?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let name = app.name.clone();

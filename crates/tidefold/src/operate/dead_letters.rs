@@ -46,7 +46,8 @@ pub(super) async fn list(operator: &Operator, limit: usize) -> Result<Vec<DeadLe
             let scan = Scan::Range { prefix: Bytes::new(), from, until: None, reverse: false, limit: PAGE };
             let rows = operator.store().scan(&tables.verdicts.id, &scan).await.map_err(unavailable)?;
             for row in &rows {
-                let (Some(Verdict::Dead(_)), Some((partition, offset))) = (Verdict::decode(&row.value), place(&row.key))
+                let (Some(Verdict::Dead(_)), Some((partition, offset))) =
+                    (Verdict::decode(&row.value), place(&row.key))
                 else {
                     continue;
                 };
@@ -91,9 +92,17 @@ async fn letter(operator: &Operator, position: &Position, verdict: &[u8]) -> Res
     };
     let name = position.topic.in_app(&operator.app().name);
     let limit = ReadLimit { records: 1, bytes: 1 };
-    let batch = operator.log().read(&name, position.partition, position.offset, limit).await.map_err(unavailable)?;
-    let mut letter =
-        DeadLetter { position: position.to_string(), code, detail, key: None, headers: vec![], schema_id: None, value: None };
+    let batch =
+        operator.log().read(&name, position.partition, position.offset, limit).await.map_err(unavailable)?;
+    let mut letter = DeadLetter {
+        position: position.to_string(),
+        code,
+        detail,
+        key: None,
+        headers: vec![],
+        schema_id: None,
+        value: None,
+    };
     if let Some(record) = batch.get(position.offset) {
         describe(&record, &mut letter);
     }
@@ -103,7 +112,8 @@ async fn letter(operator: &Operator, position: &Position, verdict: &[u8]) -> Res
 fn describe(record: &RecordRef<'_>, letter: &mut DeadLetter) {
     letter.key = record.key.map(|key| String::from_utf8_lossy(key).into_owned());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    letter.headers = record.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    letter.headers =
+        record.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
     if let Some(value) = record.value {
         letter.schema_id = unframe(value).ok().map(|(id, _)| id.0);
         letter.value = Some(value.iter().take(VALUE_BYTES).map(|byte| format!("{byte:02x}")).collect());

@@ -55,7 +55,8 @@ pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Resu
     let key = key_text(&entity.layout, key)?;
     let partition = partition_of(&key, topic.partitions);
     let verdicts = published(operator, topic, partition).await?;
-    let mut folder = Folder::new(Arc::clone(operator.app()), place_of_topic, partition, FoldSettings::default());
+    let mut folder =
+        Folder::new(Arc::clone(operator.app()), place_of_topic, partition, FoldSettings::default());
     let mut rows = RowCache::new(usize::MAX, true);
     let mut steps = Vec::new();
     let name = topic.name.in_app(&operator.app().name);
@@ -72,9 +73,8 @@ pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Resu
                 let fate = operator.deployer().driver().fate(id).await.map_err(unavailable)?;
                 folder.learn(id, &fate);
             }
-            let published = BTreeMap::from_iter(
-                (verdict != Verdict::Applied).then(|| (record.offset, verdict.clone())),
-            );
+            let published =
+                BTreeMap::from_iter((verdict != Verdict::Applied).then(|| (record.offset, verdict.clone())));
             let given = Given { published: Some(&published), own: None };
             let mut changes = Changes::default();
             rows.missing(std::iter::once(&key[..]));
@@ -88,7 +88,8 @@ pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Resu
 
 fn entity<'o>(operator: &'o Operator, table: &str) -> Result<(usize, &'o Topic, &'o Entity), Problem> {
     let topics = operator.app().topics.iter().enumerate();
-    let entities: Vec<_> = topics.filter_map(|(at, topic)| Some((at, topic, topic.entity.as_ref()?))).collect();
+    let entities: Vec<_> =
+        topics.filter_map(|(at, topic)| Some((at, topic, topic.entity.as_ref()?))).collect();
     let found = entities.iter().find(|(_, _, entity)| entity.name == table).copied();
     found.ok_or_else(|| {
         let names: Vec<_> = entities.iter().map(|(_, _, entity)| entity.name.as_str()).collect();

@@ -68,7 +68,10 @@ impl Operator {
     fn topic(&self, name: &str) -> Result<&Topic, Problem> {
         self.app.topic(name).ok_or_else(|| {
             let known: Vec<_> = self.app.topics.iter().map(|topic| topic.name.as_str()).collect();
-            Problem::new(ProblemKind::NotFound, format!("there is no topic {name}; there are {}", known.join(", ")))
+            Problem::new(
+                ProblemKind::NotFound,
+                format!("there is no topic {name}; there are {}", known.join(", ")),
+            )
         })
     }
 

@@ -65,7 +65,8 @@ fn compared(comparison: &Comparison, report: &mut BuildReport) {
     report.rows_compared = comparison.rows();
     report.rows_differing = comparison.differing();
     for table in &comparison.tables {
-        let differences = table.first.iter().map(|row| format!("{}: row {} {}", table.table, row.key, row.what));
+        let differences =
+            table.first.iter().map(|row| format!("{}: row {} {}", table.table, row.key, row.what));
         report.detail.extend(differences);
     }
 }

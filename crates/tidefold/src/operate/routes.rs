@@ -110,7 +110,11 @@ async fn rollback(
     change(operator, app, topic, false).await
 }
 
-async fn retire(operator: Shared, app: Path<String>, topic: Query<TopicParameter>) -> Result<Json<Value>, Problem> {
+async fn retire(
+    operator: Shared,
+    app: Path<String>,
+    topic: Query<TopicParameter>,
+) -> Result<Json<Value>, Problem> {
     change(operator, app, topic, true).await
 }
 

@@ -83,7 +83,11 @@ pub(super) fn status(operator: &Operator) -> Status {
             verdicts.dead += lane.verdicts.dead;
         }
         GenerationReport {
-            tables: topic.into_iter().flat_map(|topic| topic.tables()).map(|layout| layout.name.clone()).collect(),
+            tables: topic
+                .into_iter()
+                .flat_map(|topic| topic.tables())
+                .map(|layout| layout.name.clone())
+                .collect(),
             state: match generation.state {
                 GenerationState::Building => "building",
                 GenerationState::Active => "active",

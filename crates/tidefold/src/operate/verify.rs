@@ -20,8 +20,8 @@ use tidefold_record::{Offset, Partition, SchemaId};
 use tidefold_store::Scan;
 use tokio::sync::mpsc;
 
-use super::routes::{ndjson, ndjson_line};
 use super::Operator;
+use super::routes::{ndjson, ndjson_line};
 
 /// Records folded at once.
 const READ: ReadLimit = ReadLimit { records: 4_096, bytes: 4 << 20 };
@@ -67,11 +67,14 @@ async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<
     let mut tables = Vec::new();
     for (place, topic) in operator.app().topics.iter().enumerate() {
         let control = operator.deployer().driver().control();
-        let Some(generation) = control.projection(topic.name.as_str()).and_then(|p| p.generations.get(&p.active?)) else {
+        let Some(generation) =
+            control.projection(topic.name.as_str()).and_then(|p| p.generations.get(&p.active?))
+        else {
             continue;
         };
         let settings = FoldSettings { window: generation.manifest.window };
-        let fold = |partition| WholeFold::new(Arc::clone(operator.app()), place, Partition(partition), settings);
+        let fold =
+            |partition| WholeFold::new(Arc::clone(operator.app()), place, Partition(partition), settings);
         let partitions = (0..topic.partitions).map(fold).collect();
         let mut folded = Folded { operator, topic, partitions, progress, records: &mut records };
         folded.fold_to_checkpoints().await?;
@@ -98,7 +101,11 @@ impl Folded<'_> {
             .map(|row| row.and_then(|row| Checkpoint::decode(&row)).unwrap_or(Checkpoint::START).next)
             .collect();
         let total: u64 = *self.records
-            + nexts.iter().zip(&self.partitions).map(|(next, fold)| next.distance_from(fold.next_offset())).sum::<u64>();
+            + nexts
+                .iter()
+                .zip(&self.partitions)
+                .map(|(next, fold)| next.distance_from(fold.next_offset()))
+                .sum::<u64>();
         for (partition, until) in nexts.into_iter().enumerate() {
             self.fold_partition(partition, until, total).await?;
         }
@@ -109,10 +116,21 @@ impl Folded<'_> {
         let name = self.topic.name.in_app(&self.operator.app().name);
         let Some(fold) = self.partitions.get_mut(partition) else { return Ok(()) };
         while fold.next_offset() < until {
-            let limit = ReadLimit { records: READ.records.min(until.distance_from(fold.next_offset()) as usize), ..READ };
-            let batch = self.operator.log().read(&name, Partition(partition as u32), fold.next_offset(), limit).await?;
+            let limit = ReadLimit {
+                records: READ.records.min(until.distance_from(fold.next_offset()) as usize),
+                ..READ
+            };
+            let batch = self
+                .operator
+                .log()
+                .read(&name, Partition(partition as u32), fold.next_offset(), limit)
+                .await?;
             if batch.is_empty() {
-                return Err(format!("{name}:{partition} ends at {}, before its checkpoint {until}", fold.next_offset()).into());
+                return Err(format!(
+                    "{name}:{partition} ends at {}, before its checkpoint {until}",
+                    fold.next_offset()
+                )
+                .into());
             }
             let control = self.operator.deployer().driver().control();
             fold.fold(&batch, None, |id: SchemaId| match control.schema(id) {
@@ -160,7 +178,9 @@ impl Folded<'_> {
                 differing += missing;
                 first.push(format!("{missing} rows of the log's are missing or other"));
             }
-            reports.push(json!({ "table": table.layout.name, "rows": rows, "differing": differing, "first": first }));
+            reports.push(
+                json!({ "table": table.layout.name, "rows": rows, "differing": differing, "first": first }),
+            );
             tokio::task::yield_now().await;
         }
         Ok(reports)

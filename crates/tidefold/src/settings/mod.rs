@@ -49,11 +49,26 @@ const fn setting(key: &'static str, kind: Kind, default: &'static str, about: &'
 /// Every setting.
 pub const SETTINGS: &[Setting] = &[
     setting("listen.http", Kind::Address, "127.0.0.1:8080", "where the write and read APIs listen"),
-    setting("listen.admin", Kind::Address, "127.0.0.1:8081", "where health, metrics and the operators' API listen"),
-    setting("data.folder", Kind::Path, "data", "where the embedded log and store keep their files, a folder an app"),
+    setting(
+        "listen.admin",
+        Kind::Address,
+        "127.0.0.1:8081",
+        "where health, metrics and the operators' API listen",
+    ),
+    setting(
+        "data.folder",
+        Kind::Path,
+        "data",
+        "where the embedded log and store keep their files, a folder an app",
+    ),
     setting("log.url", Kind::Text, "embedded", "the log"),
     setting("store.url", Kind::Text, "embedded", "the store"),
-    setting("log.queue_bytes", Kind::Bytes, "64MiB", "appends that may wait for the embedded log's next sync"),
+    setting(
+        "log.queue_bytes",
+        Kind::Bytes,
+        "64MiB",
+        "appends that may wait for the embedded log's next sync",
+    ),
     setting("store.cache_bytes", Kind::Bytes, "64MiB", "the embedded store's block cache"),
     setting("ingest.body_bytes", Kind::Bytes, "1MiB", "the largest body of a single message"),
     setting("ingest.line_bytes", Kind::Bytes, "1MiB", "the longest line of an NDJSON body"),
@@ -63,8 +78,18 @@ pub const SETTINGS: &[Setting] = &[
     setting("projector.batch_bytes", Kind::Bytes, "4MiB", "the most bytes of one batch"),
     setting("projector.memory_bytes", Kind::Bytes, "64MiB", "batches in hand, over all partitions"),
     setting("projector.cache_bytes", Kind::Bytes, "128MiB", "cached rows, over all partitions"),
-    setting("projector.stall", Kind::Duration, "30s", "a partition that stands still this long while its log moves is reported"),
-    setting("fold.window", Kind::Count, "100000", "offsets of a partition in which a repeated message id is a duplicate; fixed when an app's data folder is made"),
+    setting(
+        "projector.stall",
+        Kind::Duration,
+        "30s",
+        "a partition that stands still this long while its log moves is reported",
+    ),
+    setting(
+        "fold.window",
+        Kind::Count,
+        "100000",
+        "offsets of a partition in which a repeated message id is a duplicate; fixed when an app's data folder is made",
+    ),
     setting("run.drain", Kind::Duration, "10s", "how long a stopping node finishes what it has"),
 ];
 
@@ -192,7 +217,9 @@ impl Layers {
             take_file(&path, &text, &mut values, &mut errors);
         }
         for (name, value) in self.environment {
-            let Some(rest) = name.strip_prefix("TIDEFOLD_").filter(|rest| rest.contains("__")) else { continue };
+            let Some(rest) = name.strip_prefix("TIDEFOLD_").filter(|rest| rest.contains("__")) else {
+                continue;
+            };
             let origin = Origin::Environment(name.clone());
             put(&mut values, &mut errors, &rest.replace("__", ".").to_ascii_lowercase(), value, origin);
         }
@@ -278,7 +305,10 @@ mod tests {
 
     fn layers() -> Layers {
         Layers {
-            file: Some(("tidefold.toml".into(), "[listen]\nhttp = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\n".into())),
+            file: Some((
+                "tidefold.toml".into(),
+                "[listen]\nhttp = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\n".into(),
+            )),
             environment: vec![
                 ("TIDEFOLD_LISTEN__HTTP".into(), "127.0.0.1:3".into()),
                 ("HOME".into(), "/".into()),
@@ -294,7 +324,10 @@ mod tests {
         assert_eq!(resolved.0["listen.admin"].1, Origin::File("tidefold.toml".into()));
         assert_eq!(resolved.0["run.drain"].1, Origin::Default);
         let without_flag = Layers { flags: vec![], ..layers() }.resolve().unwrap();
-        assert_eq!(without_flag.0["listen.http"], ("127.0.0.1:3".into(), Origin::Environment("TIDEFOLD_LISTEN__HTTP".into())));
+        assert_eq!(
+            without_flag.0["listen.http"],
+            ("127.0.0.1:3".into(), Origin::Environment("TIDEFOLD_LISTEN__HTTP".into()))
+        );
         assert_eq!(resolved.settings().unwrap().http.port(), 4);
     }
 

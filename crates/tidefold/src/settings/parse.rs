@@ -46,7 +46,12 @@ impl<'a> Reader<'a> {
         self.read(key, "a duration such as 250ms, 10s or 2m", parse_duration).unwrap_or_default()
     }
 
-    fn read<T>(&mut self, key: &'static str, expected: &'static str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    fn read<T>(
+        &mut self,
+        key: &'static str,
+        expected: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
         let fallback = (String::new(), Origin::Default);
         let (text, origin) = self.resolved.0.get(key).unwrap_or(&fallback);
         let value = parse(text);
