@@ -32,7 +32,18 @@ pub struct Node {
     shutdown: CancellationToken,
     servers: Vec<JoinHandle<tidefold_http::Drained>>,
     operator: Arc<Operator>,
-    folding: Option<tokio::runtime::Runtime>,
+    _folding: Folding,
+}
+
+/// The runtime that folds. Dropped anywhere, it ends without waiting: a runtime must not be waited for on another one.
+struct Folding(Option<tokio::runtime::Runtime>);
+
+impl Drop for Folding {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// The log and store of an app's data folder.
@@ -56,12 +67,16 @@ impl Node {
         let folded = readiness.gate("projections");
         let backends = open(&app, settings)?;
         let folding = folding_runtime()?;
+        let handle = folding
+            .0
+            .as_ref()
+            .map_or_else(tokio::runtime::Handle::current, |runtime| runtime.handle().clone());
         let deployer = Deployer::start(
             Arc::clone(&app),
             Arc::clone(&backends.log),
             Arc::clone(&backends.store),
             telemetry.clone(),
-            folding.handle().clone(),
+            handle,
             options(settings),
         );
         let deployer = deployer.await.map_err(|error| Failure::from_error(Code::Conflict, &error))?;
@@ -77,14 +92,7 @@ impl Node {
             servers.push(serve(listener, routes, shutdown.clone(), server));
         }
         folded.open();
-        Ok(Node {
-            http: http_address,
-            admin: admin_address,
-            shutdown,
-            servers,
-            operator,
-            folding: Some(folding),
-        })
+        Ok(Node { http: http_address, admin: admin_address, shutdown, servers, operator, _folding: folding })
     }
 
     /// Stops accepting, answers what is open, finishes the batches in hand, closes the data folder.
@@ -98,9 +106,6 @@ impl Node {
         match Arc::try_unwrap(self.operator) {
             Ok(operator) => operator.shutdown().await,
             Err(_) => tracing::warn!("an operation is still under way; it goes on at the next start"),
-        }
-        if let Some(folding) = self.folding.take() {
-            folding.shutdown_background();
         }
     }
 }
@@ -147,14 +152,14 @@ fn open_store(folder: &Path, app: &App, settings: &Settings) -> Result<EmbeddedS
         .map_err(|error| Failure::from_error(Code::Conflict, &error))
 }
 
-fn folding_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn folding_runtime() -> Result<Folding, Failure> {
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name("fold")
         .enable_all()
         .build()?;
-    Ok(runtime)
+    Ok(Folding(Some(runtime)))
 }
 
 fn options(settings: &Settings) -> Options {

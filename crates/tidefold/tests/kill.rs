@@ -1,0 +1,200 @@
+//! kill -9 under load: every message answered 202 has its effect exactly once.
+//!
+//! `TIDEFOLD_KILL_ROUNDS` sets the number of rounds (8 without it; `make soak` runs 200), `TIDEFOLD_KILL_SEED` the seed.
+
+mod support;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use support::{Client, Draw, Node, tidefold, verify};
+use tokio::sync::Notify;
+
+/// A message and its id; sent with that id until it is acknowledged.
+#[derive(Clone)]
+struct Message {
+    id: String,
+    message_type: &'static str,
+    data: Value,
+}
+
+/// What the clients know: orders whose messages are to be sent, in their order, and how many were acknowledged.
+#[derive(Default)]
+struct Ledger {
+    queue: Mutex<VecDeque<VecDeque<Message>>>,
+    acknowledged: AtomicU64,
+    moved: Notify,
+}
+
+/// What the tables have to say in the end.
+#[derive(Default)]
+struct Expected {
+    units: BTreeMap<String, i64>,
+    paid: BTreeMap<String, i64>,
+    orders: u64,
+}
+
+const CLIENTS: usize = 8;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// An order placed, mostly paid, and its payment sent twice now and then.
+fn order(draw: &mut Draw, number: u64, expected: &mut Expected) -> VecDeque<Message> {
+    let order_id = format!("o-{number}");
+    let total = draw.between(1, 10_000) as i64;
+    let currency = ["EUR", "GBP"][draw.between(0, 2) as usize];
+    let mut items = Vec::new();
+    for _ in 0..draw.between(1, 4) {
+        let (sku, qty) = (format!("sku-{}", draw.between(0, 20)), draw.between(1, 5) as i64);
+        *expected.units.entry(sku.clone()).or_default() += qty;
+        items.push(json!({ "sku": sku, "qty": qty, "price_cents": 100 }));
+    }
+    expected.orders += 1;
+    let data = json!({ "order_id": order_id, "customer_id": format!("c-{}", number % 50), "currency": currency,
+                       "total_cents": total, "items": items });
+    let place = Message { id: format!("place-{number}"), message_type: "PlaceOrder", data };
+    let mut messages = VecDeque::from([place]);
+    if draw.between(0, 4) > 0 {
+        *expected.paid.entry(currency.to_owned()).or_default() += total;
+        let pay = Message {
+            id: format!("pay-{number}"),
+            message_type: "PayOrder",
+            data: json!({ "order_id": order_id }),
+        };
+        messages.push_back(pay.clone());
+        if draw.between(0, 3) == 0 {
+            messages.push_back(pay);
+        }
+    }
+    messages
+}
+
+/// Sends until the node is gone; what was not acknowledged goes back to the front of the queue.
+async fn client(ledger: Arc<Ledger>, client: Client, url: String) {
+    loop {
+        let Some(mut messages) = ledger.queue.lock().unwrap().pop_front() else { return };
+        while let Some(message) = messages.front() {
+            let address = format!("{url}/v1/storefront/{}", message.message_type);
+            let headers = [("idempotency-key", message.id.as_str()), ("ce-time", "2026-03-01T12:00:00Z")];
+            match client.post(&address, &headers, &message.data).await {
+                Ok(answer) if answer.status == 202 => {
+                    messages.pop_front();
+                    ledger.acknowledged.fetch_add(1, Ordering::SeqCst);
+                    ledger.moved.notify_waiters();
+                }
+                Ok(answer) if answer.status >= 500 => {}
+                Ok(answer) => panic!("{} {}: {answer:?}", message.message_type, message.id),
+                Err(_) => {
+                    ledger.queue.lock().unwrap().push_front(messages);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Waits until so many messages are acknowledged, or none is left.
+async fn acknowledged(ledger: &Ledger, wanted: u64) {
+    loop {
+        let moved = ledger.moved.notified();
+        let done =
+            ledger.acknowledged.load(Ordering::SeqCst) >= wanted || ledger.queue.lock().unwrap().is_empty();
+        if done {
+            return;
+        }
+        moved.await;
+    }
+}
+
+async fn units(client: &Client, node: &Node, sku: &str) -> i64 {
+    let answer = client.get(&format!("{}/v1/storefront/units_by_sku/{sku}", node.http), &[]).await;
+    answer.body["units"].as_i64().unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_under_load_loses_nothing_and_doubles_nothing() {
+    let rounds = setting("TIDEFOLD_KILL_ROUNDS", 8);
+    let seed = setting("TIDEFOLD_KILL_SEED", 1);
+    println!("seed {seed}, {rounds} rounds");
+    let folder = tempfile::tempdir().unwrap();
+    let mut draw = Draw(seed);
+    let mut expected = Expected::default();
+    let ledger = Arc::new(Ledger::default());
+    let mut number = 0;
+    for round in 0..rounds {
+        let node = Node::start("storefront", folder.path());
+        let target = ledger.acknowledged.load(Ordering::SeqCst) + draw.between(20, 600);
+        for _ in 0..400 {
+            number += 1;
+            let messages = order(&mut draw, number, &mut expected);
+            ledger.queue.lock().unwrap().push_back(messages);
+        }
+        let mut clients = tokio::task::JoinSet::new();
+        let shared = Client::new();
+        for _ in 0..CLIENTS {
+            clients.spawn(client(Arc::clone(&ledger), shared.clone(), node.http.clone()));
+        }
+        if round % 3 == 1 {
+            let replay = format!("{}/admin/v1/storefront/replay", node.admin);
+            let asker = shared.clone();
+            clients.spawn(async move {
+                let _ = asker.send("POST", &replay, &[], String::new()).await;
+            });
+        }
+        acknowledged(&ledger, target).await;
+        node.kill();
+        while let Some(ended) = clients.join_next().await {
+            ended.unwrap();
+        }
+    }
+    let node = Node::start("storefront", folder.path());
+    let shared = Client::new();
+    client(Arc::clone(&ledger), shared.clone(), node.http.clone()).await;
+    settle(&node).await;
+    check(&node, &shared, &expected).await;
+    println!(
+        "{} acknowledged, {} orders: lost 0, doubled 0",
+        ledger.acknowledged.load(Ordering::SeqCst),
+        expected.orders
+    );
+    assert_eq!(node.terminate(), Some(0));
+}
+
+/// Until everything is folded and no build is under way any more.
+async fn settle(node: &Node) {
+    let (code, _, err) = tidefold(&["status", "--wait", "-q", "--node", &node.admin]);
+    assert_eq!(code, 0, "{err}");
+    let admin = Client::new();
+    loop {
+        let status = admin.get(&format!("{}/admin/v1/status", node.admin), &[]).await;
+        let generations = status.body["generations"].as_array().unwrap().clone();
+        if !generations.iter().any(|generation| generation["state"] == "building") {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn check(node: &Node, client: &Client, expected: &Expected) {
+    for (sku, wanted) in &expected.units {
+        assert_eq!(units(client, node, sku).await, *wanted, "units of {sku}");
+    }
+    let report = verify(node, "storefront");
+    let orders =
+        report["tables"].as_array().unwrap().iter().find(|table| table["table"] == "orders").unwrap();
+    assert_eq!(orders["rows"], expected.orders);
+    for (currency, paid) in &expected.paid {
+        let url = format!(
+            "{}/v1/storefront/revenue_by_minute?currency={currency}&day=2026-03-01T00:00:00Z",
+            node.http
+        );
+        let answer = client.get(&url, &[]).await;
+        let items = answer.body["items"].as_array().unwrap();
+        let sum: i64 = items.iter().map(|item| item["revenue_cents"].as_i64().unwrap()).sum();
+        assert_eq!(sum, *paid, "revenue in {currency}");
+    }
+}
