@@ -121,9 +121,9 @@ async fn settles(steps: Vec<Step>) {
                     let stamp = if is_put { Stamp::put(offset) } else { Stamp::delete(offset) }.0;
                     let settled = model.entry(key).or_insert((0, false));
                     *settled = (*settled).max((stamp, is_put));
-                    let write =
+                    let row =
                         if is_put { put(&[key], &stamp.to_be_bytes(), stamp) } else { delete(&[key], stamp) };
-                    writes.insert(key, write);
+                    writes.insert(key, row);
                     // One write a key in a call, so the rows so far go in a call of their own, again and again.
                     write(&store, 0, &index, writes.values().cloned().collect()).await;
                 }
