@@ -63,20 +63,23 @@ impl Io {
 }
 
 impl Lane {
-    /// Finds the lane's place. The checkpoint is read before anything else (I4): rows read later can only be newer.
+    /// Finds the lane's place. The checkpoint is read before any row (I4): rows read later can only be newer.
     pub(crate) async fn recover(&mut self, fresh: &OnceCell<bool>) -> Result<(), Stop> {
         let io = Arc::clone(&self.io);
         let tables: Vec<_> = self.tables.all().map(|table| table.id.clone()).collect();
-        let complete = *fresh.get_or_try_init(|| io.are_empty(&tables)).await?;
+        let fresh = *fresh.get_or_try_init(|| io.are_empty(&tables)).await?;
+        let found = self.io.checkpoint(&self.tables.checkpoints.id).await?;
+
+        // Another owner may have written since the tables were seen empty. That is no matter to a lane that folds from
+        // the very first record, and so makes every row itself; to any other it is.
+        let complete = fresh && found.is_none();
         self.entities = RowCache::new(self.entity_cache_bytes(), complete);
         let view_bytes = self.view_cache_bytes();
         self.rollups = self.tables.views.iter().map(|_| RowCache::new(view_bytes, complete)).collect();
-
         #[cfg(test)]
         if !self.io.rules.hold(crate::rules::Rule::ForgetAtRevoke) {
             self.carry_caches_over();
         }
-        let found = self.io.checkpoint(&self.tables.checkpoints.id).await?;
         self.checkpoint = found.unwrap_or(Checkpoint::START);
         self.io.verify(&self.checkpoint).await?;
         self.rebuild_window().await?;

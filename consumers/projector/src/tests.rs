@@ -89,7 +89,7 @@ async fn until(projector: &Projector, fits: impl Fn(&LaneStatus) -> bool) -> boo
         }
         true
     };
-    tokio::time::timeout(Duration::from_secs(100_000), all).await.unwrap_or(false)
+    tokio::time::timeout(Duration::from_secs(3_000), all).await.unwrap_or(false)
 }
 
 /// Waits until every lane has folded all there is.
