@@ -32,7 +32,6 @@ rules! {
     BAD_NAME "bad-name" "Apps, topics, tables, columns, guards and lets are snake_case, messages PascalCase, none too long."
     RESERVED_NAME "reserved-name" "Names that Tidefold itself uses are left to it."
     DUPLICATE_TABLE "duplicate-table" "Entities and views have different names."
-    DUPLICATE_COLUMN "duplicate-column" "A table's columns have different names."
     DUPLICATE_MESSAGE "duplicate-message" "A message belongs to one topic and stands there once."
     // schemas
     AVRO_SCHEMA "avro-schema" "Every `.avsc` file holds an Avro schema."
@@ -53,7 +52,7 @@ rules! {
     // entities
     UNKNOWN_TOPIC "unknown-topic" "An entity's topic is declared."
     SECOND_ENTITY "second-entity" "A topic has at most one entity."
-    UNKNOWN_TYPE "unknown-type" "A column's type is Avro's own or declared in one of the folder's files."
+    UNKNOWN_TYPE "unknown-type" "A column's type is one that there is, or declared in one of the folder's files."
     KEY_COLUMN_DECLARED "key-column-declared" "An entity's key columns come from its topic and are not declared again."
     MESSAGE_NOT_HANDLED "message-not-handled" "An entity says what each message of its topic does."
     MESSAGE_OF_OTHER_TOPIC "message-of-other-topic" "An entity handles messages of its own topic only."

@@ -1,5 +1,4 @@
 //! The embedded store keeps the contract.
-#![allow(clippy::unwrap_used, reason = "a test fails where something is not there")]
 
 use std::sync::Arc;
 

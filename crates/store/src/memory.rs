@@ -66,15 +66,13 @@ struct Kept {
     faults: Faults,
 }
 
-/// The rows of one call of `write` that took effect.
-type Call = Vec<(TableId, RowWrite)>;
 type Tables = BTreeMap<TableId, BTreeMap<Bytes, KeptRow>>;
 
 #[derive(Debug, Default)]
 struct State {
     tables: Tables,
     /// The rows as they were at the mark, and every write since, in order.
-    marked: Option<(Tables, Vec<Call>)>,
+    marked: Option<(Tables, Vec<Vec<(TableId, RowWrite)>>)>,
 }
 
 // === impl MemoryStore ===

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tidefold_codec::ColumnType;
 use tidefold_codec::schema::{TypeProblem, parse_type};
 
 use super::avro::{PRIMITIVES, Schemas};
@@ -178,10 +179,12 @@ fn columns(
         }
         match parse_type(&ty.value, &schemas.types) {
             Ok(column) => columns.push(Column { name: name.value.clone(), column }),
-            Err(problem) => {
-                type_problem(ty, &problem, schemas, report);
-                broken.insert(name.value.clone());
-            }
+            Err(problem) => match type_problem(ty, &problem, schemas, report) {
+                Some(column) => columns.push(Column { name: name.value.clone(), column }),
+                None => {
+                    broken.insert(name.value.clone());
+                }
+            },
         }
     }
     (columns, key_columns, broken)
@@ -200,12 +203,18 @@ const LOGICAL_NAMES: [&str; 9] = [
     "decimal",
 ];
 
-fn type_problem(text: &Text, problem: &TypeProblem, schemas: &Schemas<'_>, report: &mut Report) {
+/// Reports a text that is no type; returns the type that seems to be meant, so that what uses the column is judged too.
+fn type_problem(
+    text: &Text,
+    problem: &TypeProblem,
+    schemas: &Schemas<'_>,
+    report: &mut Report,
+) -> Option<ColumnType> {
     match problem {
         TypeProblem::UnknownName { name } => {
-            if !schemas.declared(name).is_empty() {
+            let declared = schemas.declared(name);
+            if !declared.is_empty() || schemas.lost.contains(name) {
                 // Declared with a mistake that is reported there, or in several namespaces.
-                let declared = schemas.declared(name);
                 if declared.len() > 1 {
                     let list: Vec<&str> = declared.iter().map(|d| d.full_name.as_str()).collect();
                     let message = format!("`{name}` could mean {}", list.join(" or "));
@@ -216,18 +225,24 @@ fn type_problem(text: &Text, problem: &TypeProblem, schemas: &Schemas<'_>, repor
                         "write it with its namespace",
                     );
                 }
-                return;
+                return None;
             }
             let declared = schemas.types.keys().map(String::as_str);
             let known =
                 declared.chain(PRIMITIVES.into_iter().skip(1)).chain(LOGICAL_NAMES).chain(["array", "map"]);
             let known: Vec<&str> = known.collect();
-            let help = names::nearest_or_all(name, known.into_iter(), "type");
+            let help = names::nearest_or_all(name, known.iter().copied(), "type");
             report.toml(rules::UNKNOWN_TYPE, &name_place(text, name), problem.to_string(), help);
+            let meant = names::nearest(name, known.into_iter())?;
+            parse_type(&text.value.replacen(name.as_str(), meant, 1), &schemas.types).ok()
         }
         other => {
-            let help = "write a type such as string, long?, decimal(12,2), array<OrderItem> or map<string>";
-            report.toml(rules::UNSUPPORTED_TYPE, &text.span, other.to_string(), help);
+            let message = other.to_string();
+            let examples =
+                "write a type such as string, long?, decimal(12,2), array<OrderItem> or map<string>";
+            let help = (!message.contains(": write ")).then(|| examples.to_owned());
+            report.toml(rules::UNKNOWN_TYPE, &text.span, message, help);
+            None
         }
     }
 }
@@ -253,6 +268,11 @@ fn unhandled(spec: &EntitySpec, topic: &TopicDraft<'_>, topics: &[TopicDraft<'_>
             report.toml(rules::MESSAGE_OF_OTHER_TOPIC, &on.message.span, message, help);
             continue;
         }
+        let undeclared = topic.messages.iter().filter(|message| message.full_name.is_none());
+        if names::nearest(name, undeclared.map(|message| message.name.value.as_str())).is_some() {
+            // The topic names it misspelled.
+            continue;
+        }
         let known = topic.messages.iter().map(|message| message.name.value.as_str());
         let nearest = names::nearest(name, known.clone()).map(str::to_owned);
         let help = names::nearest_or_all(name, known, "message");
@@ -262,7 +282,9 @@ fn unhandled(spec: &EntitySpec, topic: &TopicDraft<'_>, topics: &[TopicDraft<'_>
     }
     for message in &topic.messages {
         let name = &message.name.value;
-        if spec.on.iter().any(|on| on.message.value == *name) || unknown.contains(name) {
+        let misspelled = message.full_name.is_none()
+            && names::nearest(name, spec.on.iter().map(|on| on.message.value.as_str())).is_some();
+        if spec.on.iter().any(|on| on.message.value == *name) || unknown.contains(name) || misspelled {
             continue;
         }
         let text = format!("the entity `{}` does not say what `{name}` does", spec.name.value);

@@ -82,7 +82,7 @@ fn check(sources: &[SourceFile], report: &mut Report) -> Option<Loaded> {
     let spec = parse(&app.text, APP_FILE, report)?;
     let topics = topics::draft(&spec, &schemas, report);
     let entities = entities::build(&spec, &topics, &schemas, report);
-    let views = views::build(&spec, &topics, &entities, report);
+    let views = views::build(&spec, &topics, &entities, &schemas, report);
     let definition_hash = hash::definition_hash(&spec, &schemas);
     let name = spec.app.as_ref()?.value.clone();
     let topics = used::assemble(topics, entities, views, &schemas);
@@ -102,12 +102,39 @@ pub(crate) fn parse_toml<'t>(
     report: &mut Report,
 ) -> Option<toml::Spanned<DeTable<'t>>> {
     let (document, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        let span = error.span().unwrap_or(0..0);
-        let message = error.message().replace('\n', "; ");
-        report.add(rules::TOML_SYNTAX, file, span, message, None);
+    if errors.is_empty() {
+        return Some(document);
     }
-    errors.is_empty().then_some(document)
+    // The parser stops at the first mistake: go on without its line, as long as no bracket or quote opens there.
+    let mut rest = text.to_owned();
+    let mut errors = errors;
+    for _ in 0..TOML_MISTAKES_MAX {
+        let Some(error) = errors.first() else { break };
+        let span = error.span().unwrap_or(0..0);
+        report.add(rules::TOML_SYNTAX, file, span.clone(), toml_message(error, &rest), None);
+        let start =
+            rest.get(..span.start).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
+        let Some(line) = rest.get(start..).and_then(|after| after.lines().next()) else { break };
+        if line.contains(['"', '\'', '[', '{']) {
+            break;
+        }
+        let blank = " ".repeat(line.len());
+        rest.replace_range(start..start + blank.len(), &blank);
+        errors = DeTable::parse_recoverable(&rest).1;
+    }
+    None
+}
+
+/// How many mistakes in the syntax are looked for in one file.
+const TOML_MISTAKES_MAX: usize = 10;
+
+fn toml_message(error: &toml::de::Error, text: &str) -> String {
+    let start = error.span().map_or(0, |span| span.start);
+    let line = text.get(start..).unwrap_or("").lines().next().unwrap_or("");
+    if error.message().starts_with("string values must be quoted") && line.trim().is_empty() {
+        return "a value is missing".to_owned();
+    }
+    error.message().replace('\n', "; ")
 }
 
 /// Whether the folder is small enough to be looked at.

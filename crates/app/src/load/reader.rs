@@ -66,8 +66,12 @@ impl Reader<'_> {
         self.text(table, key)
     }
 
-    /// Reports a key that has to be there.
+    /// Reports a key that has to be there, unless it stands there misspelled: that is one mistake.
     pub fn missing(&mut self, table: &Table<'_>, key: &str, help: &str) {
+        let mut keys = table.table.iter().map(|(key, _)| &**key.get_ref());
+        if keys.any(|other| names::nearest(other, [key].into_iter()).is_some()) {
+            return;
+        }
         self.report.toml(rules::MISSING_KEY, &table.span, format!("{} has no `{key}`", table.title), help);
     }
 
@@ -182,5 +186,6 @@ impl Reader<'_> {
 /// A table's place for messages about the whole table: its header or braces where they fit on a line, else its name.
 fn table_span(key: Range<usize>, value: Range<usize>, file: &str) -> Range<usize> {
     let text = file.get(value.clone()).unwrap_or("");
-    if text.is_empty() || text.contains('\n') { key } else { value }
+    // A table that only its sub-tables imply has the span of a name.
+    if text.starts_with(['[', '{']) && !text.contains('\n') { value } else { key }
 }

@@ -9,7 +9,7 @@ use tidefold_codec::{ColumnType, RecordType};
 
 use super::avro::{Schemas, short};
 use super::names::{self, NAME_MAX, is_pascal_case, snake_case, to_pascal_case};
-use super::report::{Help, Report};
+use super::report::Report;
 use super::spec::{Spec, TopicSpec};
 use super::text::Text;
 use crate::model::{KeyField, MessageKind};
@@ -97,6 +97,7 @@ fn message<'s>(
         return draft;
     }
     match declared.as_slice() {
+        [] if schemas.lost.contains(&name.value) => {}
         [] => {
             let records = schemas.definitions.keys().map(|full| short(full));
             let help = match names::nearest(&name.value, records) {
@@ -142,57 +143,60 @@ fn key_field(
     reserved_column(report, &field.value, &field.span);
     let mut first: Option<(&str, &ColumnType)> = None;
     let mut right = true;
+    let mut without = Vec::new();
     for message in messages {
         let (Some(record), Some(full_name)) = (&message.record, &message.full_name) else { continue };
-        let found = record.field(&field.value).and_then(|at| record.fields.get(at));
-        let Some(found) = found else {
-            let names = record.fields.iter().map(|field| &*field.name);
-            let help = match names::nearest(&field.value, names) {
-                Some(nearest) => format!("it has a field with a similar name: `{nearest}`"),
-                None => format!(
-                    "every message of the topic carries its key: add the field to {}",
-                    message.name.value
-                ),
-            };
-            let text = format!("the message `{}` has no key field `{}`", message.name.value, field.value);
-            report.toml(rules::KEY_FIELD_MISSING, &field.span, text, help);
+        let Some(found) = record.field(&field.value).and_then(|at| record.fields.get(at)) else {
+            without.push(message);
             continue;
         };
-        let problem = if found.column.nullable {
-            let text = format!("the key field `{}` of `{}` may be null", field.value, message.name.value);
-            Some((
-                rules::KEY_FIELD_NULL,
-                text,
-                Help(Some(format!("write \"type\": \"{}\"", plain(&found.column)))),
-            ))
-        } else if !is_key_type(&found.column.ty) {
-            let text = format!("`{}` cannot stand in a key", type_text(&found.column));
-            let help = "use a string, uuid, enum, integer, boolean, decimal, date or time";
-            Some((rules::KEY_FIELD_TYPE, text, help.into()))
-        } else {
-            match first {
-                Some((_, column)) if *column == found.column => None,
-                Some((other, column)) => {
-                    let text =
-                        format!("the key field `{}` is {} here", field.value, type_text(&found.column));
-                    let help = format!("in `{other}` it is {}; one type for all messages", type_text(column));
-                    Some((rules::KEY_FIELD_TYPE, text, help.into()))
-                }
-                None => {
-                    first = Some((&message.name.value, &found.column));
-                    None
+        match key_field_problem(field, message, &found.column, first) {
+            None => first = first.or(Some((&message.name.value, &found.column))),
+            Some((rule, text, help)) => {
+                right = false;
+                if let Some((file, span)) = schemas.field_place(full_name, &field.value) {
+                    report.add(rule, file, span, text, help);
                 }
             }
-        };
-        if let Some((rule, text, help)) = problem
-            && let Some((file, span)) = schemas.field_place(full_name, &field.value)
-        {
-            right = false;
-            report.add(rule, file, span, text, help);
         }
     }
+    key_field_missing(field, &without, report);
     let (_, column) = first.filter(|_| right)?;
     Some(KeyField { name: field.value.clone(), column: column.clone() })
+}
+
+/// What is wrong with a message's key field. `first`: the first message that has it, and its type there.
+fn key_field_problem(
+    field: &Text,
+    message: &MessageDraft<'_>,
+    column: &ColumnType,
+    first: Option<(&str, &ColumnType)>,
+) -> Option<(&'static str, String, String)> {
+    if column.nullable {
+        let text = format!("the key field `{}` of `{}` may be null", field.value, message.name.value);
+        return Some((rules::KEY_FIELD_NULL, text, format!("write \"type\": \"{}\"", plain(column))));
+    }
+    if !is_key_type(&column.ty) {
+        let help = "use a string, uuid, enum, integer, boolean, decimal, date or time".to_owned();
+        return Some((rules::KEY_FIELD_TYPE, format!("`{}` cannot stand in a key", type_text(column)), help));
+    }
+    let (other, expected) = first.filter(|(_, expected)| *expected != column)?;
+    let text = format!("the key field `{}` is {} here", field.value, type_text(column));
+    let help = format!("in `{other}` it is {}; one type for all messages", type_text(expected));
+    Some((rules::KEY_FIELD_TYPE, text, help))
+}
+
+/// Messages that lack a key field: one mistake, since the key is misspelled or the messages are.
+fn key_field_missing(field: &Text, without: &[&MessageDraft<'_>], report: &mut Report) {
+    let Some(record) = without.first().and_then(|message| message.record.as_ref()) else { return };
+    let names: Vec<String> = without.iter().map(|message| format!("`{}`", message.name.value)).collect();
+    let (noun, verb) = if names.len() == 1 { ("message", "has") } else { ("messages", "have") };
+    let help = match names::nearest(&field.value, record.fields.iter().map(|field| &*field.name)) {
+        Some(nearest) => format!("there is a field with a similar name: `{nearest}`"),
+        None => "every message of the topic carries its key: add the field to its schema".to_owned(),
+    };
+    let text = format!("the {noun} {} {verb} no key field `{}`", names.join(", "), field.value);
+    report.toml(rules::KEY_FIELD_MISSING, &field.span, text, help);
 }
 
 fn plain(column: &ColumnType) -> String {

@@ -184,10 +184,22 @@ impl<'c> Compiler<'c> {
                 let whole = |a: sql::Assignment| (a.column + self.key_columns, a.expr);
                 Some(assignments.into_iter().map(whole).collect())
             }
-            Err(problems) => {
+            Err(mut problems) => {
+                problems.iter_mut().for_each(|problem| self.key_never_changes(text, problem));
                 sql_problems(text, problems, self.report);
                 None
             }
+        }
+    }
+
+    /// Says of a key column that is set what is wrong with that.
+    fn key_never_changes(&self, text: &Text, problem: &mut SqlProblem) {
+        let written = text.value.get(problem.span.clone()).unwrap_or("");
+        let key = self.columns.get(..self.key_columns).unwrap_or_default();
+        let is_set = problem.message.starts_with("there is no column");
+        if is_set && key.iter().any(|column| column.name == written) {
+            problem.message = format!("`{written}` is the entity's key, which never changes");
+            problem.help = Some("remove it: the entity has its key from its messages".to_owned());
         }
     }
 }

@@ -8,6 +8,7 @@ use tidefold_codec::RecordType;
 use tidefold_codec::schema::type_text;
 use tidefold_codec::text::is_key_type;
 
+use super::avro::Schemas;
 use super::entities::{EntityDraft, table_name};
 use super::names::{self, NAME_MAX, is_snake_case};
 use super::report::{Help, Report};
@@ -15,7 +16,7 @@ use super::spec::{Spec, ViewSpec};
 use super::text::Text;
 use super::topics::{TopicDraft, reserved_column};
 use super::transitions::sql_problems;
-use super::words::{mentions, source};
+use super::words::{mentions, source, words};
 use crate::expr::{Expr, Node};
 use crate::layout::{Clustering, TableKind, TableLayout};
 use crate::model::{RollupColumn, View, ViewKind};
@@ -42,6 +43,7 @@ pub(crate) fn build(
     spec: &Spec,
     topics: &[TopicDraft<'_>],
     entities: &[EntityDraft<'_>],
+    schemas: &Schemas<'_>,
     report: &mut Report,
 ) -> Vec<ViewDraft> {
     let mut views = Vec::new();
@@ -53,7 +55,9 @@ pub(crate) fn build(
             report.toml(rules::DUPLICATE_TABLE, &view.name.span, message, help);
         }
         let Some(text) = &view.sql else { continue };
-        let Some(found) = find_source(text, view, spec, topics, entities, report) else { continue };
+        let Some(found) = find_source(text, view, spec, (topics, entities, schemas), report) else {
+            continue;
+        };
         if let Some(view) = compile(view, text, &found, topics, report) {
             views.push(ViewDraft { topic: found.topic, view });
         }
@@ -66,14 +70,18 @@ fn find_source<'s>(
     text: &Text,
     view: &ViewSpec,
     spec: &Spec,
-    topics: &[TopicDraft<'_>],
-    entities: &'s [EntityDraft<'s>],
+    (topics, entities, schemas): (&[TopicDraft<'_>], &'s [EntityDraft<'s>], &Schemas<'_>),
     report: &mut Report,
 ) -> Option<Source<'s>> {
     let Some((name, span)) = source(&text.value) else {
         // Let SQL say what is wrong with the text.
         match sql::view(&text.value, &ViewScope::default()) {
-            Err(problems) => sql_problems(text, problems, report),
+            Err(mut problems) => {
+                let names = spec.entities.iter().map(|entity| entity.name.value.as_str());
+                let Help(help) = names::nearest_or_all("", names, "entity");
+                problems.iter_mut().filter(|p| p.rule == "view-from").for_each(|p| p.help.clone_from(&help));
+                sql_problems(text, problems, report);
+            }
             Ok(_) => {
                 let help = "add FROM and an entity, or an event of a topic without one";
                 report.toml(rules::VIEW_WITHOUT_SOURCE, &text.span, "this view reads from nothing", help);
@@ -106,7 +114,10 @@ fn find_source<'s>(
     };
     let entity_names = spec.entities.iter().map(|entity| entity.name.value.as_str());
     let events = topics.iter().flat_map(|topic| topic.spec.events.iter().map(|event| event.value.as_str()));
-    let help = names::nearest_or_all(&name, entity_names.chain(events), "source");
+    let help = match schemas.declared(&name).is_empty() {
+        true => names::nearest_or_all(&name, entity_names.chain(events), "source"),
+        false => format!("`{name}` is a record: list it under `events` of a topic").into(),
+    };
     report.toml(rules::VIEW_WITHOUT_SOURCE, &place, message, help);
     None
 }
@@ -120,6 +131,7 @@ fn compile(
 ) -> Option<View> {
     let topic = topics.get(source.topic)?;
     if mentions(&text.value, &source.broken) {
+        unknown_key_columns(spec, text, report);
         return None;
     }
     let nothing = Arc::new(RecordType { full_name: String::new(), fields: Vec::new() });
@@ -139,7 +151,15 @@ fn compile(
             return None;
         }
     };
-    let mut judge = Judge { spec, text, compiled: &compiled, report };
+    let source_names: Vec<&str> = match (source.entity, compiled.source.event) {
+        (Some(draft), _) => draft.entity.columns.iter().map(|column| column.name.as_str()).collect(),
+        (None, Some(event)) => {
+            let record = records.get(event).map(|(_, record)| *record);
+            record.map_or(Vec::new(), |record| record.fields.iter().map(|field| &*field.name).collect())
+        }
+        (None, None) => Vec::new(),
+    };
+    let mut judge = Judge { spec, text, compiled: &compiled, source_names, report };
     judge.column_names();
     let (partition_key, clustering) = judge.key_places();
     judge.key_columns(&partition_key, &clustering);
@@ -168,11 +188,43 @@ fn compile(
     })
 }
 
+/// Judges the key of a view whose SELECT cannot be judged, by the names that seem to stand in it.
+fn unknown_key_columns(spec: &ViewSpec, text: &Text, report: &mut Report) {
+    let words = words(&text.value);
+    let mut names: Vec<&str> = Vec::new();
+    let selected = words.iter().take_while(|word| word.depth > 0 || !word.text.eq_ignore_ascii_case("from"));
+    for (word, next) in selected.zip(words.iter().skip(1)) {
+        let ends = next.depth == 0 && (next.text == "," || next.text.eq_ignore_ascii_case("from"));
+        if ends {
+            names.push(word.text);
+        }
+    }
+    let partition_key = spec.partition_key.iter().map(|text| (text.value.as_str(), &text.span));
+    let clustering = spec.clustering.iter().map(|column| (column.column.as_str(), &column.text.span));
+    for (name, span) in partition_key.chain(clustering) {
+        if !names.contains(&name) && !names.contains(&"*") {
+            unknown_key_column(name, span, names.iter().copied(), report);
+        }
+    }
+}
+
+fn unknown_key_column<'n>(
+    name: &str,
+    span: &Range<usize>,
+    known: impl Iterator<Item = &'n str> + Clone,
+    report: &mut Report,
+) {
+    let help = names::nearest_or_all(name, known, "column");
+    report.toml(rules::UNKNOWN_KEY_COLUMN, span, format!("the SELECT gives no column `{name}`"), help);
+}
+
 /// Judges a view's names and key.
 struct Judge<'j> {
     spec: &'j ViewSpec,
     text: &'j Text,
     compiled: &'j ViewSql,
+    /// The names of the source's columns or fields, by place.
+    source_names: Vec<&'j str>,
     report: &'j mut Report,
 }
 
@@ -211,9 +263,7 @@ impl Judge<'_> {
             None if name.is_empty() => {}
             None => {
                 let known = columns.iter().map(|output| output.column.name.as_str());
-                let help = names::nearest_or_all(name, known, "column");
-                let message = format!("the SELECT gives no column `{name}`");
-                self.report.toml(rules::UNKNOWN_KEY_COLUMN, span, message, help);
+                unknown_key_column(name, span, known, self.report);
             }
             Some(at) if !seen.insert(at) => {
                 let message = format!("`{name}` stands in the key twice");
@@ -248,15 +298,39 @@ impl Judge<'_> {
                 let help = "use a string, uuid, enum, integer, boolean, decimal, date or time";
                 self.report.toml(rules::KEY_COLUMN_TYPE, &span, message, help);
             } else if output.column.column.nullable {
-                let written = self.text.value.get(output.span.clone()).unwrap_or(name);
-                let bare = is_snake_case(written);
-                let what = if bare { written } else { "…" };
-                let help =
-                    format!("add `WHERE {what} IS NOT NULL` for the columns it is made of, or use coalesce");
+                let help = self.null_help(at);
                 let message = format!("the key column `{name}` may be NULL");
                 self.report.toml(rules::KEY_COLUMN_NULL, &span, message, help);
             }
         }
+    }
+
+    /// What makes a key column NULL, and what to write against it.
+    fn null_help(&self, at: usize) -> String {
+        let expr = match &self.compiled.kind {
+            ViewKind::Index { columns } => columns.get(at),
+            ViewKind::Rollup { columns, groups, .. } => match columns.get(at) {
+                Some(RollupColumn::Group(group)) => groups.get(*group),
+                _ => None,
+            },
+        };
+        let mut names = BTreeSet::new();
+        if let Some(expr) = expr {
+            expr.walk(&mut |inner| {
+                if let Node::State(column) | Node::Message(column) = inner.node
+                    && inner.column.nullable
+                    && let Some(name) = self.source_names.get(column)
+                {
+                    names.insert(format!("{name} IS NOT NULL"));
+                }
+            });
+        }
+        if names.is_empty() {
+            return "its computation may fail, which is NULL in a view: ask for the whole expression IS NOT NULL in the \
+                    WHERE, or keep its value in a column"
+                .to_owned();
+        }
+        format!("ask for `{}` in the WHERE", names.into_iter().collect::<Vec<_>>().join(" AND "))
     }
 
     /// An index row belongs to one state or event: its source's key stands in its own.
@@ -296,7 +370,8 @@ impl Judge<'_> {
         }
         if self.compiled.source.unnest.is_some() && !in_key(&|node| matches!(node, Node::Ordinality)) {
             let message = "the key of this index lacks the ordinality: elements of one array would overwrite each other";
-            let help = "write UNNEST(…) WITH ORDINALITY AS item(element, n), select `n` and put it into `clustering`";
+            let help =
+                "write UNNEST(…) WITH ORDINALITY AS t(item, n), select `n` and put it into `clustering`";
             self.report.toml(rules::KEY_INCOMPLETE, &self.key_span(), message, help);
         }
     }

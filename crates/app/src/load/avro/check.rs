@@ -60,14 +60,21 @@ pub(super) fn repeated_members(file: &str, node: &Node, report: &mut Report) {
 /// Checks every schema, and marks the definitions in which a mistake stands.
 pub(super) fn definitions(
     files: &[AvroFile],
+    lost: &BTreeSet<String>,
     definitions: &mut BTreeMap<String, Definition<'_>>,
     report: &mut Report,
 ) {
     let known: BTreeSet<String> = definitions.keys().cloned().collect();
     let mut found = BTreeMap::new();
     for file in files {
-        let mut walk =
-            Walk { file: &file.path, known: &known, report: &mut *report, found: &mut found, owner: None };
+        let mut walk = Walk {
+            file: &file.path,
+            known: &known,
+            lost,
+            report: &mut *report,
+            found: &mut found,
+            owner: None,
+        };
         for root in roots(&file.root) {
             walk.schema(root, "");
         }
@@ -89,6 +96,7 @@ struct Facts {
 struct Walk<'w> {
     file: &'w str,
     known: &'w BTreeSet<String>,
+    lost: &'w BTreeSet<String>,
     report: &'w mut Report,
     found: &'w mut BTreeMap<String, Facts>,
     /// The definition around the place where the walk is.
@@ -145,6 +153,12 @@ impl Walk<'_> {
         let full = referred(name, namespace);
         if self.known.contains(&full) {
             return self.uses(full);
+        }
+        if self.lost.contains(short(name)) {
+            if let Some(owner) = &self.owner {
+                self.found.entry(owner.clone()).or_default().broken = true;
+            }
+            return;
         }
         let logical = LOGICAL.iter().find(|(logical, _)| *logical == name);
         let help = if let Some((logical, bases)) = logical {

@@ -22,7 +22,10 @@ pub(crate) const PRIMITIVES: [&str; 8] =
 /// A file and its JSON.
 pub(crate) struct AvroFile {
     pub path: String,
+    /// Null where the text is not JSON.
     pub root: Node,
+    /// Names that a text which is not JSON seems to declare.
+    lost: BTreeSet<String>,
 }
 
 /// A named type where it is declared.
@@ -51,6 +54,8 @@ pub(crate) struct Schemas<'f> {
     pub definitions: BTreeMap<String, Definition<'f>>,
     /// Those that are right, by full name.
     pub right: BTreeMap<String, NamedType>,
+    /// Names that files with mistakes would declare: those who use them are not told that there is no such type.
+    pub lost: BTreeSet<String>,
     /// Their types by full name and, where it is unambiguous, short name.
     pub types: BTreeMap<String, Type>,
 }
@@ -59,25 +64,51 @@ pub(crate) struct Schemas<'f> {
 pub(crate) fn parse_files(sources: &[SourceFile], report: &mut Report) -> Vec<AvroFile> {
     let mut files = Vec::new();
     for source in sources.iter().filter(|source| source.path.ends_with(".avsc")) {
+        let path = source.path.clone();
         match Node::parse(&source.text) {
-            Ok(root) => files.push(AvroFile { path: source.path.clone(), root }),
-            Err(error) => report.add(rules::JSON_SYNTAX, &source.path, error.span, error.message, None),
+            Ok(root) => files.push(AvroFile { path, root, lost: BTreeSet::new() }),
+            Err(error) => {
+                report.add(rules::JSON_SYNTAX, &source.path, error.span, error.message, None);
+                let span = 0..source.text.len();
+                files.push(AvroFile {
+                    path,
+                    root: Node { value: Json::Null, span },
+                    lost: names_in(&source.text),
+                });
+            }
         }
     }
     files
 }
 
+/// What looks like a declared name in a text that is not JSON.
+fn names_in(text: &str) -> BTreeSet<String> {
+    let values = text.split("\"name\"").skip(1).filter_map(|rest| rest.trim_start().strip_prefix(':'));
+    let quoted = values.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
+    quoted.map(|name| short(name).to_owned()).collect()
+}
+
 /// Checks and resolves the files' schemas.
 pub(crate) fn resolve<'f>(files: &'f [AvroFile], report: &mut Report) -> Schemas<'f> {
-    let mut schemas =
-        Schemas { definitions: BTreeMap::new(), right: BTreeMap::new(), types: BTreeMap::new() };
+    let mut schemas = Schemas {
+        definitions: BTreeMap::new(),
+        right: BTreeMap::new(),
+        lost: BTreeSet::new(),
+        types: BTreeMap::new(),
+    };
+    for file in files {
+        schemas.lost.extend(file.lost.iter().cloned());
+        if declares_less_than_it_seems(file) {
+            schemas.lost.extend(stem(&file.path));
+        }
+    }
     for file in files {
         check::repeated_members(&file.path, &file.root, report);
         for root in roots(&file.root) {
-            collect(&file.path, root, "", &mut schemas.definitions, report);
+            collect(&file.path, root, "", &mut schemas.definitions, &mut schemas.lost, report);
         }
     }
-    check::definitions(files, &mut schemas.definitions, report);
+    check::definitions(files, &schemas.lost, &mut schemas.definitions, report);
     spread_broken(&mut schemas.definitions);
     let names: Vec<String> = schemas.definitions.keys().cloned().collect();
     for name in &names {
@@ -89,10 +120,21 @@ pub(crate) fn resolve<'f>(files: &'f [AvroFile], report: &mut Report) -> Schemas
     schemas
 }
 
-/// The schemas of a file: one, or an array of several.
+/// Whether a file's declaration has no name: it would have the file's.
+fn declares_less_than_it_seems(file: &AvroFile) -> bool {
+    roots(&file.root).iter().any(|root| full_name(root, "").is_none())
+}
+
+/// A file's name without folder and ending.
+fn stem(path: &str) -> Option<String> {
+    path.rsplit('/').next()?.strip_suffix(".avsc").map(str::to_owned)
+}
+
+/// The schemas of a file: one, or an array of several; none where it is not JSON.
 fn roots(root: &Node) -> &[Node] {
     match &root.value {
         Json::Array(elements) => elements,
+        Json::Null => &[],
         _ => std::slice::from_ref(root),
     }
 }
@@ -129,12 +171,13 @@ fn collect<'f>(
     node: &'f Node,
     namespace: &str,
     definitions: &mut BTreeMap<String, Definition<'f>>,
+    lost: &mut BTreeSet<String>,
     report: &mut Report,
 ) {
     match &node.value {
         Json::Array(branches) => {
             for branch in branches {
-                collect(file, branch, namespace, definitions, report);
+                collect(file, branch, namespace, definitions, lost, report);
             }
         }
         Json::Object(_) => {
@@ -148,6 +191,7 @@ fn collect<'f>(
                     let message = format!("the type `{full}` is declared twice");
                     let help = format!("the other declaration is in {}", first.file);
                     report.add(rules::DUPLICATE_AVRO_TYPE, file, name_span, message, help);
+                    lost.extend(stem(file));
                 } else {
                     let definition = Definition {
                         full_name: full.clone(),
@@ -161,7 +205,7 @@ fn collect<'f>(
                 }
             }
             for part in parts(node) {
-                collect(file, part, &inner, definitions, report);
+                collect(file, part, &inner, definitions, lost, report);
             }
         }
         _ => {}
@@ -241,8 +285,9 @@ impl<'f> Schemas<'f> {
         let schema = match Schema::parse_str(&json) {
             Ok(schema) => schema,
             Err(error) => {
-                let message = format!("`{full_name}` is no Avro schema: {error}");
-                report.add(rules::AVRO_SCHEMA, definition.file, definition.name_span.clone(), message, None);
+                let message = format!("this is no Avro: {error}");
+                let span = self.wrong_field(definition).unwrap_or(definition.name_span.clone());
+                report.add(rules::AVRO_SCHEMA, definition.file, span, message, None);
                 return None;
             }
         };
@@ -258,6 +303,17 @@ impl<'f> Schemas<'f> {
                 None
             }
         }
+    }
+
+    /// The field that the Avro parser refuses by itself: its default, or its type.
+    fn wrong_field(&self, definition: &Definition<'f>) -> Option<Range<usize>> {
+        let places = fields(definition.node).iter().enumerate();
+        let wrong = places.filter(|(at, _)| {
+            let json = write::with_one_field(&self.definitions, &definition.full_name, *at);
+            Schema::parse_str(&json).is_err()
+        });
+        let (_, field) = wrong.last()?;
+        field.get("default").or(field.get("type")).map(|node| node.span.clone())
     }
 
     fn problem(&self, definition: &Definition<'f>, problem: TypeProblem, report: &mut Report) {

@@ -8,7 +8,19 @@ use super::{Definition, PRIMITIVES, declared_kind, full_name, referred};
 
 /// The schema text of a declaration without mistakes.
 pub(super) fn self_contained(definitions: &BTreeMap<String, Definition<'_>>, name: &str) -> String {
-    let mut writer = Writer { definitions, written: BTreeSet::new(), out: String::new() };
+    let mut writer = Writer { definitions, written: BTreeSet::new(), only_field: None, out: String::new() };
+    writer.named(name, "");
+    writer.out
+}
+
+/// A record with one of its fields only, to find out which one is wrong.
+pub(super) fn with_one_field(
+    definitions: &BTreeMap<String, Definition<'_>>,
+    name: &str,
+    field: usize,
+) -> String {
+    let only_field = Some((name.to_owned(), field));
+    let mut writer = Writer { definitions, written: BTreeSet::new(), only_field, out: String::new() };
     writer.named(name, "");
     writer.out
 }
@@ -16,6 +28,8 @@ pub(super) fn self_contained(definitions: &BTreeMap<String, Definition<'_>>, nam
 struct Writer<'w, 'f> {
     definitions: &'w BTreeMap<String, Definition<'f>>,
     written: BTreeSet<String>,
+    /// A record, and the one of its fields that is written.
+    only_field: Option<(String, usize)>,
     out: String,
 }
 
@@ -89,21 +103,27 @@ impl<'f> Writer<'_, 'f> {
         );
         if let Some(fields) = node.get("fields") {
             self.out.push_str(",\"fields\":[");
-            for (at, field) in fields.elements().iter().enumerate() {
-                self.out.push_str(if at > 0 { ",{\"name\":" } else { "{\"name\":" });
-                if let Some(name) = field.get("name") {
-                    name.write(&mut self.out);
-                }
-                self.out.push_str(",\"type\":");
-                if let Some(ty) = field.get("type") {
-                    self.schema(ty, namespace);
-                }
-                self.attributes(field, &["default", "aliases"]);
-                self.out.push('}');
-            }
+            self.fields(fields.elements(), name, namespace);
             self.out.push(']');
         }
         self.out.push('}');
+    }
+
+    fn fields(&mut self, fields: &'f [Node], record: &str, namespace: &str) {
+        let only = self.only_field.as_ref().filter(|(name, _)| name == record).map(|(_, at)| *at);
+        let written = fields.iter().enumerate().filter(|(at, _)| only.is_none_or(|only| only == *at));
+        for (count, (_, field)) in written.enumerate() {
+            self.out.push_str(if count > 0 { ",{\"name\":" } else { "{\"name\":" });
+            if let Some(name) = field.get("name") {
+                name.write(&mut self.out);
+            }
+            self.out.push_str(",\"type\":");
+            if let Some(ty) = field.get("type") {
+                self.schema(ty, namespace);
+            }
+            self.attributes(field, &["default", "aliases"]);
+            self.out.push('}');
+        }
     }
 
     fn attributes(&mut self, node: &Node, names: &[&str]) {

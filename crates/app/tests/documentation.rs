@@ -1,0 +1,26 @@
+//! The page on the app language names every rule, and no other.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use tidefold_app::rules::RULES;
+
+#[test]
+fn the_page_lists_every_rule_with_its_line() {
+    let page = std::fs::read_to_string(support::root().join("docs/app-language.md")).unwrap();
+    for rule in RULES {
+        let line = format!("| `{}` | {} |", rule.name, rule.text);
+        assert!(page.lines().any(|other| other == line), "docs/app-language.md lacks: {line}");
+    }
+    let (_, rules) = page.split_once("## The rules").unwrap();
+    let listed: BTreeSet<&str> =
+        rules.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert_eq!(listed, RULES.iter().map(|rule| rule.name).collect());
+}
+
+#[test]
+fn rules_have_different_names() {
+    let names: BTreeSet<&str> = RULES.iter().map(|rule| rule.name).collect();
+    assert_eq!(names.len(), RULES.len());
+}
