@@ -1,0 +1,347 @@
+//! A small shop behind a real socket, on a log and a store in memory.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tidefold_app::layout::{RowWrite, Stamp};
+use tidefold_app::tables::GenerationTables;
+use tidefold_app::{App, SourceFile, load};
+use tidefold_control::{Control, Entry, Envelope, Manifest};
+use tidefold_fold::verdict::verdict_key;
+use tidefold_fold::{Checkpoint, Verdict};
+use tidefold_http::{Server, serve};
+use tidefold_ingest::{Components, Settings, router};
+use tidefold_log::memory::MemoryLog;
+use tidefold_log::{Bounds, Log, ReadLimit, SharedLog, TopicSpec};
+use tidefold_record::headers::Known;
+use tidefold_record::{Offset, Partition, SchemaId, TopicName, unframe};
+use tidefold_store::memory::MemoryStore;
+use tidefold_store::{Lane, Store, Table, TableWrites};
+use tidefold_telemetry::Telemetry;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+const APP: &str = r#"
+app = "shop"
+
+[topics.orders]
+key = ["order_id"]
+partitions = 4
+commands = ["PlaceOrder", "PayOrder"]
+events = []
+
+[topics.clicks]
+key = ["page"]
+partitions = 2
+commands = []
+events = ["Clicked"]
+
+[entities.orders]
+topic = "orders"
+[entities.orders.columns]
+total_cents = "long"
+paid = "boolean"
+
+[entities.orders.on.PlaceOrder]
+when = "absent"
+set = "total_cents = msg.total_cents, paid = FALSE"
+
+[entities.orders.on.PayOrder]
+require.paid_before = "NOT state.paid"
+set = "paid = TRUE"
+
+[views.clicks_by_page]
+sql = "SELECT c.page AS page, count(*) AS clicks FROM Clicked AS c GROUP BY 1"
+partition_key = ["page"]
+"#;
+
+const SCHEMAS: [(&str, &str); 4] = [
+    (
+        "Item.avsc",
+        r#"{"type":"record","name":"Item","fields":[{"name":"sku","type":"string"},{"name":"qty","type":"int"}]}"#,
+    ),
+    (
+        "PlaceOrder.avsc",
+        r#"{"type":"record","name":"PlaceOrder","fields":[{"name":"order_id","type":"string"},
+           {"name":"total_cents","type":"long"},{"name":"weight","type":["null","double"],"default":null},
+           {"name":"items","type":{"type":"array","items":"Item"},"default":[]}]}"#,
+    ),
+    (
+        "PayOrder.avsc",
+        r#"{"type":"record","name":"PayOrder","fields":[{"name":"order_id","type":"string"}]}"#,
+    ),
+    ("Clicked.avsc", r#"{"type":"record","name":"Clicked","fields":[{"name":"page","type":"string"}]}"#),
+];
+
+/// 2026-01-31T12:00:00Z: what the test's clock says.
+pub const NOW_MICROS: i64 = 1_769_860_800_000_000;
+
+pub struct Shop {
+    pub address: SocketAddr,
+    pub app: Arc<App>,
+    pub log: MemoryLog,
+    pub store: Arc<MemoryStore>,
+    pub telemetry: Telemetry,
+    pub control: watch::Sender<Arc<Control>>,
+    client: Client<HttpConnector, Body>,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub offset: u64,
+    pub key: String,
+    pub schema: SchemaId,
+    pub datum: Vec<u8>,
+    pub headers: Vec<(String, String)>,
+}
+
+pub fn app() -> App {
+    let mut files = vec![SourceFile { path: "app.toml".into(), text: APP.into() }];
+    files.extend(SCHEMAS.map(|(path, text)| SourceFile { path: path.into(), text: text.into() }));
+    load(files).unwrap_or_else(|diagnostics| panic!("{:#?}", diagnostics.list))
+}
+
+/// Control once every schema is registered and generation 1 of every projection is active.
+pub fn control(app: &App) -> Control {
+    let mut control = Control::default();
+    let mut schemas: Vec<_> = app.topics.iter().flat_map(|t| &t.messages).map(|m| &m.schema_json).collect();
+    schemas.sort();
+    let mut put = |entry| {
+        let at = control.next();
+        assert_eq!(
+            control.apply(at, &Envelope { expects: at.0, entry }.to_json().unwrap()),
+            tidefold_control::Outcome::Taken
+        );
+    };
+    for (n, schema) in schemas.into_iter().enumerate() {
+        put(Entry::SchemaRegistered { id: SchemaId(100 + n as u32), schema: schema.clone() });
+    }
+    for topic in &app.topics {
+        let manifest = Manifest {
+            definition: app.definition_hash.clone(),
+            cluster: "c".into(),
+            incarnation: "i".into(),
+            partitions: topic.partitions,
+            partitioner: "murmur2".into(),
+            semantics: 1,
+            window: 10,
+            verdicts_of: None,
+        };
+        put(Entry::Building { topic: topic.name.to_string(), generation: 1, manifest });
+        put(Entry::Activated { topic: topic.name.to_string(), generation: 1 });
+    }
+    control
+}
+
+impl Shop {
+    pub async fn open() -> Shop {
+        Shop::with(Settings::default()).await
+    }
+
+    pub async fn with(settings: Settings) -> Shop {
+        let log = MemoryLog::new();
+        Shop::on(settings, log.clone(), Arc::new(log)).await
+    }
+
+    /// On a log that stands before the memory log.
+    #[expect(clippy::disallowed_methods, reason = "a test's server ends with its runtime")]
+    pub async fn on(settings: Settings, log: MemoryLog, front: SharedLog) -> Shop {
+        let app = Arc::new(app());
+        let store = Arc::new(MemoryStore::new());
+        for topic in &app.topics {
+            let spec =
+                TopicSpec { name: topic.name.in_app("shop"), partitions: topic.partitions, create: true };
+            log.open(&spec).await.unwrap();
+            let tables = GenerationTables::new(&app, topic, 1);
+            let tables: Vec<Table> =
+                tables.all().map(|t| Table { id: t.id.clone(), layout: Arc::clone(&t.layout) }).collect();
+            store.open(&tables).await.unwrap();
+        }
+        let (sender, receiver) = watch::channel(Arc::new(control(&app)));
+        let telemetry = Telemetry::new();
+        let routes = router(Components {
+            app: Arc::clone(&app),
+            log: front,
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            control: receiver,
+            telemetry: telemetry.clone(),
+            settings,
+            clock: Arc::new(|| NOW_MICROS),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server { name: "test", limits: settings.limits, telemetry: telemetry.clone() };
+        tokio::spawn(serve(listener, routes, CancellationToken::new(), server));
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Shop { address, app, log, store, telemetry, control: sender, client }
+    }
+
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {
+        let response = self.start(method, path, headers, body).await;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: head.status, headers: head.headers, body }
+    }
+
+    /// The answer's head, with its body to come.
+    pub async fn start(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> axum::http::Response<hyper::body::Incoming> {
+        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.client.request(request.body(body).unwrap()).await.unwrap()
+    }
+
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        let mut all = vec![("content-type", "application/json")];
+        all.extend(headers);
+        self.send(Method::POST, path, &all, body.into()).await
+    }
+
+    pub async fn stream(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        let mut all = vec![("content-type", "application/x-ndjson")];
+        all.extend(headers);
+        self.send(Method::POST, path, &all, body.into()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], Body::empty()).await
+    }
+
+    pub async fn bounds(&self, topic: &str, partition: u32) -> Bounds {
+        self.log.bounds(&TopicName::new(topic).in_app("shop"), Partition(partition)).await.unwrap()
+    }
+
+    /// The records of a partition.
+    pub async fn records(&self, topic: &str, partition: u32) -> Vec<Found> {
+        let limit = ReadLimit { records: usize::MAX, bytes: usize::MAX };
+        let name = TopicName::new(topic).in_app("shop");
+        let mut found = Vec::new();
+        let mut from = Offset::ZERO;
+        loop {
+            let batch = self.log.read(&name, Partition(partition), from, limit).await.unwrap();
+            if batch.is_empty() {
+                return found;
+            }
+            found.extend(batch.iter().map(|record| {
+                let (schema, datum) = unframe(record.value.unwrap()).unwrap();
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+                Found {
+                    offset: record.offset.0,
+                    key: text(record.key.unwrap()),
+                    schema,
+                    datum: datum.to_vec(),
+                    headers: record.headers.iter().map(|(n, v)| (n.as_str().to_owned(), text(v))).collect(),
+                }
+            }));
+            from = batch.next_offset();
+        }
+    }
+
+    /// All records of a topic, partition by partition.
+    pub async fn all_records(&self, topic: &str) -> Vec<Found> {
+        let partitions = self.app.topic(topic).unwrap().partitions;
+        let mut found = Vec::new();
+        for partition in 0..partitions {
+            found.extend(self.records(topic, partition).await);
+        }
+        found
+    }
+
+    /// Writes a checkpoint and verdicts, as a projector would.
+    pub async fn fold(&self, topic: &str, partition: u32, next: u64, verdicts: &[(u64, Verdict)]) {
+        let tables = GenerationTables::new(&self.app, self.app.topic(topic).unwrap(), 1);
+        let lane = Lane { checkpoints: tables.checkpoints.id.clone(), partition };
+        let rows = verdicts
+            .iter()
+            .map(|(offset, verdict)| {
+                let mut value = Vec::new();
+                verdict.encode(&mut value);
+                row(&verdict_key(partition, Offset(*offset)), value, *offset)
+            })
+            .collect();
+        let checkpoint = Checkpoint { next: Offset(next), ..Checkpoint::START };
+        let checkpoint = row(&partition.to_be_bytes(), checkpoint.encode().to_vec(), next);
+        for (table, rows) in [(tables.verdicts.id, rows), (tables.checkpoints.id, vec![checkpoint])] {
+            self.store.write(&lane, &[TableWrites { table, rows }]).await.unwrap();
+        }
+    }
+}
+
+fn row(key: &[u8], value: Vec<u8>, offset: u64) -> RowWrite {
+    RowWrite {
+        key: Bytes::copy_from_slice(key),
+        value: Some(value.into()),
+        stamp: Stamp::put(Offset(offset)),
+    }
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub fn lines(&self) -> Vec<Value> {
+        let text = std::str::from_utf8(&self.body).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// Checks that this is a problem of a kind, and returns it.
+    #[track_caller]
+    pub fn problem(&self, status: u16, code: &str) -> Value {
+        let json = self.json();
+        assert_eq!((self.status.as_u16(), json["code"].as_str()), (status, Some(code)), "{json:#}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(json["status"], status);
+        json
+    }
+}
+
+/// The (pointer, code) of every mistake in a problem.
+pub fn mistakes(problem: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+    errors.iter().map(|error| (text(&error["pointer"]), text(&error["code"]))).collect()
+}
+
+/// The value of a header of a record.
+pub fn header(found: &Found, name: Known) -> Option<&str> {
+    found.headers.iter().find(|(n, _)| n == name.as_str()).map(|(_, v)| v.as_str())
+}
+
+/// Settings with little patience.
+pub fn impatient() -> Settings {
+    let mut settings = Settings::default();
+    settings.limits.body_stall = Duration::from_millis(40);
+    settings.full_patience = Duration::ZERO;
+    settings
+}
