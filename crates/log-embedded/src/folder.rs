@@ -12,6 +12,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::journal::{self, JournalFault};
 use crate::topics::LoadFault;
 
 const FORMAT: &str = "tidefold-log 1";
@@ -102,14 +103,14 @@ impl Folder {
     fn recognize(&mut self, text: &str) -> Result<(), OpenError> {
         let mut lines = text.lines();
         let format = lines.next().unwrap_or_default();
-        if format != FORMAT {
+        if format != FORMAT && format.starts_with("tidefold-log ") {
             let found = format.chars().take(80).collect();
             return Err(OpenError::Format { folder: self.path.clone(), found });
         }
         let id = lines.next().and_then(|line| line.strip_prefix("id "));
         self.id = match id {
-            Some(id) if id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) => id.to_owned(),
-            _ => return Err(self.damaged("its format file breaks off".to_owned())),
+            Some(id) if id.len() == 32 && text == described(id) => id.to_owned(),
+            _ => return Err(self.damaged("its format file does not match its checksum".to_owned())),
         };
         self.complete = true;
         let store = self.store_path();
@@ -118,12 +119,10 @@ impl Folder {
                 return Err(self.damaged(format!("{RECORDS}/{needed} is missing")));
             }
         }
-        let files = fs::read_dir(&store).map_err(|source| OpenError::Disk { path: store.clone(), source })?;
-        let journal = |file: &fs::DirEntry| file.path().extension().is_some_and(|ending| ending == "jnl");
-        if !files.flatten().any(|file| journal(&file)) {
-            return Err(self.damaged(format!("{RECORDS}/ has no journal (*.jnl)")));
-        }
-        Ok(())
+        journal::inspect(&store).map_err(|fault| match fault {
+            JournalFault::Disk { path, source } => OpenError::Disk { path, source },
+            JournalFault::Damaged { detail } => self.damaged(detail),
+        })
     }
 
     /// A folder without a format: empty, or one whose creation was interrupted before anything was acknowledged.
@@ -143,7 +142,7 @@ impl Folder {
         }
         self.id = random_id().map_err(disk)?;
         let mut file = File::create(self.path.join("creating")).map_err(disk)?;
-        write!(file, "{FORMAT}\nid {}\n", self.id).and_then(|()| file.sync_all()).map_err(disk)?;
+        file.write_all(described(&self.id).as_bytes()).and_then(|()| file.sync_all()).map_err(disk)?;
         sync_folder(&self.path).map_err(disk)
     }
 
@@ -193,6 +192,12 @@ impl Folder {
     fn damaged(&self, detail: String) -> OpenError {
         OpenError::Damaged { folder: self.path.clone(), detail }
     }
+}
+
+/// What stands in the format file.
+fn described(id: &str) -> String {
+    let text = format!("{FORMAT}\nid {id}\n");
+    format!("{text}sum {:08x}\n", crc32c::crc32c(text.as_bytes()))
 }
 
 /// Errors that come from files that are gone or too short, not from a disk that refuses.

@@ -7,6 +7,7 @@
 //!
 //! A walk through it:
 //! * [`folder`]: what lies in the folder, who may open it, and why it is refused.
+//! * [`journal`]: a look at the journals before fjall reads them, so that nothing acknowledged is cut off unseen.
 //! * [`stored`]: the unit in which records lie in fjall, with its checksum.
 //! * [`topics`]: topics and partitions as they are now: where each ends, and its newest records.
 //! * [`queue`]: appends waiting for the writer, bounded in number and bytes.
@@ -14,6 +15,7 @@
 //! * [`reader`]: records by offset, from the newest in memory or from fjall.
 
 mod folder;
+mod journal;
 mod queue;
 mod reader;
 mod stored;
@@ -24,7 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use fjall::Database;
+use fjall::{Database, OwnedWriteBatch};
 use futures_util::future::BoxFuture;
 use tidefold_log::{Appended, Bounds, Log, LogError, ReadLimit, Topic, TopicSpec};
 use tidefold_record::{BatchBuilder, Offset, Partition, Position, RecordBatch, TopicName};
@@ -89,7 +91,15 @@ impl EmbeddedLog {
     /// When another process has the folder open, when it holds something else or a part of a log, or when the disk
     /// refuses.
     pub fn open(folder: impl AsRef<Path>, settings: Settings) -> Result<EmbeddedLog, OpenError> {
-        let folder = Folder::claim(folder.as_ref())?;
+        EmbeddedLog::open_with(folder.as_ref(), settings, Box::new(OwnedWriteBatch::commit))
+    }
+
+    fn open_with(
+        folder: &Path,
+        settings: Settings,
+        commit: writer::Commit,
+    ) -> Result<EmbeddedLog, OpenError> {
+        let folder = Folder::claim(folder)?;
         let database = Database::builder(folder.store_path())
             .cache_size(settings.cache_bytes)
             .max_cached_files(Some(256))
@@ -104,7 +114,7 @@ impl EmbeddedLog {
         let folder = folder.complete()?;
         let topics = Arc::new(topics);
         let queue = Arc::new(Queue::new(settings.queue_appends, settings.queue_bytes));
-        let writer = writer::start(database.clone(), Arc::clone(&queue))
+        let writer = writer::start(database.clone(), Arc::clone(&queue), commit)
             .map_err(|source| OpenError::Disk { path: folder.path().to_owned(), source })?;
         Ok(EmbeddedLog {
             database,
@@ -235,3 +245,6 @@ impl Drop for EmbeddedLog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,11 +43,7 @@ struct Group {
 }
 
 /// Starts the thread. It ends when the queue is closed.
-pub(crate) fn start(database: Database, queue: Arc<Queue>) -> std::io::Result<JoinHandle<()>> {
-    start_with(database, queue, Box::new(OwnedWriteBatch::commit))
-}
-
-pub(crate) fn start_with(
+pub(crate) fn start(
     database: Database,
     queue: Arc<Queue>,
     commit: Commit,

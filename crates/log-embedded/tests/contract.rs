@@ -1,5 +1,7 @@
 //! The embedded log passes the suite of every log.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
