@@ -24,6 +24,27 @@ pub(super) struct Number<'j> {
     pub(super) integer: Option<i64>,
 }
 
+/// How many of the first bytes surely are plain, found eight at a time: the end, a quote, a backslash or a control
+/// character comes within the eight bytes after them.
+#[inline]
+fn plain_bytes(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGHS;
+    let mut plain = 0;
+    for eight in bytes.as_chunks::<8>().0 {
+        let word = u64::from_le_bytes(*eight);
+        let marks = below(word ^ (ONES * u64::from(b'"')), 1)
+            | below(word ^ (ONES * u64::from(b'\\')), 1)
+            | below(word, 0x20);
+        if marks != 0 {
+            return plain + (marks.trailing_zeros() / 8) as usize;
+        }
+        plain += 8;
+    }
+    plain
+}
+
 const NOT_A_VALUE: &str = "a value is missing here";
 const NOT_A_NUMBER: &str = "this is not a number";
 
@@ -100,6 +121,7 @@ impl<'j> Reader<'j> {
         let start = self.at;
         let bytes = self.text.as_bytes();
         loop {
+            self.at += plain_bytes(bytes.get(self.at..).unwrap_or_default());
             match bytes.get(self.at) {
                 Some(b'"') => {
                     let plain = self.text.get(start..self.at).unwrap_or_default();

@@ -83,7 +83,7 @@ impl Schemas {
 
     pub fn record(&mut self, rng: &mut Rng, depth: u32) -> Json {
         let name = self.name("Record");
-        let fields = (0..rng.below(7) + u64::from(depth == 3));
+        let fields = 0..rng.below(7) + u64::from(depth == 3);
         let fields: Vec<_> = fields
             .map(|at| json!({"name": format!("f{at}"), "type": self.column(rng, depth, true)}))
             .collect();
