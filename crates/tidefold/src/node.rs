@@ -95,6 +95,15 @@ impl Node {
         Ok(Node { http: http_address, admin: admin_address, shutdown, servers, operator, _folding: folding })
     }
 
+    /// Lets a projection stand still until what is returned is dropped; its log goes on growing.
+    ///
+    /// # Errors
+    /// When the topic does not exist or does not come to a stand.
+    pub async fn hold(&self, topic: &str) -> Result<tidefold_deployer::Still, Failure> {
+        let limit = std::time::Duration::from_secs(30);
+        Ok(self.operator.deployer().still(topic, limit).await?)
+    }
+
     /// Stops accepting, answers what is open, finishes the batches in hand, closes the data folder.
     pub async fn stop(mut self) {
         self.shutdown.cancel();

@@ -35,6 +35,12 @@ impl Output {
         Output { args }
     }
 
+    /// For programs that use this crate as a library: text, no colors, no progress.
+    #[must_use]
+    pub fn plain() -> Output {
+        Output { args: OutputArgs { output: Format::Table, color: When::Never, quiet: true } }
+    }
+
     /// The format asked for.
     #[must_use]
     pub fn format(&self) -> Format {

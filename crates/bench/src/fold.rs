@@ -1,0 +1,70 @@
+//! The fold alone: records in memory, rows in memory, one partition, one thread, one index and one rollup.
+
+use std::sync::Arc;
+
+use tidefold_fold::{Changes, FoldSettings, Folder, Given, RowCache, SchemaFate};
+use tidefold_record::{Offset, Partition, RecordBatch, SchemaId};
+use tidefold_telemetry::clock;
+
+use crate::orders::{records, storefront};
+use crate::{Outcome, figure, median};
+
+const RECORDS: u64 = 600_000;
+const BATCH: u64 = 20_000;
+
+/// Three runs over the same records; the middle one counts.
+pub(crate) fn run() -> Outcome {
+    let app = Arc::new(storefront(|text| {
+        let text = text.replace("partitions = 12", "partitions = 1");
+        text.split("[views.units_by_sku]").next().unwrap_or_default().to_owned()
+    })?);
+    let Some(topic) = app.topics.first() else { return Err("the app has no topic".into()) };
+    let schemas: Vec<Arc<str>> = topic.messages.iter().map(|m| m.schema_json.as_str().into()).collect();
+    let id = |schema: &str| SchemaId(schemas.iter().position(|known| &**known == schema).unwrap_or(0) as u32);
+    let mut batches = Vec::new();
+    for first in (0..RECORDS).step_by(BATCH as usize) {
+        for builder in records(&app, first, BATCH, &id) {
+            batches.push(builder.build(Partition(0), Offset(first)));
+        }
+    }
+    let views = topic.views.len();
+    let mut rates = [0.0; 3];
+    for rate in &mut rates {
+        *rate = once(&app, views, &batches, &schemas)?;
+    }
+    figure("fold alone, one index and one rollup, a core", format!("{:.0} records/s", median(rates)), "1,000,000 a second");
+    Ok(())
+}
+
+fn once(
+    app: &Arc<tidefold_app::App>,
+    views: usize,
+    batches: &[RecordBatch],
+    schemas: &[Arc<str>],
+) -> Result<f64, Box<dyn std::error::Error + Send + Sync>> {
+    let mut folder = Folder::new(Arc::clone(app), 0, Partition(0), FoldSettings::default());
+    for (at, schema) in schemas.iter().enumerate() {
+        folder.learn(SchemaId(at as u32), &SchemaFate::Registered(Arc::clone(schema)));
+    }
+    let mut entities = RowCache::new(usize::MAX, true);
+    let mut rollups: Vec<RowCache> = (0..views).map(|_| RowCache::new(usize::MAX, true)).collect();
+    let mut changes = Changes::default();
+    let (mut applied, mut rows) = (0, 0);
+    let since = clock::instant();
+    for batch in batches {
+        entities.missing(batch.iter().filter_map(|record| record.key));
+        folder.fold(batch, Given::default(), &mut entities, &mut changes)?;
+        applied += changes.applied;
+        folder.apply_rollups(&mut changes, &mut rollups)?;
+        let writes = folder.writes(&mut changes, &mut entities, &mut rollups);
+        rows += writes.entities.len() + writes.derived.iter().map(|(_, rows)| rows.len()).sum::<usize>();
+        entities.acknowledged();
+        rollups.iter_mut().for_each(RowCache::acknowledged);
+    }
+    let seconds = since.elapsed().as_secs_f64();
+    let records: u64 = batches.iter().map(|batch| batch.len() as u64).sum();
+    if applied != records || rows == 0 {
+        return Err(format!("{applied} of {records} records were applied").into());
+    }
+    Ok(records as f64 / seconds)
+}

@@ -1,1 +1,0 @@
-//! Ratios against a bare server run beside it

@@ -1,0 +1,72 @@
+//! Figures, each measured in this run, on this machine, with what it is compared to run beside it.
+//!
+//! ```text
+//!   cargo run --release -p tidefold-bench               all of them
+//!   cargo run --release -p tidefold-bench -- fold       only those whose name contains the word
+//! ```
+//!
+//! It deliberately asserts nothing: figures depend on the machine. What they were, and where the time goes, stands in
+//! `README.md` beside this crate.
+//!
+//! A walk through it:
+//! * [`child`]: servers in processes of their own, their CPU time and memory.
+//! * [`bare`]: the bare axum server everything is compared to.
+//! * [`load`]: a closed-loop HTTP client over raw connections, the same for all servers.
+//! * [`orders`]: the messages.
+//! * [`http`]: single-event ingest, point query, batch ingest, time to visible, memory.
+//! * [`fold`]: the fold alone; [`replay`]: a replay end to end.
+
+mod bare;
+mod child;
+mod fold;
+mod http;
+mod load;
+mod orders;
+mod replay;
+
+use std::error::Error;
+
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+fn main() -> Outcome {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    match words.first().map(String::as_str) {
+        Some("serve-bare") => return bare::serve(),
+        Some("serve-node") => return child::serve_node(&words),
+        _ => {}
+    }
+    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+    if wanted("fold") {
+        fold::run()?;
+    }
+    if wanted("single") {
+        http::single()?;
+    }
+    if wanted("point") {
+        http::point()?;
+    }
+    if wanted("batch") {
+        http::batch()?;
+    }
+    if wanted("visible") {
+        http::visible()?;
+    }
+    if wanted("memory") {
+        http::memory()?;
+    }
+    if wanted("replay") {
+        replay::run()?;
+    }
+    Ok(())
+}
+
+/// One figure on standard output: what, its value, and the target it is held against.
+fn figure(name: &str, value: String, target: &str) {
+    println!("{name:<44} {value:>26}   {target}");
+}
+
+/// The middle one of three.
+fn median(mut values: [f64; 3]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[1]
+}

@@ -1,0 +1,79 @@
+//! A replay end to end: the embedded log read from its start, folded, written to the embedded store, compared, activated.
+
+use std::sync::Arc;
+
+use tidefold_deployer::{Deployer, Options, Phase, ReplayOptions};
+use tidefold_log::Log;
+use tidefold_log_embedded::EmbeddedLog;
+use tidefold_record::{Partition, SchemaId};
+use tidefold_store_embedded::EmbeddedStore;
+use tidefold_telemetry::{Telemetry, clock};
+
+use crate::orders::{records, storefront};
+use crate::{Outcome, figure};
+
+const RECORDS: u64 = 1_500_000;
+const CHUNK: u64 = 60_000;
+
+/// One replay of a log whose first generation is folded already.
+pub(crate) fn run() -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let folding = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("fold").build()?;
+    runtime.block_on(replay(folding.handle().clone()))?;
+    folding.shutdown_background();
+    Ok(())
+}
+
+async fn replay(folding: tokio::runtime::Handle) -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let app = Arc::new(storefront(|text| text)?);
+    let log = Arc::new(EmbeddedLog::open(folder.path().join("log"), tidefold_log_embedded::Settings::default())?);
+    let of_store = tidefold_store_embedded::Settings { identity: Some("bench".to_owned()), ..Default::default() };
+    let store = Arc::new(EmbeddedStore::open(folder.path().join("store"), of_store)?);
+    let telemetry = Telemetry::new();
+    let options = Options { cache_bytes: 512 << 20, ..Options::default() };
+    let (shared_log, shared_store) = (Arc::clone(&log) as _, Arc::clone(&store) as _);
+    let deployer = Deployer::start(Arc::clone(&app), shared_log, shared_store, telemetry, folding, options).await?;
+    let control = deployer.driver().control();
+    let id = |schema: &str| control.id_of(schema).unwrap_or(SchemaId(0));
+    let name = app.topics.first().map(|topic| topic.name.in_app(&app.name)).ok_or("the app has no topic")?;
+    let since = clock::instant();
+    for first in (0..RECORDS).step_by(CHUNK as usize) {
+        for (partition, batch) in records(&app, first, CHUNK, &id).into_iter().enumerate() {
+            log.append(&name, Partition(partition as u32), batch).await?;
+        }
+    }
+    for generation in deployer.status() {
+        for lane in generation.lanes {
+            let end = log.bounds(&name, lane.partition).await?.end;
+            while deployer.status().iter().flat_map(|g| &g.lanes).any(|l| l.partition == lane.partition && l.next < end) {
+                clock::pause(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+    let wall = since.elapsed().as_secs_f64();
+    figure("made, appended and folded live", format!("{:.0} records/s", RECORDS as f64 / wall), "");
+    let (cpu, since) = (own_cpu_seconds(), clock::instant());
+    let mut builds = deployer.replay(None, ReplayOptions::default()).await?;
+    let (mut built, mut phase) = (None, None);
+    for build in &mut builds {
+        let progress = build.progress.wait_for(|progress| progress.phase != Phase::Building).await?.clone();
+        built = Some((progress.total, since.elapsed().as_secs_f64(), own_cpu_seconds() - cpu));
+        phase = Some(build.finished().await);
+    }
+    let (Some((total, seconds, cpu)), Some(Phase::Done(comparison))) = (built, phase) else {
+        return Err("the replay did not end well".into());
+    };
+    figure("replay, embedded, end to end", format!("{:.0} records/s", total as f64 / seconds), "300,000 a second");
+    figure("  and a core", format!("{:.0} records/s", total as f64 / cpu), "");
+    figure("  rows compared, and until it was active", format!("{} rows, {:.1} s", comparison.rows(), since.elapsed().as_secs_f64()), "");
+    deployer.shutdown().await;
+    Ok(())
+}
+
+fn own_cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / 100.0
+}
