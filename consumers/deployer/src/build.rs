@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::select_all;
-use tidefold_control::{Control, Entry};
+use tidefold_control::{Control, Entry, GenerationState};
 use tidefold_fold::Checkpoint;
 use tidefold_projector::{LaneState, LaneStatus};
 use tidefold_record::{Offset, Partition};
@@ -105,6 +105,7 @@ impl Builder {
                     clock::pause(std::time::Duration::from_millis(500)).await;
                     continue;
                 }
+                Err(_) if self.is_gone() => Phase::Failed("it was abandoned".to_owned()),
                 Err(error) => Phase::Failed(error.to_string()),
             };
             tracing::info!(topic = %self.name(), generation = self.to, ?phase, "build ended");
@@ -245,6 +246,12 @@ impl Builder {
             row.and_then(|row| Checkpoint::decode(&row)).map_or(Offset::ZERO, |checkpoint| checkpoint.next)
         };
         Ok(rows.into_iter().zip(ends).map(|(row, end)| next(row).min(end)).collect())
+    }
+
+    fn is_gone(&self) -> bool {
+        let control = self.node.driver.control();
+        let generation = control.projection(self.name()).and_then(|p| p.generations.get(&self.to));
+        generation.is_some_and(|generation| generation.state == GenerationState::Gone)
     }
 
     fn enter(&self, phase: Phase) {

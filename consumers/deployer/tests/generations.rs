@@ -316,6 +316,25 @@ async fn an_abandoned_build_leaves_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_build_that_is_abandoned_under_way_says_so() {
+    let (mut shop, store) = open_shop(1, 4).await;
+    let deployer = start(&shop, &store).await;
+    shop.trade(200).await;
+    folded(&deployer, &shop, 1).await;
+    store.faults().hold_writes();
+    let mut build = replay(&deployer, ReplayOptions::default()).await;
+    store.faults().writes_held(1).await;
+    let abandoned = deployer.abandon("orders");
+    let release = async {
+        tokio::task::yield_now().await;
+        store.faults().release();
+    };
+    assert_eq!(tokio::join!(abandoned, release).0.unwrap(), [2]);
+    assert_eq!(build.finished().await, Phase::Failed("it was abandoned".to_owned()));
+    assert!(stored(&shop.app, &store, 2).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn tables_of_a_generation_that_is_gone_are_dropped_at_the_next_start() {
     let (mut shop, store) = open_shop(1, 4).await;
     let deployer = start(&shop, &store).await;

@@ -29,6 +29,7 @@ struct World {
     store: MemoryStore,
     dice: Dice,
     rules: Rules,
+    loses_power: bool,
     processes: Vec<Process>,
 }
 
@@ -36,8 +37,9 @@ impl World {
     async fn new(seed: u64, broken: Option<Rule>) -> World {
         let mut dice = Dice::new(seed);
         let (shop, store) = shop(1 + dice.roll(2) as u32, seed).await;
+        store.mark();
         let processes = (0..3).map(|_| Process::default()).collect();
-        World { shop, store, dice, rules: Rules { broken }, processes }
+        World { shop, store, dice, rules: Rules { broken }, loses_power: seed % 3 == 2, processes }
     }
 
     async fn start(&mut self, at: usize) {
@@ -65,6 +67,12 @@ impl World {
                     store.grant(self.dice.roll(20) as usize);
                     projector.drain(Duration::from_secs(1)).await;
                 }
+            }
+            // The machine loses power, and the store the last of what it acknowledged.
+            4 if self.loses_power && self.dice.roll(4) == 0 => {
+                self.processes.iter_mut().for_each(|process| *process = Process::default());
+                let written = self.store.written_since_mark() as u64;
+                self.store.crash(written.saturating_sub(self.dice.roll(written.min(20) + 1)) as usize);
             }
             _ => match &self.processes[at].running {
                 None => self.start(at).await,
