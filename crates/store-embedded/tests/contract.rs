@@ -1,4 +1,5 @@
 //! The embedded store keeps the contract.
+#![allow(clippy::unwrap_used, reason = "a test fails where something is not there")]
 
 use std::sync::Arc;
 

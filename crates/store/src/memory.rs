@@ -66,13 +66,15 @@ struct Kept {
     faults: Faults,
 }
 
+/// The rows of one call of `write` that took effect.
+type Call = Vec<(TableId, RowWrite)>;
 type Tables = BTreeMap<TableId, BTreeMap<Bytes, KeptRow>>;
 
 #[derive(Debug, Default)]
 struct State {
     tables: Tables,
     /// The rows as they were at the mark, and every write since, in order.
-    marked: Option<(Tables, Vec<Vec<(TableId, RowWrite)>>)>,
+    marked: Option<(Tables, Vec<Call>)>,
 }
 
 // === impl MemoryStore ===

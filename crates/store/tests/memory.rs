@@ -1,5 +1,6 @@
 //! The memory store keeps the contract, and does wrong what it is told to.
 #![cfg(feature = "contract")]
+#![allow(clippy::unwrap_used, reason = "a test fails where something is not there")]
 
 use std::sync::Arc;
 
