@@ -55,9 +55,32 @@ impl<'t> Source<'t> {
             let help = Some("name parts of it with `let`".to_owned());
             return Err(source.problem(place.clone(), "sql-too-long", message, help));
         }
+        if let Some(place) = source.nested_too_deep() {
+            return Err(source.too_deep(place));
+        }
         let parser =
             Parser::new(&DIALECT).with_recursion_limit(MAX_NESTING).with_tokens_with_locations(tokens);
         Ok((source, parser))
+    }
+
+    /// Where parentheses, CASE or signs before an operand nest deeper than the parser follows: it would give up there with a
+    /// message about something else.
+    fn nested_too_deep(&self) -> Option<Range<usize>> {
+        let (mut depth, mut prefixes) = (0_usize, 0_usize);
+        for (token, place) in &self.tokens {
+            let word = |word: &str| self.slice(place).eq_ignore_ascii_case(word);
+            if *token == Token::LParen || word("CASE") {
+                depth += 1;
+            } else if *token == Token::RParen || word("END") {
+                depth = depth.saturating_sub(1);
+            }
+            let prefix = matches!(token, Token::Minus | Token::Plus | Token::Tilde) || word("NOT");
+            prefixes = if prefix { prefixes + 1 } else { 0 };
+            if depth + prefixes > MAX_NESTING {
+                return Some(place.clone());
+            }
+        }
+        None
     }
 
     /// What the parser says, as a problem.
@@ -79,7 +102,8 @@ impl<'t> Source<'t> {
 
     fn word_help(&self, place: &Range<usize>) -> Option<String> {
         let word = self.text.get(place.clone())?;
-        let named = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let named = word.starts_with(|first: char| first.is_ascii_alphabetic())
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         named.then(|| format!("a column named like a keyword is written in double quotes: \"{word}\""))
     }
 

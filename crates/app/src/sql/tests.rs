@@ -17,7 +17,13 @@ fn column(name: &str, ty: Type, nullable: bool) -> Column {
 }
 
 fn field(name: &str, ty: Type, nullable: bool) -> Field {
-    Field { name: name.into(), column: ColumnType { ty, nullable }, null_first: true, default: None, aliases: Vec::new() }
+    Field {
+        name: name.into(),
+        column: ColumnType { ty, nullable },
+        null_first: true,
+        default: None,
+        aliases: Vec::new(),
+    }
 }
 
 fn decimal(precision: u8, scale: u8) -> Type {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use sqlparser::ast::{GroupByExpr, Query, Select, SetExpr, Spanned};
+use sqlparser::ast::{GroupByExpr, Query, Select, SelectItem, SetExpr, Spanned};
 use tidefold_codec::Type;
 
 use super::check::Checker;
@@ -183,8 +183,11 @@ impl<'a> Checker<'a> {
     }
 
     /// Where an item of the SELECT stands.
-    pub(super) fn item_place(&self, item: &sqlparser::ast::SelectItem) -> Range<usize> {
-        let range = self.source.range(item.span());
+    pub(super) fn item_place(&self, item: &SelectItem) -> Range<usize> {
+        let range = match item {
+            SelectItem::UnnamedExpr(ast) => self.place(ast),
+            _ => self.source.range(item.span()),
+        };
         if range.is_empty() { self.source.whole() } else { range }
     }
 }

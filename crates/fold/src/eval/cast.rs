@@ -56,18 +56,23 @@ fn from_long<'a>(value: i64, from: &Type, to: &Type) -> Result<Datum<'a>, EvalEr
         Type::Decimal { scale, .. } => decimal(rescale(i128::from(value), 0, *scale)?, to),
         Type::Double => Ok(Datum::Double(value as f64)),
         Type::Float => float(value as f64),
-        Type::TimeMicros if *from == Type::TimeMillis => scaled(value, 1_000),
+        Type::TimeMicros if *from == Type::TimeMillis => Ok(Datum::Long(value.saturating_mul(1_000))),
         Type::TimeMillis if *from == Type::TimeMicros => Ok(Datum::Long(value.div_euclid(1_000))),
         _ => match (units_per_day(from), units_per_day(to)) {
-            (Some(per_day), Some(wanted)) if wanted >= per_day => scaled(value, wanted / per_day),
-            (Some(per_day), Some(wanted)) => long(value.div_euclid(per_day / wanted), to),
+            (Some(per_day), Some(wanted)) => Ok(Datum::Long(at_other_unit(value, per_day, wanted, to))),
             _ => long(value, to),
         },
     }
 }
 
-fn scaled<'a>(value: i64, factor: i64) -> Result<Datum<'a>, EvalError> {
-    value.checked_mul(factor).map(Datum::Long).ok_or(EvalError::Overflow)
+/// A time in another unit. Never fails: beyond the type's range it is the range's end, a few hundred thousand years away.
+fn at_other_unit(value: i64, per_day: i64, wanted: i64, to: &Type) -> i64 {
+    let value = if wanted >= per_day {
+        value.saturating_mul(wanted / per_day)
+    } else {
+        value.div_euclid(per_day / wanted)
+    };
+    if *to == Type::Date { value.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) } else { value }
 }
 
 fn from_decimal<'a>(value: i128, scale: u8, to: &Type) -> Result<Datum<'a>, EvalError> {
