@@ -45,7 +45,7 @@ async fn append(log: &Arc<EmbeddedLog>, topic: &str, tasks: usize, rounds: usize
     let topic = TopicName::new(topic);
     let spec = TopicSpec { name: topic.clone(), partitions: PARTITIONS, create: true };
     log.open(&spec).await.expect("the topic opens");
-    let started = now();
+    let (started, busy) = (now(), processor_seconds());
     let mut running = JoinSet::new();
     for task in 0..tasks {
         let (log, topic) = (Arc::clone(log), topic.clone());
@@ -63,9 +63,10 @@ async fn append(log: &Arc<EmbeddedLog>, topic: &str, tasks: usize, rounds: usize
     let seconds = started.elapsed().as_secs_f64();
     let appends = tasks * rounds;
     println!(
-        "{tasks} tasks, {records} records an append: {:.0} appends/s, {:.0} records/s",
+        "{tasks} tasks, {records} records an append: {:.0} appends/s, {:.0} records/s, {:.1} us of processor an append",
         appends as f64 / seconds,
-        (appends * records) as f64 / seconds
+        (appends * records) as f64 / seconds,
+        (processor_seconds() - busy) * 1e6 / appends as f64
     );
 }
 
@@ -107,6 +108,13 @@ async fn scan(log: &EmbeddedLog, topic: &str, records: usize) {
 #[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// What this process has used of the processors, counted in hundredths of a second.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let ticks = stat.split_whitespace().skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
 }
 
 fn resident() -> String {

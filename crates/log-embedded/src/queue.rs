@@ -61,6 +61,11 @@ impl Queue {
         Ok(())
     }
 
+    /// How many appends wait.
+    pub fn waiting(&self) -> usize {
+        self.lock().appends.len()
+    }
+
     /// Waits for appends and swaps them into `taken`, which is empty; false once the queue is closed and empty.
     pub fn take(&self, taken: &mut Vec<Append>) -> bool {
         let mut waiting = self.lock();

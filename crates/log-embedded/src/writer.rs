@@ -1,6 +1,8 @@
 //! The one thread that writes. It takes all appends that wait, puts those of one partition into common units, writes
 //! them as one batch with one fsync, shows them to readers, and then answers everybody. While it syncs, the next appends
-//! gather: the commit groups itself to the disk's speed.
+//! gather: the commit groups itself to the disk's speed. Callers that were just answered often append again at once; so
+//! when others wait already, the writer lets them catch up before the next fsync. Otherwise two halves of the callers
+//! would take turns, each waiting for the other's fsync too. Nobody waits for this who is alone.
 //!
 //! After a write or fsync that failed nobody knows what is on the disk (a second fsync would report success for pages
 //! that were dropped), so the log ends there: the appends of that group are unknown, everything later is refused.
@@ -20,6 +22,9 @@ use crate::topics::StoredTopic;
 
 /// A group is written once it has so many bytes: an fsync of more takes longer than whoever waits should.
 const GROUP_BYTES: usize = 8 << 20;
+
+/// So often the writer yields without seeing a new append before it goes on: some ten microseconds.
+const IDLE_TURNS: usize = 32;
 
 /// Writes a batch and makes it durable. A parameter, so that a test can let it fail.
 pub(crate) type Commit = Box<dyn FnMut(OwnedWriteBatch) -> fjall::Result<()> + Send>;
@@ -61,7 +66,13 @@ pub(crate) fn start(
 impl Writer {
     fn run(&mut self) {
         let mut taken = Vec::new();
-        while self.queue.take(&mut taken) {
+        let mut answered = 0;
+        loop {
+            self.let_catch_up(answered);
+            if !self.queue.take(&mut taken) {
+                return;
+            }
+            answered = taken.len();
             let mut appends = taken.drain(..);
             while appends.len() > 0 {
                 let mut group = Group::default();
@@ -77,6 +88,19 @@ impl Writer {
                 }
             }
             refuse_rest(&self.queue, appends);
+        }
+    }
+
+    /// Gives those just answered the processor while they keep on appending, if others wait already.
+    fn let_catch_up(&self, answered: usize) {
+        let mut waiting = self.queue.waiting();
+        let all = waiting + answered;
+        let mut idle_turns = 0;
+        while waiting > 0 && waiting < all && idle_turns < IDLE_TURNS {
+            std::thread::yield_now();
+            let now = self.queue.waiting();
+            idle_turns = if now > waiting { 0 } else { idle_turns + 1 };
+            waiting = now;
         }
     }
 
