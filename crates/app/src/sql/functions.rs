@@ -269,10 +269,8 @@ impl Checker<'_> {
 
     /// The digits that `round` keeps.
     fn round_digits(&mut self, (expr, place): Placed) -> Option<u32> {
-        if let Node::Constant(Constant::Long(value)) = expr.node {
-            if (0..=37).contains(&value) {
-                return u32::try_from(value).ok();
-            }
+        if let Node::Constant(Constant::Long(value @ 0..=37)) = expr.node {
+            return u32::try_from(value).ok();
         }
         let message = "the digits that round keeps are a constant from 0 to 37";
         self.problem(place, "argument-type", message, None);
@@ -332,10 +330,10 @@ impl Checker<'_> {
     }
 
     fn constant_text(&mut self, ast: &Ast, message: &str) -> Option<String> {
-        if let Ast::Value(value) = ast {
-            if let Value::SingleQuotedString(text) = &value.value {
-                return Some(text.to_ascii_lowercase());
-            }
+        if let Ast::Value(value) = ast
+            && let Value::SingleQuotedString(text) = &value.value
+        {
+            return Some(text.to_ascii_lowercase());
         }
         let place = self.place(ast);
         self.problem(place, "argument-type", message, Some("write it in single quotes".to_owned()));

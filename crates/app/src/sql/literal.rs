@@ -111,7 +111,7 @@ pub(super) fn interval(interval: &Interval) -> Result<i64, Refusal> {
         None => text,
     };
     let words: Vec<&str> = text.split_whitespace().collect();
-    if words.is_empty() || words.len() % 2 != 0 {
+    if words.is_empty() || !words.len().is_multiple_of(2) {
         return Err(bad("an interval is numbers with their units"));
     }
     let mut total: i64 = 0;

@@ -180,6 +180,6 @@ fn cast_fails(from: &Type, to: &Type) -> bool {
         (from, to) if time(from) && time(to) => false,
         (Type::Double, Type::Float) => true,
         (_, Type::Double | Type::Float) => false,
-        _ => !common(from, to).is_some_and(|ty| same(&ty, to)),
+        _ => common(from, to).is_none_or(|ty| !same(&ty, to)),
     }
 }

@@ -46,6 +46,12 @@ pub(super) fn of_expression(ast: &Ast) -> Refusal {
         Ast::Wildcard(_) | Ast::QualifiedWildcard(..) => {
             refusal("select-star", "`*` is not a value", "name the columns")
         }
+        other => of_conversion(other),
+    }
+}
+
+fn of_conversion(ast: &Ast) -> Refusal {
+    match ast {
         Ast::Interval(_) => refusal(
             "bad-interval",
             "an interval stands only beside a time",

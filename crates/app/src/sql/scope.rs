@@ -166,10 +166,8 @@ impl Checker<'_> {
 
     fn in_view(&self, rows: &Rows<'_>, first: &Ident, rest: &[Ident]) -> Found {
         let name = first.value.as_str();
-        if let Some(elements) = &rows.elements {
-            if let Some(found) = element(elements, name, rest) {
-                return Ok(Some(found));
-            }
+        if let Some(found) = rows.elements.as_ref().and_then(|elements| element(elements, name, rest)) {
+            return Ok(Some(found));
         }
         if matches!(rows.fields, Fields::Unknown) {
             return Ok(None);
@@ -254,18 +252,16 @@ type Found = Result<Option<(Expr, usize)>, Box<SqlProblem>>;
 fn element(elements: &Elements, name: &str, rest: &[Ident]) -> Option<(Expr, usize)> {
     let value = || Expr { node: Node::Element, column: elements.column.clone() };
     let place = || Expr { node: Node::Ordinality, column: Type::Long.required() };
-    if name == elements.table {
-        if let Some(next) = rest.first() {
-            let is_field = match &elements.column.ty {
-                Type::Record(record) => record.field(&next.value).is_some(),
-                _ => false,
-            };
-            if elements.table != elements.element && next.value == elements.element {
-                return Some((value(), 1));
-            }
-            if !is_field && elements.ordinality.as_ref() == Some(&next.value) {
-                return Some((place(), 1));
-            }
+    if let Some(next) = rest.first().filter(|_| name == elements.table) {
+        let is_field = match &elements.column.ty {
+            Type::Record(record) => record.field(&next.value).is_some(),
+            _ => false,
+        };
+        if elements.table != elements.element && next.value == elements.element {
+            return Some((value(), 1));
+        }
+        if !is_field && elements.ordinality.as_ref() == Some(&next.value) {
+            return Some((place(), 1));
         }
     }
     if name == elements.element || name == elements.table {

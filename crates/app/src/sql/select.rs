@@ -10,7 +10,7 @@ use tidefold_codec::text::is_key_type;
 use tidefold_codec::{ColumnType, Type};
 
 use super::check::Checker;
-use super::functions::{AGGREGATES, arguments, is_distinct, is_exact, name_of};
+use super::functions::{AGGREGATES, is_distinct, is_exact, name_of};
 use super::nullity::Facts;
 use super::scope::{Fields, Scope};
 use super::types::{describe, is_comparable};
@@ -148,10 +148,7 @@ impl Checker<'_> {
             let message = "DISTINCT in an aggregate cannot be maintained: every value would have to be kept";
             return self.here("distinct", message, help);
         }
-        let filter = match call.filter.as_deref() {
-            None => None,
-            Some(filter) => Some(self.whole_as(filter, Some(&Type::Boolean))),
-        };
+        let filter = call.filter.as_deref().map(|filter| self.whole_as(filter, Some(&Type::Boolean)));
         let argument = self.aggregate_argument(&name, call);
         let filter = match filter {
             None => None,
@@ -187,10 +184,7 @@ impl Checker<'_> {
         };
         match list {
             [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] if name == "count" => Some(None),
-            [FunctionArg::Unnamed(FunctionArgExpr::Expr(ast))] => {
-                arguments(call).count();
-                Some(Some(self.whole_as(ast, None)?))
-            }
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(ast))] => Some(Some(self.whole_as(ast, None)?)),
             _ => {
                 let help = if name == "count" { "write count(*) or count(x)" } else { "" };
                 self.here("argument-count", format!("{name} takes one argument"), help)
