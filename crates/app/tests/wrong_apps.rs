@@ -1,5 +1,6 @@
 //! Wrong apps and what is said of each: a right app with a few pieces replaced, and the rendering kept in `golden/`.
 //! `UPDATE_GOLDEN=1 cargo test -p tidefold-app` writes the renderings anew; read them before they are committed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where something is not there")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

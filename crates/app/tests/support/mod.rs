@@ -1,4 +1,5 @@
 //! App folders of the repository, for the tests of the loader.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where something is not there")]
 
 use std::path::{Path, PathBuf};
 

@@ -308,7 +308,7 @@ impl Walk<'_> {
             Json::Number(number) => number.parse::<u32>().ok(),
             _ => None,
         });
-        if !number.is_some_and(|size| size > 0) {
+        if number.is_none_or(|size| size == 0) {
             let at = size.or(node.get("name")).unwrap_or(node);
             self.mistake(
                 rules::AVRO_SCHEMA,

@@ -307,12 +307,11 @@ impl<'f> Schemas<'f> {
 
     /// The field that the Avro parser refuses by itself: its default, or its type.
     fn wrong_field(&self, definition: &Definition<'f>) -> Option<Range<usize>> {
-        let places = fields(definition.node).iter().enumerate();
-        let wrong = places.filter(|(at, _)| {
+        let mut places = fields(definition.node).iter().enumerate();
+        let (_, field) = places.find(|(at, _)| {
             let json = write::with_one_field(&self.definitions, &definition.full_name, *at);
             Schema::parse_str(&json).is_err()
-        });
-        let (_, field) = wrong.last()?;
+        })?;
         field.get("default").or(field.get("type")).map(|node| node.span.clone())
     }
 
