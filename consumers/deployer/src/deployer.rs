@@ -341,8 +341,12 @@ fn start_of(phase: Phase) -> BuildProgress {
 async fn follow(node: Arc<Node>) {
     loop {
         node.driver.follow().await;
+        let mut last = String::new();
         while let Err(error) = node.reconcile().await {
-            tracing::warn!(%error, "what control wants cannot be done yet; trying again");
+            // Once for each reason, not once for each attempt.
+            if std::mem::replace(&mut last, error.to_string()) != last {
+                tracing::warn!(%error, "what control wants cannot be done yet; trying again");
+            }
             clock::pause(Duration::from_secs(1)).await;
         }
     }

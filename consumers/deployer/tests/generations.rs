@@ -1,5 +1,7 @@
 //! An app from its first start through replays, roll backs and retirement, on the memory log and store.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 #[path = "../../projector/tests/support/mod.rs"]
 mod support;
 
@@ -7,9 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use support::stepped::Stepped;
-use support::{
-    Dice, ORDERS, Rows, STRANGE, Shop, differences, open_tables, stored, storefront, storefront_files,
-};
+use support::{Dice, Rows, STRANGE, Shop, TOPIC, app_files, differences, open_tables, stored, storefront};
 use tidefold_app::App;
 use tidefold_app::layout::{RowWrite, Stamp};
 use tidefold_app::tables::GenerationTables;
@@ -17,7 +17,7 @@ use tidefold_control::{Control, Entry, GenerationState, SchemaRecord};
 use tidefold_deployer::{Build, DeployError, Deployer, Driver, Options, Phase, ReplayOptions};
 use tidefold_log::memory::MemoryLog;
 use tidefold_log::{ReadLimit, SharedLog};
-use tidefold_projector::{Backoff, Settings};
+use tidefold_projector::{Backoff, Halt, LaneState, Settings};
 use tidefold_record::{Offset, frame};
 use tidefold_store::memory::{Effect, MemoryStore};
 use tidefold_store::{Lane, SharedStore, Store, TableWrites};
@@ -90,7 +90,7 @@ fn state_of(control: &Control, generation: u32) -> Option<GenerationState> {
 async fn damage_a_row(app: &App, store: &MemoryStore, generation: u32) {
     let view = store.restarted();
     open_tables(app, &view, generation).await;
-    let tables = GenerationTables::new(app, &app.topics[ORDERS], generation);
+    let tables = GenerationTables::new(app, &app.topics[TOPIC], generation);
     let entity = tables.entity.unwrap().id;
     let (key, (stamp, value)) = store.rows(&entity).into_iter().next().unwrap();
     let mut value = value.unwrap().to_vec();
@@ -146,7 +146,7 @@ async fn a_start_that_is_killed_after_any_entry_is_finished_by_the_next() {
 async fn a_folder_that_means_something_else_is_refused_with_what_differs() {
     let (shop, store) = open_shop(1, 1).await;
     drop(start(&shop, &store).await);
-    let mut files = storefront_files(1);
+    let mut files = app_files("storefront", 1);
     let app = files.iter_mut().find(|file| file.path == "app.toml").unwrap();
     app.text = app.text.replace("status = 'shipped'", "status = 'gone'");
     let changed = Arc::new(tidefold_app::load(files).unwrap());
@@ -227,6 +227,25 @@ async fn a_recreated_topic_halts_the_projection_until_it_is_replayed() {
     let phase = build.finished().await;
     assert!(matches!(phase, Phase::Done(_)), "{phase:?}");
     assert_eq!(deployer.driver().control().active("orders"), Some(2));
+    folded(&deployer, &shop, 2).await;
+    assert_equals_one_fold(&shop, &store, 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_truncated_log_halts_the_lanes_until_what_is_left_is_replayed() {
+    let (mut shop, store) = open_shop(1, 6).await;
+    let deployer = start(&shop, &store).await;
+    shop.trade(80).await;
+    folded(&deployer, &shop, 1).await;
+    drop(deployer);
+    assert!(shop.log.faults().truncate(&shop.topic, tidefold_record::Partition(0), Offset(50)));
+    shop.trade(10).await;
+    let deployer = start(&shop, &store).await;
+    let mut build = replay(&deployer, ReplayOptions::default()).await;
+    let phase = build.finished().await;
+    assert!(matches!(phase, Phase::Done(_)), "{phase:?}");
+    assert!(matches!(deployer.status()[0].lanes[0].state, LaneState::Halted(Halt::PastEnd { .. })));
+    shop.trade(30).await;
     folded(&deployer, &shop, 2).await;
     assert_equals_one_fold(&shop, &store, 2).await;
 }

@@ -151,6 +151,10 @@ impl Lane {
         moved.borrow_and_update();
         let end = *self.end.borrow_and_update();
         self.io.observer.end(end);
+        if end < self.checkpoint.next {
+            // The log lost records while it was folded; or the news of its end is old, which this finds out.
+            self.io.verify(&self.checkpoint).await?;
+        }
         let until = match &self.active {
             Some(active) => {
                 self.io.checkpoint(&active.checkpoints.id).await?.map_or(Offset::ZERO, |c| c.next).min(end)
@@ -203,8 +207,9 @@ impl Lane {
     /// Reads the next batch, once the process has room for it; `None` when the lane is to end.
     async fn read(&mut self, until: Offset) -> Result<Option<Read>, Stop> {
         let (io, budget, limit) = (Arc::clone(&self.io), self.budget.clone(), self.limit());
+        let build = self.active.is_some();
         let room = tokio::select! {
-            room = budget.take(limit.bytes) => room,
+            room = budget.take(limit.bytes, build) => room,
             () = io.cancel.cancelled() => return Ok(None),
         };
         let mut laps = io.observer.metrics.laps();

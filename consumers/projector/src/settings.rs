@@ -103,11 +103,13 @@ pub enum Role {
     },
 }
 
-/// Bytes of batches in hand, of all lanes of a process together. Cheap to clone; clones share it.
+/// Bytes of batches in hand, of all lanes of a process together. Half of it is for the lanes of active generations, so
+/// that they never queue behind builds. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    kibibytes: Arc<Semaphore>,
-    total: u32,
+    live: Arc<Semaphore>,
+    builds: Arc<Semaphore>,
+    half: u32,
 }
 
 // === impl Settings ===
@@ -142,16 +144,18 @@ impl Orders {
 // === impl Budget ===
 
 impl Budget {
-    /// A budget of at least 1 KiB and at most what a semaphore counts.
+    /// A budget of at least 2 KiB and at most what a semaphore counts.
     #[must_use]
     pub fn new(bytes: usize) -> Budget {
-        let total = kibibytes(bytes).min(1 << 28);
-        Budget { kibibytes: Arc::new(Semaphore::new(total as usize)), total }
+        let half = kibibytes(bytes / 2).min(1 << 28);
+        let semaphore = || Arc::new(Semaphore::new(half as usize));
+        Budget { live: semaphore(), builds: semaphore(), half }
     }
 
-    /// Waits for room for a batch of up to `bytes`; a batch larger than the budget gets all of it.
-    pub(crate) async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.kibibytes).acquire_many_owned(kibibytes(bytes).min(self.total)).await.ok()
+    /// Waits for room for a batch of up to `bytes`; a batch larger than its half of the budget gets all of that.
+    pub(crate) async fn take(&self, bytes: usize, build: bool) -> Option<OwnedSemaphorePermit> {
+        let semaphore = Arc::clone(if build { &self.builds } else { &self.live });
+        semaphore.acquire_many_owned(kibibytes(bytes).min(self.half)).await.ok()
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tidefold_app::App;
 use tidefold_fold::SchemaFate;
 use tidefold_log::memory::MemoryLog;
 use tidefold_log::{ReadLimit, SharedLog};
@@ -17,7 +18,7 @@ use tidefold_store::SharedStore;
 use tidefold_store::memory::MemoryStore;
 use tidefold_telemetry::Telemetry;
 
-use crate::support::{ORDERS, Schemas, Shop, open_tables, storefront};
+use crate::support::{Schemas, Shop, TOPIC, open_tables, storefront};
 use crate::{
     Assignment, Backoff, Budget, Components, LaneStatus, Orders, Projector, Role, SchemaSource,
     SchemaSourceError, Settings,
@@ -60,7 +61,7 @@ fn components(shop: &Shop, store: SharedStore, settings: Settings) -> Components
 fn assignment(shop: &Shop, generation: u32, cache_bytes: usize) -> Assignment {
     Assignment {
         app: Arc::clone(&shop.app),
-        topic: ORDERS,
+        topic: TOPIC,
         generation,
         window: WINDOW,
         partitions: (0..shop.partitions).map(Partition).collect(),
@@ -69,7 +70,10 @@ fn assignment(shop: &Shop, generation: u32, cache_bytes: usize) -> Assignment {
 }
 
 async fn shop(partitions: u32, seed: u64) -> (Shop, MemoryStore) {
-    let app = storefront(partitions);
+    shop_of(storefront(partitions), seed).await
+}
+
+async fn shop_of(app: Arc<App>, seed: u64) -> (Shop, MemoryStore) {
     let store = MemoryStore::new();
     open_tables(&app, &store, GENERATION).await;
     (Shop::open(app, MemoryLog::new(), seed).await, store)

@@ -8,7 +8,7 @@ use tidefold_store::Store;
 use tidefold_store::memory::MemoryStore;
 
 use super::{GENERATION, components, settings, shop, start, until, until_folded};
-use crate::support::{ORDERS, STRANGE, Shop, open_tables};
+use crate::support::{STRANGE, Shop, TOPIC, open_tables};
 use crate::{BreakerSettings, Halt, LaneState, Projector, Settings};
 
 /// Folds everything, then looks again with the next process.
@@ -53,6 +53,18 @@ async fn a_truncated_log_halts_the_lane_and_says_what_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_log_that_is_truncated_while_it_is_folded_halts_the_lane() {
+    let (mut shop, store) = shop(1, 1).await;
+    shop.trade(50).await;
+    let projector = start(&components(&shop, Arc::new(store), settings(7)), &shop);
+    assert!(until_folded(&projector, &shop).await);
+    assert!(shop.log.faults().truncate(&shop.topic, Partition(0), Offset(30)));
+    assert!(until(&projector, |status| status.state.is_still()).await);
+    let states: Vec<_> = projector.status().into_iter().map(|status| status.state).collect();
+    assert!(matches!(halt_of(&states), Halt::PastEnd { end: Offset(30), .. }), "{states:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_recreated_topic_of_the_same_length_halts_the_lane() {
     let (mut shop, store) = shop(1, 1).await;
     shop.trade(50).await;
@@ -87,7 +99,7 @@ async fn a_log_that_starts_after_the_checkpoint_halts_the_lane() {
 #[tokio::test(start_paused = true)]
 async fn a_damaged_checkpoint_halts_the_lane() {
     let (shop, store) = shop(1, 1).await;
-    let tables = tidefold_app::tables::GenerationTables::new(&shop.app, &shop.app.topics[ORDERS], GENERATION);
+    let tables = tidefold_app::tables::GenerationTables::new(&shop.app, &shop.app.topics[TOPIC], GENERATION);
     let row = tidefold_app::layout::RowWrite {
         key: bytes::Bytes::from_static(&[0, 0, 0, 0]),
         value: Some(bytes::Bytes::from_static(b"nonsense")),
@@ -121,7 +133,7 @@ async fn over_dead_letters(breaker: Option<BreakerSettings>) -> (Projector, Shop
 }
 
 fn stored_checkpoint(shop: &Shop, store: &MemoryStore) -> Option<Checkpoint> {
-    let tables = tidefold_app::tables::GenerationTables::new(&shop.app, &shop.app.topics[ORDERS], GENERATION);
+    let tables = tidefold_app::tables::GenerationTables::new(&shop.app, &shop.app.topics[TOPIC], GENERATION);
     let rows = store.rows(&tables.checkpoints.id);
     rows.into_values().next().and_then(|(_, value)| Checkpoint::decode(&value?))
 }
