@@ -6,17 +6,19 @@
 //! generations stand still at one position and only those rows are compared again. So every row was equal at some
 //! position both had reached, and every row that was not is equal at the last one.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
-use tidefold_app::layout::TableId;
+use tidefold_app::layout::{Row, TableId};
 use tidefold_app::tables::GenerationTables;
 use tidefold_store::{Scan, Store};
 
 use crate::error::DeployError;
 
 /// Rows compared at once.
-const PAGE: usize = 1_000;
+const PAGE: usize = if cfg!(test) { 7 } else { 1_000 };
 /// How many keys of a table the first pass remembers; with more, the second pass compares the whole table.
-const SUSPECTS: usize = 100_000;
+const SUSPECTS: usize = if cfg!(test) { 50 } else { 100_000 };
 /// How many differences of a table are shown.
 const SHOWN: usize = 10;
 
@@ -103,24 +105,28 @@ pub(crate) async fn recheck(store: &dyn Store, suspects: &[Suspects]) -> Result<
 }
 
 impl Suspects {
+    /// Scans both tables side by side and pairs their rows. A store has one order for all tables, so partners come close
+    /// together, and no row has to be looked up.
     async fn collect(&mut self, store: &dyn Store) -> Result<(), DeployError> {
-        let (old, new) = (self.old.clone(), self.new.clone());
-        let mut rows = 0;
-        let mut keys = Vec::new();
-        each_unequal(store, &new, &old, |count, unequal| {
-            rows += count;
-            keys.extend(unequal.into_iter().map(|(key, _)| key));
-            keys.len() <= SUSPECTS
-        })
-        .await?;
-        // The other way round only for rows that the new table does not have at all.
-        each_unequal(store, &old, &new, |_, unequal| {
-            keys.extend(unequal.into_iter().filter(|(_, other)| other.is_none()).map(|(key, _)| key));
-            keys.len() <= SUSPECTS
-        })
-        .await?;
-        self.rows = rows;
-        self.keys = (keys.len() <= SUSPECTS).then_some(keys);
+        let (mut old, mut new) = (Pages::of(&self.old), Pages::of(&self.new));
+        let (mut lone_old, mut lone_new) = (HashMap::new(), HashMap::new());
+        let mut unequal = Vec::new();
+        loop {
+            let (olds, news) = futures_util::future::try_join(old.next(store), new.next(store)).await?;
+            if olds.is_empty() && news.is_empty() {
+                break;
+            }
+            self.rows += news.len() as u64;
+            let (olds, news) = in_step(olds, news, &mut unequal);
+            unequal.extend(pair(olds, &mut lone_old, &mut lone_new));
+            unequal.extend(pair(news, &mut lone_new, &mut lone_old));
+            if unequal.len() + lone_old.len() + lone_new.len() > SUSPECTS {
+                self.keys = None;
+                return Ok(());
+            }
+        }
+        unequal.extend(lone_old.into_keys().chain(lone_new.into_keys()));
+        self.keys = Some(unequal);
         Ok(())
     }
 
@@ -136,28 +142,26 @@ impl Suspects {
             }
             return Ok(table);
         }
-        table.rows = 0;
-        let mut unequal_rows = Vec::new();
-        each_unequal(store, &self.new, &self.old, |count, unequal| {
-            table.rows += count;
-            table.differing += unequal.len() as u64;
-            let room = SHOWN.saturating_sub(unequal_rows.len());
-            unequal_rows.extend(unequal.into_iter().take(room));
-            true
-        })
-        .await?;
-        for (key, old) in unequal_rows {
-            let what = if old.is_some() { "the values differ" } else { "only in the new generation" };
-            table.first.push(RowDifference { key: hex(&key), what });
-        }
-        each_unequal(store, &self.old, &self.new, |_, unequal| {
-            for (key, _) in unequal.into_iter().filter(|(_, new)| new.is_none()) {
-                table.note(&key, "only in the old generation");
-            }
-            true
-        })
-        .await?;
+        self.recheck_all(store, &mut table).await?;
         Ok(table)
+    }
+
+    async fn recheck_all(&self, store: &dyn Store, table: &mut TableComparison) -> Result<(), DeployError> {
+        table.rows = 0;
+        let mut pages = Pages::of(&self.new);
+        while let Some((rows, olds)) = pages.next_with(store, &self.old).await? {
+            table.rows += rows.len() as u64;
+            for (row, old) in rows.iter().zip(&olds) {
+                table.compare(&row.key, old.as_ref(), Some(&row.value));
+            }
+        }
+        let mut pages = Pages::of(&self.old);
+        while let Some((rows, news)) = pages.next_with(store, &self.new).await? {
+            for (row, _) in rows.iter().zip(&news).filter(|(_, new)| new.is_none()) {
+                table.compare(&row.key, Some(&row.value), None);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -179,28 +183,79 @@ impl TableComparison {
     }
 }
 
-/// Pages through `table` and passes on how many rows a page has and those whose row in `other` is not the same, with
-/// that row. Until `each` has enough.
-async fn each_unequal(
-    store: &dyn Store,
-    table: &TableId,
-    other: &TableId,
-    mut each: impl FnMut(u64, Vec<(Bytes, Option<Bytes>)>) -> bool + Send,
-) -> Result<(), DeployError> {
-    let mut after = None;
-    loop {
-        let scan = Scan::All { after, limit: PAGE };
-        let rows = store.scan(table, &scan).await.map_err(DeployError::store("compare tables"))?;
+/// A table, page by page.
+struct Pages<'a> {
+    table: &'a TableId,
+    after: Option<Bytes>,
+    ended: bool,
+}
+
+impl<'a> Pages<'a> {
+    fn of(table: &'a TableId) -> Pages<'a> {
+        Pages { table, after: None, ended: false }
+    }
+
+    /// The next rows; none at the end.
+    async fn next(&mut self, store: &dyn Store) -> Result<Vec<Row>, DeployError> {
+        if self.ended {
+            return Ok(Vec::new());
+        }
+        let scan = Scan::All { after: self.after.take(), limit: PAGE };
+        let rows = store.scan(self.table, &scan).await.map_err(DeployError::store("compare tables"))?;
+        self.after = rows.last().map(|row| row.key.clone());
+        self.ended = rows.is_empty();
+        Ok(rows)
+    }
+
+    /// The next rows and, for each, the row under the same key in another table; `None` at the end.
+    async fn next_with(
+        &mut self,
+        store: &dyn Store,
+        other: &TableId,
+    ) -> Result<Option<(Vec<Row>, Vec<Option<Bytes>>)>, DeployError> {
+        let rows = self.next(store).await?;
         let keys: Vec<_> = rows.iter().map(|row| row.key.clone()).collect();
         let others = load(store, other, &keys).await?;
-        let count = rows.len();
-        after = keys.last().cloned();
-        let unequal = rows.into_iter().zip(others);
-        let unequal = unequal.filter(|(row, other)| other.as_ref() != Some(&row.value));
-        if !each(count as u64, unequal.map(|(row, other)| (row.key, other)).collect()) || count == 0 {
-            return Ok(());
+        Ok((!rows.is_empty()).then_some((rows, others)))
+    }
+}
+
+/// Pairs rows that stand at the same place of their page, as most do, and returns the rest.
+fn in_step(
+    olds: Vec<Row>,
+    news: Vec<Row>,
+    unequal: &mut Vec<Bytes>,
+) -> (impl Iterator<Item = Row> + use<>, impl Iterator<Item = Row> + use<>) {
+    let pairs = olds.iter().zip(&news);
+    let same = pairs.take_while(|(old, new)| old.key == new.key);
+    let same = same
+        .map(|(old, new)| {
+            if old.value != new.value {
+                unequal.push(old.key.clone())
+            }
+        })
+        .count();
+    (olds.into_iter().skip(same), news.into_iter().skip(same))
+}
+
+/// Pairs rows of one table with rows of the other that have no partner yet; those without one wait in `own`. Returns the
+/// keys of pairs that are not equal.
+fn pair(
+    rows: impl Iterator<Item = Row>,
+    own: &mut HashMap<Bytes, Bytes>,
+    other: &mut HashMap<Bytes, Bytes>,
+) -> Vec<Bytes> {
+    let mut unequal = Vec::new();
+    for Row { key, value } in rows {
+        match other.remove(&key) {
+            Some(partner) if partner == value => {}
+            Some(_) => unequal.push(key),
+            None => {
+                own.insert(key, value);
+            }
         }
     }
+    unequal
 }
 
 async fn load(store: &dyn Store, table: &TableId, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, DeployError> {
@@ -212,4 +267,66 @@ async fn load(store: &dyn Store, table: &TableId, keys: &[Bytes]) -> Result<Vec<
 
 fn hex(key: &[u8]) -> String {
     key.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use tidefold_app::layout::{RowWrite, Stamp, TableKind, TableLayout};
+    use tidefold_record::Offset;
+    use tidefold_store::memory::MemoryStore;
+    use tidefold_store::{Lane, Table, TableWrites};
+
+    use super::*;
+
+    fn table(name: &str) -> Table {
+        let layout = TableLayout {
+            name: name.to_owned(),
+            kind: TableKind::Entity,
+            columns: vec![],
+            partition_key: vec![],
+            clustering: vec![],
+        };
+        Table { id: TableId::new("shop", name, 1), layout: Arc::new(layout) }
+    }
+
+    /// Both passes over tables with these rows.
+    async fn compared(old: &[Option<u8>], new: &[Option<u8>]) -> TableComparison {
+        let (store, tables) = (MemoryStore::new(), [table("old"), table("new")]);
+        store.open(&tables).await.unwrap();
+        let lane = Lane { checkpoints: TableId::new("shop", "checkpoints", 1), partition: 0 };
+        for (table, values) in tables.iter().zip([old, new]) {
+            let row = |(key, value): (usize, &Option<u8>)| RowWrite {
+                key: Bytes::copy_from_slice(&(key as u16).to_be_bytes()),
+                value: value.map(|value| Bytes::copy_from_slice(&[value])),
+                stamp: Stamp::put(Offset(0)),
+            };
+            let rows = values.iter().enumerate().filter(|(_, value)| value.is_some()).map(row).collect();
+            let writes = TableWrites { table: table.id.clone(), rows };
+            store.write(&lane, &[writes]).await.unwrap();
+        }
+        let [old, new] = tables.map(|table| table.id);
+        let mut suspects = Suspects { name: "orders".into(), old, new, rows: 0, keys: None };
+        suspects.collect(&store).await.unwrap();
+        recheck(&store, &[suspects]).await.unwrap().tables.remove(0)
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_that_differs_is_counted_however_many_there_are(
+            pairs in prop::collection::vec((prop::option::of(0u8..3), prop::option::of(0u8..3)), 0..120),
+            alike in prop::bool::weighted(0.5),
+        ) {
+            let old: Vec<_> = pairs.iter().map(|pair| pair.0).collect();
+            let new: Vec<_> = pairs.iter().enumerate().map(|(at, pair)| if alike && at % 9 > 0 { pair.0 } else { pair.1 }).collect();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let found = runtime.block_on(compared(&old, &new));
+            let differing = old.iter().zip(&new).filter(|(old, new)| old != new).count();
+            prop_assert_eq!(found.differing, differing as u64);
+            prop_assert_eq!(found.first.len(), differing.min(SHOWN));
+            prop_assert_eq!(found.rows, new.iter().flatten().count() as u64);
+        }
+    }
 }

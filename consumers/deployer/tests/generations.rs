@@ -69,8 +69,8 @@ async fn folded(deployer: &Deployer, shop: &Shop, generation: u32) {
 }
 
 /// The rows without their generation, so that two can be compared.
-fn nameless(rows: Rows) -> Vec<Vec<(bytes::Bytes, (Stamp, Option<bytes::Bytes>))>> {
-    rows.into_values().map(|rows| rows.into_iter().collect()).collect()
+fn nameless(rows: Rows) -> Vec<std::collections::BTreeMap<bytes::Bytes, (Stamp, Option<bytes::Bytes>)>> {
+    rows.into_values().collect()
 }
 
 async fn assert_equals_one_fold(shop: &Shop, store: &MemoryStore, generation: u32) {
