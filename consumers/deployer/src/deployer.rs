@@ -18,7 +18,7 @@ use crate::bootstrap::{bootstrap, open_topics};
 use crate::build::{Build, BuildProgress, Builder, Phase, ReplayOptions};
 use crate::driver::Driver;
 use crate::error::DeployError;
-use crate::manifest::manifest;
+use crate::manifest::{manifest, mismatches};
 use crate::node::{GenerationStatus, Node, lock};
 
 /// How a deployer works.
@@ -159,7 +159,7 @@ impl Deployer {
             (Some(topic), Some(there)) => (topic.name.as_str(), there),
             _ => return Err(DeployError::NoGeneration { topic: place.to_string(), wanted: "such" }),
         };
-        let trusted = self.verdicts_are_about_this_log(place).await;
+        let trusted = self.verdicts_can_be_followed(place).await;
         let begin = |control: &Control| {
             let Some(projection) = control.projection(name) else { return Ok(None) };
             if projection.in_state(GenerationState::Building).next().is_some() {
@@ -176,9 +176,10 @@ impl Deployer {
             .ok_or_else(|| DeployError::NoGeneration { topic: name.to_owned(), wanted: "unfinished" })
     }
 
-    /// Whether the active generation was folded from the log that is there: only then do its verdicts say anything
-    /// about the log's records.
-    async fn verdicts_are_about_this_log(&self, place: usize) -> bool {
+    /// Whether the active generation's verdicts can be taken as given. It has to be folded from the log that is there, or
+    /// they say nothing of the log's records; and it has to be folded at all: where its manifest halts it, it publishes no
+    /// more verdicts, and a build that waits for them would never end.
+    async fn verdicts_can_be_followed(&self, place: usize) -> bool {
         let control = self.node.driver.control();
         let projection =
             self.node.app.topics.get(place).and_then(|topic| control.projection(topic.name.as_str()));
@@ -186,10 +187,8 @@ impl Deployer {
         let (Some((number, generation)), Some(there)) = (active, self.node.topics.get(place)) else {
             return false;
         };
-        let built = &generation.manifest;
-        if (&built.cluster, &built.incarnation, built.partitions)
-            != (&there.cluster, &there.incarnation, there.partitions)
-        {
+        let now = manifest(&self.node.app, there, self.node.options.window, None);
+        if !mismatches(&generation.manifest, &now).is_empty() {
             return false;
         }
         for mut lane in self.node.lanes((place, *number)) {

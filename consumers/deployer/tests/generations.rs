@@ -251,13 +251,22 @@ async fn a_truncated_log_halts_the_lanes_until_what_is_left_is_replayed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_window_halts_the_projection_and_says_both_values() {
-    let (shop, store) = open_shop(1, 1).await;
-    drop(start(&shop, &store).await);
+async fn another_window_halts_the_projection_says_both_values_and_is_mended_by_a_replay() {
+    let (mut shop, store) = open_shop(1, 1).await;
+    let deployer = start(&shop, &store).await;
+    shop.trade(60).await;
+    folded(&deployer, &shop, 1).await;
+    deployer.shutdown().await;
     let other = Options { window: 7, ..options() };
     let deployer = try_start(&shop.app, &shop.log, Arc::new(store.restarted()), other).await.unwrap();
     let halted = deployer.status()[0].halted.clone().unwrap();
     assert!(halted.contains("dedupe window was 40") && halted.contains("is 7"), "{halted}");
+    let phase = replay(&deployer, ReplayOptions::default()).await.finished().await;
+    assert!(matches!(phase, Phase::Done(_)), "{phase:?}");
+    shop.trade(30).await;
+    folded(&deployer, &shop, 2).await;
+    let wrong = differences(&stored(&shop.app, &store, 2), &shop.folded(2, 7).await);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -217,6 +217,9 @@ pub struct ReplayArgs {
     /// What to build again.
     #[command(flatten)]
     pub topic: TopicArgs,
+    /// Switch over even if rows differ from the active tables': those are damaged, and that is why you replay.
+    #[arg(long)]
+    pub accept_differences: bool,
 }
 
 /// `tidefold inspect`.

@@ -39,7 +39,7 @@ fn dispatch(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Status(args) => on_runtime(operate::status(args, output)),
         Command::Inspect(args) => on_runtime(operate::inspect(args, output)),
         Command::Verify(args) => on_runtime(operate::verify(args, output)),
-        Command::Replay(args) => on_runtime(operate::replay(args.topic, output)),
+        Command::Replay(args) => on_runtime(operate::replay(args, output)),
         Command::Rollback(args) => on_runtime(operate::change(args, "rollback", output)),
         Command::Retire(args) => on_runtime(operate::change(args, "retire", output)),
         Command::DeadLetters { command } => on_runtime(operate::dead_letters(command, output)),

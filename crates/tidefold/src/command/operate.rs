@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::admin::{Admin, segment};
-use crate::cli::{AppArgs, DeadLettersCommand, InspectArgs, StatusArgs, TopicArgs};
+use crate::cli::{AppArgs, DeadLettersCommand, InspectArgs, ReplayArgs, StatusArgs, TopicArgs};
 use crate::failure::{Code, Failure};
 use crate::output::{Output, columns};
 
@@ -152,12 +152,14 @@ fn verify_table(report: &Value, rate: f64) -> String {
     format!("{out}\n\n{} records folded again, {rate:.0} a second: {verdict}", report["records"])
 }
 
-pub(super) async fn replay(args: TopicArgs, output: &Output) -> Result<ExitCode, Failure> {
+pub(super) async fn replay(args: ReplayArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let ReplayArgs { topic: args, accept_differences } = args;
     let admin = Admin::new(&args.node.node);
-    let topic = args.topic.as_deref().map(|topic| format!("?topic={}", segment(topic))).unwrap_or_default();
+    let topic = args.topic.as_deref().map(|topic| format!("&topic={}", segment(topic))).unwrap_or_default();
     let mut progress = output.progress("replay", None);
     let mut last = Value::Null;
-    let path = format!("/admin/v1/{}/replay{topic}", segment(&args.app));
+    let path =
+        format!("/admin/v1/{}/replay?accept_differences={accept_differences}{topic}", segment(&args.app));
     let sum = |value: &Value, name: &str| -> u64 {
         let builds = value["builds"].as_array().map(Vec::as_slice).unwrap_or_default();
         builds.iter().map(|build| build[name].as_u64().unwrap_or(0)).sum()
@@ -194,9 +196,17 @@ fn replay_table(builds: &[Value], rate: f64, app: &str) -> String {
             out.push_str(&format!("\n{}: {}", text(&build["topic"]), text(line)));
         }
     }
-    format!(
-        "{out}\n\n{rate:.0} records a second; `tidefold rollback {app}` goes back, `tidefold retire {app}` drops the old tables"
-    )
+    let next = if builds.iter().all(|build| build["phase"] == "done") {
+        format!("`tidefold rollback {app}` goes back, `tidefold retire {app}` drops the old tables")
+    } else if builds.iter().any(|build| build["phase"] == "differs") {
+        format!(
+            "the active tables stay; `tidefold verify {app}` says whether they are damaged, `tidefold replay {app} \
+             --accept-differences` switches over"
+        )
+    } else {
+        "the active tables stay".to_owned()
+    };
+    format!("{out}\n\n{rate:.0} records a second; {next}")
 }
 
 pub(super) async fn change(args: TopicArgs, verb: &str, output: &Output) -> Result<ExitCode, Failure> {

@@ -31,12 +31,16 @@ pub struct BuildReport {
     pub detail: Vec<String>,
 }
 
-pub(super) async fn start(operator: &Operator, topic: Option<&str>) -> Result<Vec<Build>, Problem> {
+pub(super) async fn start(
+    operator: &Operator,
+    topic: Option<&str>,
+    options: ReplayOptions,
+) -> Result<Vec<Build>, Problem> {
     let topics = topic.map(|topic| vec![topic.to_owned()]);
     if let Some(topic) = topic {
         operator.topic(topic)?;
     }
-    operator.deployer().replay(topics.as_deref(), ReplayOptions::default()).await.map_err(refused)
+    operator.deployer().replay(topics.as_deref(), options).await.map_err(refused)
 }
 
 pub(super) fn report(build: &Build) -> BuildReport {

@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidefold_deployer::Build;
+use tidefold_deployer::{Build, ReplayOptions};
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::Position;
 
@@ -22,6 +22,13 @@ use super::{Operator, dead_letters, inspect, replay, status, verify};
 #[derive(Debug, Deserialize)]
 struct TopicParameter {
     topic: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReplayParameters {
+    topic: Option<String>,
+    #[serde(default)]
+    accept_differences: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,10 +96,11 @@ async fn verify_all(State(operator): Shared, Path(app): Path<String>) -> Result<
 async fn replay_topics(
     State(operator): Shared,
     Path(app): Path<String>,
-    Query(topic): Query<TopicParameter>,
+    Query(parameters): Query<ReplayParameters>,
 ) -> Result<Response, Problem> {
     operator.check_app(&app)?;
-    let builds = replay::start(&operator, topic.topic.as_deref()).await?;
+    let options = ReplayOptions { accept_differences: parameters.accept_differences };
+    let builds = replay::start(&operator, parameters.topic.as_deref(), options).await?;
     Ok(follow(builds))
 }
 
