@@ -57,6 +57,7 @@ pub(crate) struct Suspects {
     name: String,
     old: TableId,
     new: TableId,
+    /// Rows of the new generation that were equal: the others are counted when they are compared again.
     rows: u64,
     /// Keys of rows that were not equal; `None` when there were too many to remember.
     keys: Option<Vec<Bytes>>,
@@ -125,6 +126,7 @@ impl Suspects {
                 return Ok(());
             }
         }
+        self.rows -= (unequal.len() + lone_new.len()) as u64;
         unequal.extend(lone_old.into_keys().chain(lone_new.into_keys()));
         self.keys = Some(unequal);
         Ok(())
@@ -136,6 +138,7 @@ impl Suspects {
         if let Some(keys) = &self.keys {
             for keys in keys.chunks(PAGE) {
                 let (old, new) = (load(store, &self.old, keys).await?, load(store, &self.new, keys).await?);
+                table.rows += new.iter().flatten().count() as u64;
                 for (key, (old, new)) in keys.iter().zip(old.iter().zip(&new)) {
                     table.compare(key, old.as_ref(), new.as_ref());
                 }
