@@ -52,8 +52,8 @@ pub enum Halt {
     },
     /// Dead letters passed the limit.
     #[error(
-        "{tripped}. Nothing of this batch was written. See them with `tidefold dead-letters`; mend the definition or the \
-         publisher, or turn the breaker off to let them pass"
+        "{tripped}. Nothing of this batch was written. Mend the publisher, or let them pass as dead letters with the setting \
+         projector.breaker=off"
     )]
     DeadLetters {
         /// How many, of what.

@@ -55,6 +55,8 @@ kinds! {
     NotFound = NOT_FOUND, "not-found", "There is nothing under this path";
     /// The path exists, but not for this method; `Allow` names those it has.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method";
+    /// An operator's request that the state of the node does not allow; `detail` says why.
+    Conflict = CONFLICT, "conflict", "What is there does not allow this";
     /// The node serves another app.
     UnknownApp = NOT_FOUND, "unknown-app", "There is no such app here";
     /// A header or parameter is not what it has to be.

@@ -127,6 +127,12 @@ impl EmbeddedLog {
         })
     }
 
+    /// The folder's id: made with it, and never the same for two.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.cluster
+    }
+
     fn open_topic(&self, spec: &TopicSpec) -> Result<Topic, LogError> {
         let topic = match self.topics.get(&spec.name) {
             Some(topic) => topic,

@@ -39,7 +39,7 @@ pub enum OpenError {
     /// The rows are someone else's.
     #[error(
         "the store {} belongs to {found:?}, not to {expected:?}: choose the folder that belongs with this log and \
-         app, or another one", folder.display()
+         app, or delete it and let its tables be built again from the log", folder.display()
     )]
     Identity {
         /// The store's folder.

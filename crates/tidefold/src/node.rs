@@ -141,7 +141,9 @@ fn open(app: &App, settings: &Settings) -> Result<Backends, Failure> {
         Failure::new(Code::Failed, text)
     })?;
     let log = open_log(&folder, settings)?;
-    let store = open_store(&folder, app, settings)?;
+    // Rows say nothing of another log's records, even of the same app's.
+    let owner = format!("app {}, log {}", app.name, log.id());
+    let store = open_store(&folder, owner, settings)?;
     Ok(Backends { log: Arc::new(log), store: Arc::new(store) })
 }
 
@@ -151,10 +153,10 @@ fn open_log(folder: &Path, settings: &Settings) -> Result<EmbeddedLog, Failure> 
     EmbeddedLog::open(folder.join("log"), of_log).map_err(|error| Failure::from_error(Code::Conflict, &error))
 }
 
-fn open_store(folder: &Path, app: &App, settings: &Settings) -> Result<EmbeddedStore, Failure> {
+fn open_store(folder: &Path, owner: String, settings: &Settings) -> Result<EmbeddedStore, Failure> {
     let of_store = tidefold_store_embedded::Settings {
         cache_bytes: settings.store_cache_bytes as u64,
-        identity: Some(app.name.clone()),
+        identity: Some(owner),
         ..Default::default()
     };
     EmbeddedStore::open(folder.join("store"), of_store)
@@ -175,6 +177,9 @@ fn options(settings: &Settings) -> Options {
     let mut options = Options::default();
     options.lanes.batch = ReadLimit { records: settings.batch_records, bytes: settings.batch_bytes };
     options.lanes.stalled_after = settings.stall;
+    if !settings.breaker {
+        options.lanes.breaker = None;
+    }
     options.cache_bytes = settings.cache_bytes;
     options.batch_bytes = settings.memory_bytes;
     options.window = settings.window;

@@ -72,6 +72,19 @@ async fn a_data_folder_of_another_app_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_tables_of_another_log_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    used_data(&data).await;
+    std::fs::rename(data.join("storefront/log"), data.join("kept")).unwrap();
+    let printed = refused(&root().join("schemas/storefront"), &data);
+    assert!(printed.contains("belongs to"), "{printed}");
+    std::fs::remove_dir_all(data.join("storefront/log")).unwrap();
+    std::fs::rename(data.join("kept"), data.join("storefront/log")).unwrap();
+    still_has_its_order(&data).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_data_folder_that_was_half_copied_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

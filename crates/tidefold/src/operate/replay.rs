@@ -98,7 +98,7 @@ pub(super) async fn change(
 }
 
 fn refused(error: DeployError) -> Problem {
-    let kind = if error.is_passing() { ProblemKind::LogUnavailable } else { ProblemKind::Rejected };
+    let kind = if error.is_passing() { ProblemKind::LogUnavailable } else { ProblemKind::Conflict };
     Problem::new(kind, crate::failure::chain(&error))
 }
 

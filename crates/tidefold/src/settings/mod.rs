@@ -25,6 +25,8 @@ pub enum Kind {
     Bytes,
     /// `10s`, `250ms`, `2m`.
     Duration,
+    /// `on`, `off`.
+    Switch,
     /// Any text.
     Text,
 }
@@ -85,10 +87,16 @@ pub const SETTINGS: &[Setting] = &[
         "a partition that stands still this long while its log moves is reported",
     ),
     setting(
+        "projector.breaker",
+        Kind::Switch,
+        "on",
+        "whether a partition halts when most of its records are dead letters; off lets them pass",
+    ),
+    setting(
         "fold.window",
         Kind::Count,
         "100000",
-        "offsets of a partition in which a repeated message id is a duplicate; fixed when an app's data folder is made",
+        "offsets of a partition in which a repeated message id is a duplicate; another value wants a replay",
     ),
     setting("run.drain", Kind::Duration, "10s", "how long a stopping node finishes what it has"),
 ];
@@ -130,6 +138,7 @@ pub struct Settings {
     pub memory_bytes: usize,
     pub cache_bytes: usize,
     pub stall: Duration,
+    pub breaker: bool,
     pub window: u64,
     pub drain: Duration,
 }
@@ -292,6 +301,7 @@ impl Resolved {
             memory_bytes: reader.bytes("projector.memory_bytes"),
             cache_bytes: reader.bytes("projector.cache_bytes"),
             stall: reader.duration("projector.stall"),
+            breaker: reader.switch("projector.breaker"),
             window: reader.count("fold.window") as u64,
             drain: reader.duration("run.drain"),
         };

@@ -46,6 +46,15 @@ impl<'a> Reader<'a> {
         self.read(key, "a duration such as 250ms, 10s or 2m", parse_duration).unwrap_or_default()
     }
 
+    pub(super) fn switch(&mut self, key: &'static str) -> bool {
+        let parse = |text: &str| match text {
+            "on" | "true" => Some(true),
+            "off" | "false" => Some(false),
+            _ => None,
+        };
+        self.read(key, "on or off", parse).unwrap_or_default()
+    }
+
     fn read<T>(
         &mut self,
         key: &'static str,
