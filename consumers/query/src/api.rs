@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -87,9 +88,10 @@ pub fn router(components: Components, settings: Settings) -> Router {
 /// `GET /v1/{app}/{table}/{key}`.
 async fn row(
     State(api): State<Arc<Api>>,
-    Path((app, name, key)): Path<(String, String, String)>,
+    place: Result<Path<(String, String, String)>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let Path((app, name, key)) = place.map_err(bad_path)?;
     let table = api.table(&app, &name).await?;
     let key = read::single_key(&table, &key)?;
     let partition = key.partition;
@@ -103,15 +105,16 @@ async fn row(
 /// `GET /v1/{app}/{table}?…`.
 async fn list(
     State(api): State<Arc<Api>>,
-    Path((app, name)): Path<(String, String)>,
+    place: Result<Path<(String, String)>, PathRejection>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let Path((app, name)) = place.map_err(bad_path)?;
     let table = api.table(&app, &name).await?;
     let pairs: Vec<(String, String)> =
         form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes()).into_owned().collect();
     if table.entity().is_some() {
-        let key = read::entity_key(&table, &pairs)?;
+        let key = read::entity_key(&table, &pairs, api.settings.page)?;
         let visible = api.visible(&table, key.partition, &headers).await?;
         let found = read::row(&api.store, &table, &key.bytes).await?;
         return Ok(answer_list(&table, &visible, found.map(|found| found.json), None));
@@ -121,6 +124,10 @@ async fn list(
     let page = read::page(&api.store, &table, &query).await?;
     let next = page.next.map(|cursor| (cursor, format!("/v1/{app}/{name}"), pairs));
     Ok(answer_list(&table, &visible, Some(page.json), next))
+}
+
+pub(crate) fn bad_path(error: PathRejection) -> Problem {
+    Problem::new(ProblemKind::InvalidRequest, format!("the path cannot be read: {}", error.body_text()))
 }
 
 // === impl Api ===
@@ -163,10 +170,10 @@ impl Api {
         headers: &HeaderMap,
     ) -> Result<Visible, Problem> {
         let partitions = table.topic.partitions;
-        let wanted = match headers.get(MIN_POSITION) {
-            Some(value) => position::parse(value.to_str().unwrap_or_default(), table.topic)?,
-            None => Vec::new(),
-        };
+        let values: Vec<&str> =
+            headers.get_all(MIN_POSITION).iter().map(|value| value.to_str().unwrap_or_default()).collect();
+        let wanted =
+            if values.is_empty() { Vec::new() } else { position::parse(&values.join(","), table.topic)? };
         let checkpoints = match partition {
             Some(only) if wanted.is_empty() => {
                 position::load_one(&self.store, &table.tables, partitions, only).await?
@@ -222,8 +229,12 @@ fn answer(table: &ReadTable<'_>, visible: &Visible, body: Body) -> Response {
 
 fn answer_row(table: &ReadTable<'_>, visible: &Visible, headers: &HeaderMap, found: Found) -> Response {
     let tag = format!("\"{}.g{}\"", found.version, table.generation);
-    let unchanged = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).is_some_and(|known| {
-        known.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+    let mut known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let unchanged = known.any(|known| {
+        known
+            .split(',')
+            .map(str::trim)
+            .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
     });
     let body = if unchanged { Body::empty() } else { Body::from(found.json) };
     let mut response = answer(table, visible, body);

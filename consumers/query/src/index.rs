@@ -3,18 +3,23 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use bumpalo::Bump;
 use serde_json::{Value, json};
-use tidefold_app::layout::{TableKind, TableLayout};
+use tidefold_app::layout::{Row, TableKind, TableLayout};
 use tidefold_app::model::{MessageKind, Topic};
 use tidefold_codec::{ordered, schema, text};
 use tidefold_http::Problem;
+use tidefold_fold::state::StateRef;
 use tidefold_store::Scan;
 
-use crate::api::Api;
+use crate::api::{Api, bad_path};
 use crate::generations::ReadTable;
 use crate::request::allowed;
+
+/// How many rows are looked at for an example: some may be marked as deleted.
+const EXAMPLES: usize = 16;
 
 /// `GET /`.
 pub(crate) async fn root(State(api): State<Arc<Api>>) -> Json<Value> {
@@ -28,8 +33,9 @@ pub(crate) async fn root(State(api): State<Arc<Api>>) -> Json<Value> {
 /// `GET /v1/{app}`.
 pub(crate) async fn app(
     State(api): State<Arc<Api>>,
-    Path(name): Path<String>,
+    place: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {
+    let Path(name) = place.map_err(bad_path)?;
     api.check_app(&name)?;
     let app = api.generations.app();
     let mut tables = Vec::new();
@@ -107,14 +113,17 @@ fn messages_json(app: &str, topic: &Topic) -> Vec<Value> {
 
 /// A link to a row or range that is there.
 async fn example(api: &Api, app: &str, table: &ReadTable<'_>) -> Option<String> {
-    let scan = Scan::All { after: None, limit: 1 };
-    let row = api.store.scan(&table.table.id, &scan).await.ok()?.into_iter().next()?;
+    let scan = Scan::All { after: None, limit: EXAMPLES };
+    let rows = api.store.scan(&table.table.id, &scan).await.ok()?;
     let layout = &table.table.layout;
-    if layout.kind == TableKind::Entity {
-        let key = std::str::from_utf8(&row.key).ok()?;
+    if let Some(entity) = table.entity() {
         let single = layout.partition_key.len() == 1;
-        return single.then(|| format!("/v1/{app}/{}/{}", layout.name, encode_segment(key)));
+        let alive = |row: &&Row| StateRef::parse(&row.value).is_ok_and(|state| !state.deleted);
+        let row = rows.iter().find(alive).filter(|_| single)?;
+        let key = std::str::from_utf8(&row.key).ok()?;
+        return Some(format!("/v1/{app}/{}/{}", entity.layout.name, encode_segment(key)));
     }
+    let row = rows.first()?;
     let arena = Bump::new();
     let columns: Vec<_> = layout.key_columns().take(layout.partition_key.len()).collect();
     let mut rest: &[u8] = &row.key;

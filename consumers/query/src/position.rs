@@ -34,7 +34,7 @@ pub struct Visible {
 pub fn parse(header: &str, topic: &Topic) -> Result<Vec<Position>, Problem> {
     let mut positions = Vec::new();
     let mut errors = Vec::new();
-    for text in header.split(',').map(str::trim).take(1_024) {
+    for text in header.split(',').map(str::trim) {
         let refuse = |detail: String| FieldError::in_parameter("Tidefold-Min-Position", "bad_format", detail);
         match text.parse::<Position>() {
             Err(error) => errors.push(refuse(error.to_string())),
@@ -149,5 +149,11 @@ pub fn visible(
 
 /// The store's trouble as an answer.
 pub fn store_problem(error: StoreError) -> Problem {
-    Problem::new(ProblemKind::StoreUnavailable, error.to_string()).with_retry_after(Duration::from_secs(1))
+    match error {
+        StoreError::Unavailable { .. } => Problem::new(ProblemKind::StoreUnavailable, error.to_string())
+            .with_retry_after(Duration::from_secs(1)),
+        StoreError::Refused { .. } | StoreError::Damaged { .. } => {
+            Problem::new(ProblemKind::Internal, error.to_string())
+        }
+    }
 }

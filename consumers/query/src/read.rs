@@ -1,5 +1,7 @@
 //! Reading rows: one under its key, or a page of a range.
 
+use std::hash::Hasher;
+
 use bumpalo::Bump;
 use bytes::Bytes;
 use tidefold_app::layout::{Row, TableKind};
@@ -12,7 +14,7 @@ use tidefold_store::{Scan, SharedStore};
 use crate::cursor;
 use crate::generations::ReadTable;
 use crate::position::store_problem;
-use crate::request::{Query, allowed, successor};
+use crate::request::{PageLimits, Query, allowed, given_twice, read_limit, successor};
 use crate::rows::{self, DamagedRow};
 
 /// A row's key.
@@ -29,7 +31,7 @@ pub(crate) struct Key {
 pub(crate) struct Found {
     /// The object.
     pub(crate) json: Vec<u8>,
-    /// The entity's version, or the offset that last touched the row.
+    /// The entity's version, or what changes whenever the row does.
     pub(crate) version: u64,
 }
 
@@ -73,7 +75,11 @@ pub(crate) fn single_key(table: &ReadTable<'_>, key: &str) -> Result<Key, Proble
 ///
 /// # Errors
 /// Every parameter that is wrong or missing.
-pub(crate) fn entity_key(table: &ReadTable<'_>, pairs: &[(String, String)]) -> Result<Key, Problem> {
+pub(crate) fn entity_key(
+    table: &ReadTable<'_>,
+    pairs: &[(String, String)],
+    limits: PageLimits,
+) -> Result<Key, Problem> {
     let layout = &table.table.layout;
     let arena = Bump::new();
     let keys: Vec<_> = layout.key_columns().collect();
@@ -88,9 +94,15 @@ pub(crate) fn entity_key(table: &ReadTable<'_>, pairs: &[(String, String)]) -> R
             },
         }
     }
-    for (parameter, _) in pairs {
+    for (place, (parameter, value)) in pairs.iter().enumerate() {
+        if pairs.iter().take(place).any(|(before, _)| before == parameter) {
+            errors.push(given_twice(parameter));
+            continue;
+        }
         let known = keys.iter().any(|(at, _)| layout.columns.get(*at).is_some_and(|c| c.name == *parameter));
-        if !known && parameter != "limit" {
+        if parameter == "limit" {
+            errors.extend(read_limit(value, limits).err());
+        } else if !known {
             let detail =
                 format!("{} can be asked by its whole key only; declare an index for more", layout.name);
             errors.push(FieldError::in_parameter(parameter.as_str(), "not_allowed_by_key", detail));
@@ -127,7 +139,7 @@ pub(crate) async fn row(
             return Ok(None);
         };
         rows::write_group(view, group_key, &group, &mut json).map_err(damaged)?;
-        return Ok(Some(Found { json, version: group.offset.0 }));
+        return Ok(Some(Found { json, version: stamp_of(&shards) }));
     }
     let loaded = store.load(&table.table.id, std::slice::from_ref(key)).await.map_err(store_problem)?;
     let Some(value) = loaded.into_iter().next().flatten() else { return Ok(None) };
@@ -234,6 +246,16 @@ fn add_up<'r>(
         groups.pop();
     }
     Ok(groups)
+}
+
+/// What changes with any shard of a group: the largest offset alone would stay when another partition's shard moves on.
+fn stamp_of(shards: &[Row]) -> u64 {
+    let mut hash = twox_hash::XxHash3_64::default();
+    for row in shards {
+        hash.write(&row.key);
+        hash.write(&row.value);
+    }
+    hash.finish()
 }
 
 fn damaged(error: DamagedRow) -> Problem {

@@ -85,7 +85,11 @@ pub fn read(layout: &TableLayout, pairs: &[(String, String)], limits: PageLimits
     let mut reading = Reading { layout, errors: Vec::new(), arena: Bump::new() };
     let (mut limit, mut cursor_text) = (limits.default, None);
     let mut conditions = Vec::new();
-    for (name, value) in pairs {
+    for (place, (name, value)) in pairs.iter().enumerate() {
+        if pairs.iter().take(place).any(|(before, _)| before == name) {
+            reading.errors.push(given_twice(name));
+            continue;
+        }
         match name.as_str() {
             "limit" => limit = reading.limit(value, limits),
             "cursor" => cursor_text = Some(value.as_str()),
@@ -106,7 +110,8 @@ pub fn read(layout: &TableLayout, pairs: &[(String, String)], limits: PageLimits
                     "use next_cursor of the page before, with the same parameters",
                 )
             })?;
-        from = Some(following(layout, &key));
+        // A cursor that was made up may lie before the range; it never widens it.
+        from = from.max(Some(following(layout, &key)));
     }
     Ok(Query { prefix: prefix.into(), from, until, limit, filter_hash })
 }
@@ -114,7 +119,7 @@ pub fn read(layout: &TableLayout, pairs: &[(String, String)], limits: PageLimits
 /// The first key behind a row (of a rollup: behind all shards of a group).
 fn following(layout: &TableLayout, key: &[u8]) -> Bytes {
     if layout.kind == TableKind::Rollup {
-        return successor(key).map_or_else(Bytes::new, Bytes::from);
+        return after(key);
     }
     let mut next = key.to_vec();
     next.push(0);
@@ -130,10 +135,32 @@ pub fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(next)
 }
 
+/// The first key above every one that starts with `prefix`, or one above every key of at most a kilobyte more.
+fn after(prefix: &[u8]) -> Bytes {
+    let beyond = || [prefix, &[0xff; 1_024]].concat();
+    successor(prefix).unwrap_or_else(beyond).into()
+}
+
+/// A parameter that stands in the query again.
+pub(crate) fn given_twice(parameter: &str) -> FieldError {
+    FieldError::in_parameter(parameter, "given_twice", format!("{parameter} is given more than once"))
+}
+
+/// Reads `limit`.
+pub(crate) fn read_limit(text: &str, limits: PageLimits) -> Result<usize, FieldError> {
+    let limit = text.parse::<usize>().ok().filter(|limit| (1..=limits.max).contains(limit));
+    let detail = || format!("limit is a number from 1 to {}", limits.max);
+    limit.ok_or_else(|| FieldError::in_parameter("limit", "out_of_range", detail()))
+}
+
+/// What a cursor carries besides its key. The key's form is part of it: a deploy that changes it ends old cursors.
 fn filter_hash(layout: &TableLayout, pairs: &[(String, String)]) -> u64 {
     let mut filters: Vec<_> = pairs.iter().filter(|(name, _)| name != "cursor" && name != "limit").collect();
     filters.sort();
     let mut text = layout.name.clone();
+    for (at, column) in layout.key_columns() {
+        text.push_str(&format!("\0{at}{}{:?}", column.descending, column.ty));
+    }
     for (name, value) in filters {
         text.push('\0');
         text.push_str(name);
@@ -153,13 +180,10 @@ impl<'a> Reading<'a> {
     }
 
     fn limit(&mut self, text: &str, limits: PageLimits) -> usize {
-        match text.parse::<usize>() {
-            Ok(limit) if (1..=limits.max).contains(&limit) => limit,
-            _ => {
-                self.refuse("limit", "out_of_range", format!("limit is a number from 1 to {}", limits.max));
-                limits.default
-            }
-        }
+        read_limit(text, limits).unwrap_or_else(|error| {
+            self.errors.push(error);
+            limits.default
+        })
     }
 
     fn condition<'q>(&mut self, parameter: &'q str, text: &'q str) -> Option<Condition<'q>> {
@@ -223,8 +247,7 @@ impl<'a> Reading<'a> {
                 self.range(column, condition, &prefix, &mut from, &mut until);
             }
         }
-        for (place, condition) in conditions.iter().enumerate().filter(|(place, _)| !used[*place]) {
-            let _ = place;
+        for (condition, _) in conditions.iter().zip(&used).filter(|(_, used)| !**used) {
             let detail = format!("{} cannot be used here", condition.parameter);
             self.refuse(condition.parameter, "not_allowed_by_key", detail);
         }
@@ -252,7 +275,6 @@ impl<'a> Reading<'a> {
     ) {
         let mut here = prefix.to_vec();
         self.encode(column, condition, &mut here);
-        let behind = successor(&here).unwrap_or_else(|| here.clone());
         let (lower, inclusive) = match condition.comparison {
             Comparison::Greater => (true, false),
             Comparison::GreaterOrEqual => (true, true),
@@ -261,7 +283,7 @@ impl<'a> Reading<'a> {
             Comparison::Equal => return,
         };
         let starts = lower != column.descending;
-        let bound = if starts == inclusive { here } else { behind };
+        let bound: Bytes = if starts == inclusive { here.into() } else { after(&here) };
         let slot = if starts { from } else { until };
         if slot.is_some() {
             self.refuse(
@@ -270,7 +292,7 @@ impl<'a> Reading<'a> {
                 format!("{} has this bound already", condition.parameter),
             );
         }
-        *slot = Some(bound.into());
+        *slot = Some(bound);
     }
 }
 
