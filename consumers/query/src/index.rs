@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tidefold_app::layout::{Row, TableKind, TableLayout};
 use tidefold_app::model::{MessageKind, Topic};
 use tidefold_codec::{ordered, schema, text};
-use tidefold_http::Problem;
 use tidefold_fold::state::StateRef;
+use tidefold_http::Problem;
 use tidefold_store::Scan;
 
 use crate::api::{Api, bad_path};
