@@ -103,9 +103,13 @@ impl Window {
 
     /// Adds a message behind all others. One whose id is there already is left out: the first counts.
     pub(crate) fn push(&mut self, seen: Seen) {
-        if self.find(seen.id).is_some() {
-            return;
+        if self.find(seen.id).is_none() {
+            self.push_new(seen);
         }
+    }
+
+    /// Adds a message whose id is not there.
+    pub(crate) fn push_new(&mut self, seen: Seen) {
         let at = self.first.wrapping_add(self.queue.len() as u32);
         self.queue.push_back(seen);
         let (queue, first) = (&self.queue, self.first);

@@ -242,6 +242,7 @@ impl Folder {
     ) -> Result<(), FoldError> {
         slots.clear();
         let start = batch.iter().next().map_or(batch.next_offset(), |record| record.offset);
+        let mut asked = 0;
         let mut furthest: Option<(String, Offset)> = None;
         for record in batch.iter() {
             if let Some(id) = schema_of(&record)
@@ -254,7 +255,8 @@ impl Folder {
                 slots.push(None);
                 continue;
             };
-            let slot = entities.known(key);
+            let slot = entities.known(key, asked);
+            asked += 1;
             let slot = slot.ok_or_else(|| FoldError::NotLoaded { table: entity.name.clone() })?;
             slots.push(Some(slot));
             let Some(blob) = entities.value(slot) else { continue };

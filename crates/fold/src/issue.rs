@@ -40,13 +40,16 @@ pub(crate) fn apply(
     let touched = changes.is_touched();
     let mut groups: Vec<Option<OpenGroup>> = Vec::with_capacity(touched.len());
     let mut states: Vec<AggregateState> = Vec::with_capacity(touched.len() * width);
+    let mut asked = 0;
     for (key, touched) in changes.keys.iter().zip(touched) {
         if !touched {
             groups.push(None);
             states.extend(aggregates.iter().map(AggregateState::empty));
             continue;
         }
-        let slot = cache.known(key).ok_or_else(|| FoldError::NotLoaded { table: view.name.clone() })?;
+        let slot =
+            cache.known(key, asked).ok_or_else(|| FoldError::NotLoaded { table: view.name.clone() })?;
+        asked += 1;
         let group = match cache.value(slot) {
             Some(row) => Some(Group::decode(view, row).map_err(|error| damaged(&view.name, error))?),
             None => None,

@@ -6,6 +6,7 @@
 use ahash::RandomState;
 use bytes::Bytes;
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 /// What a row costs besides its bytes: its place, its share of the table, two allocations.
 const ROW_BYTES: usize = 128;
@@ -22,6 +23,8 @@ pub struct RowCache {
     free: Vec<u32>,
     hand: usize,
     round: u32,
+    /// The places of the keys that the last `missing` was asked for, in its order.
+    asked: Vec<u32>,
     wanted: Vec<u32>,
     dirty: Vec<u32>,
     touched: Vec<u32>,
@@ -31,10 +34,13 @@ pub struct RowCache {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowSlot(pub(crate) u32);
 
+/// A key; a short one lies in the row itself, so that comparing it costs no second look into memory.
+type RowKey = SmallVec<[u8; 32]>;
+
 #[derive(Debug, Default)]
 struct CachedRow {
     hash: u64,
-    key: Box<[u8]>,
+    key: RowKey,
     value: Vec<u8>,
     known: Known,
     /// Used since the hand last passed.
@@ -79,6 +85,7 @@ impl RowCache {
             free: Vec::new(),
             hand: 0,
             round: 0,
+            asked: Vec::new(),
             wanted: Vec::new(),
             dirty: Vec::new(),
             touched: Vec::new(),
@@ -89,9 +96,11 @@ impl RowCache {
     /// of all the keys then stay until they were folded, whatever is acknowledged in between.
     pub fn missing<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]>) -> Vec<Bytes> {
         self.round = self.round.wrapping_add(1);
+        self.asked.clear();
         let mut missing = Vec::new();
         for key in keys {
             let slot = self.want(key);
+            self.asked.push(slot.0);
             let round = self.round;
             let Some(row) = self.rows.get_mut(slot.0 as usize) else { continue };
             if row.known == Known::Unknown && row.reported != round {
@@ -145,6 +154,7 @@ impl RowCache {
         self.wanted.clear();
         self.dirty.clear();
         self.touched.clear();
+        self.asked.clear();
         self.hand = 0;
     }
 
@@ -163,12 +173,18 @@ impl RowCache {
     /// Every row that is known to be there, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let there = self.rows.iter().filter(|row| row.known == Known::Present);
-        there.map(|row| (&*row.key, &*row.value))
+        there.map(|row| (&row.key[..], &row.value[..]))
     }
 
-    /// The place of a key whose row is known, there or not. In a complete cache every key is known.
-    pub(crate) fn known(&mut self, key: &[u8]) -> Option<RowSlot> {
-        let slot = if self.complete { self.want(key) } else { self.find(key)? };
+    /// The place of a key whose row is known, there or not. In a complete cache every key is known. `nth` says as how
+    /// many'th key it may have been asked for last: then it need not be looked up.
+    pub(crate) fn known(&mut self, key: &[u8], nth: usize) -> Option<RowSlot> {
+        let asked = self.asked.get(nth).map(|at| RowSlot(*at));
+        let slot = match asked.filter(|slot| self.row(*slot).is_some_and(|row| row.key[..] == *key)) {
+            Some(slot) => slot,
+            None if self.complete => self.want(key),
+            None => self.find(key)?,
+        };
         (self.row(slot)?.known != Known::Unknown).then_some(slot)
     }
 
@@ -226,7 +242,7 @@ impl RowCache {
     }
 
     fn find(&self, key: &[u8]) -> Option<RowSlot> {
-        let same = |at: &u32| self.rows.get(*at as usize).is_some_and(|row| *row.key == *key);
+        let same = |at: &u32| self.rows.get(*at as usize).is_some_and(|row| row.key[..] == *key);
         self.table.find(self.hasher.hash_one(key), same).map(|at| RowSlot(*at))
     }
 
@@ -234,7 +250,7 @@ impl RowCache {
     fn want(&mut self, key: &[u8]) -> RowSlot {
         let hash = self.hasher.hash_one(key);
         let rows = &self.rows;
-        let same = |at: &u32| rows.get(*at as usize).is_some_and(|row| *row.key == *key);
+        let same = |at: &u32| rows.get(*at as usize).is_some_and(|row| row.key[..] == *key);
         let slot = match self.table.find(hash, same) {
             Some(at) => *at,
             None => self.insert(hash, key),

@@ -136,7 +136,9 @@ impl<'f> Step<'f> {
         match verdict {
             Ok(()) => {
                 self.changes.applied += 1;
-                self.count(seen);
+                if let Some(seen) = seen {
+                    self.folder.window.push_new(seen);
+                }
             }
             Err(verdict) => {
                 if verdict.counts() {

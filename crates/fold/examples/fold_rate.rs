@@ -1,0 +1,195 @@
+//! How many records a second one core folds: a million messages of an online shop, made in memory, folded with one index
+//! and one rollup. Nothing is read or written; the store is the row cache. Run it in release:
+//!
+//! ```text
+//!   cargo run --release -p tidefold-fold --example fold_rate [records]
+//! ```
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tidefold_app::{App, SourceFile};
+use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
+use tidefold_fold::{Changes, FoldSettings, Folder, Given, RowCache, SchemaFate};
+use tidefold_record::headers::{HeadersBuilder, Known};
+use tidefold_record::{BatchBuilder, Offset, Partition, RecordBatch, SchemaId, frame};
+
+type Failure = Box<dyn std::error::Error>;
+
+const BATCH: usize = 4_000;
+
+/// Writes messages as ingest would.
+struct Writer {
+    encoders: Vec<JsonEncoder>,
+    names: Vec<String>,
+    batch: BatchBuilder,
+    batches: Vec<RecordBatch>,
+    count: u64,
+}
+
+fn main() -> Result<(), Failure> {
+    let records: u64 = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse())?;
+    let app = Arc::new(app()?);
+    let mut writer = Writer::new(&app);
+    write_orders(&mut writer, records)?;
+    let batches = writer.finish();
+    let bytes: usize = batches.iter().map(RecordBatch::size_bytes).sum();
+
+    let mut folder = Folder::new(Arc::clone(&app), 0, Partition(0), FoldSettings::default());
+    for (at, message) in app.topics[0].messages.iter().enumerate() {
+        folder.learn(SchemaId(at as u32), &SchemaFate::Registered(message.schema_json.as_str().into()));
+    }
+    let mut entities = RowCache::new(usize::MAX, true);
+    let mut rollups: Vec<RowCache> =
+        app.topics[0].views.iter().map(|_| RowCache::new(usize::MAX, true)).collect();
+    let mut changes = Changes::default();
+    let (mut applied, mut written) = (0, 0);
+    let (start, used) = (now(), processor_seconds());
+    for batch in &batches {
+        entities.missing(batch.iter().filter_map(|record| record.key));
+        folder.fold(batch, Given::default(), &mut entities, &mut changes)?;
+        let keys: Vec<_> = changes.rollup_keys().collect();
+        for (view, cache) in rollups.iter_mut().enumerate() {
+            cache.missing(keys.iter().filter(|(of, _)| *of == view).map(|(_, key)| &key[..]));
+        }
+        folder.apply_rollups(&mut changes, &mut rollups)?;
+        applied += changes.applied;
+        let writes = folder.writes(&mut changes, &mut entities, &mut rollups);
+        written += writes.entities.len();
+        written +=
+            writes.derived.iter().chain(&writes.index_deletes).map(|(_, rows)| rows.len()).sum::<usize>();
+        entities.acknowledged();
+        rollups.iter_mut().for_each(RowCache::acknowledged);
+    }
+    let (wall, seconds) = (start.elapsed().as_secs_f64(), processor_seconds() - used);
+    let rate = records as f64 / seconds;
+    println!(
+        "{records} records ({:.0} bytes each), {applied} applied, {written} rows written",
+        bytes as f64 / records as f64
+    );
+    println!(
+        "{wall:.3} s, {seconds:.3} s of processor time: {rate:.0} records/s, {:.0} ns a record",
+        1e9 / rate
+    );
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The processor time this thread has used, where the system tells: others may be at work on the machine.
+fn processor_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok()).map_or(f64::NAN, |nanos| nanos / 1e9)
+}
+
+/// The storefront with one partition, and without its third view.
+fn app() -> Result<App, Failure> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/storefront");
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_file() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let mut text = std::fs::read_to_string(&path)?;
+            if name == "app.toml" {
+                text = text.replace("partitions = 12", "partitions = 1");
+                text.truncate(text.find("[views.units_by_sku]").unwrap_or(text.len()));
+            }
+            files.push(SourceFile { path: name, text });
+        }
+    }
+    tidefold_app::load(files).map_err(|errors| format!("{errors:?}").into())
+}
+
+/// Orders are placed, paid 1,000 records later and shipped 3,000 records later; one in twenty is cancelled instead.
+fn write_orders(writer: &mut Writer, records: u64) -> Result<(), Failure> {
+    let mut order = 0u64;
+    while writer.count < records {
+        let place = format!(
+            r#"{{"order_id":"o-{order:08}","customer_id":"c-{}","currency":"EUR","total_cents":{},"items":[{{"sku":"sku-{}","qty":2,"price_cents":1250}},{{"sku":"sku-{}","qty":1,"price_cents":99}}]}}"#,
+            order.wrapping_mul(7_919) % 50_000,
+            1_000 + order % 9_000,
+            order % 500,
+            order % 77
+        );
+        writer.write("PlaceOrder", order, &place)?;
+        if let Some(paid) = order.checked_sub(1_000) {
+            writer.write("PayOrder", order, &format!(r#"{{"order_id":"o-{paid:08}"}}"#))?;
+        }
+        if let Some(sent) = order.checked_sub(3_000) {
+            let name = if sent % 20 == 0 { "CancelOrder" } else { "ShipOrder" };
+            writer.write(
+                name,
+                order,
+                &format!(
+                    r#"{{"order_id":"o-{sent:08}"{}}}"#,
+                    if sent % 20 == 0 { r#","reason":null"# } else { "" }
+                ),
+            )?;
+        }
+        order += 1;
+    }
+    Ok(())
+}
+
+// === impl Writer ===
+
+impl Writer {
+    fn new(app: &App) -> Writer {
+        let messages = &app.topics[0].messages;
+        Writer {
+            encoders: messages
+                .iter()
+                .map(|m| JsonEncoder::new(Arc::clone(&m.record), m.key.clone(), JsonLimits::default()))
+                .collect(),
+            names: messages.iter().map(|message| message.name.clone()).collect(),
+            batch: BatchBuilder::new(),
+            batches: Vec::new(),
+            count: 0,
+        }
+    }
+
+    fn write(&mut self, name: &str, order: u64, json: &str) -> Result<(), Failure> {
+        let at = self.names.iter().position(|found| found == name).ok_or("no such message")?;
+        let (mut value, mut key) = (Vec::new(), Vec::new());
+        frame(SchemaId(at as u32), &mut value);
+        self.encoders[at]
+            .encode(json.as_bytes(), &mut value, &mut key)
+            .map_err(|errors| format!("{errors:?}"))?;
+        let mut headers = HeadersBuilder::new();
+        let time = format!(
+            "2026-03-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            1 + order / 86_400 % 28,
+            order / 3_600 % 24,
+            order / 60 % 60,
+            order % 60,
+            order % 1_000
+        );
+        headers.push(Known::CeSpecversion, b"1.0");
+        headers.push(Known::CeId, format!("0195c2a0-7b1e-7000-8000-{:012x}", self.count).as_bytes());
+        headers.push(Known::CeSource, b"/v1/storefront/anonymous");
+        headers.push(Known::CeType, name.as_bytes());
+        headers.push(Known::CeTime, time.as_bytes());
+        headers.push(Known::AppendTime, time.as_bytes());
+        self.batch.push(Some(&key), Some(&value), headers.as_headers());
+        self.count += 1;
+        if self.batch.len() == BATCH {
+            self.cut();
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self) {
+        let first = self.count - self.batch.len() as u64;
+        self.batches.push(std::mem::take(&mut self.batch).build(Partition(0), Offset(first)));
+    }
+
+    fn finish(mut self) -> Vec<RecordBatch> {
+        self.cut();
+        self.batches
+    }
+}
