@@ -72,7 +72,6 @@ impl Default for Settings {
 }
 
 /// The read API's routes. They share paths with the write API's, for other methods.
-#[must_use]
 pub fn router(components: Components, settings: Settings) -> Router {
     let Components { app, store, control, log } = components;
     let generations = Generations::new(app, Arc::clone(&store), control);

@@ -376,7 +376,7 @@ mod tests {
         let gte = ask(&[("customer_id", "c"), ("placed_at.gte", time)]).unwrap();
         let gt = ask(&[("customer_id", "c"), ("placed_at.gt", time)]).unwrap();
         let lt = ask(&[("customer_id", "c"), ("placed_at.lt", time)]).unwrap();
-        let here = equal.prefix.clone();
+        let here = equal.prefix;
         let behind = Bytes::from(successor(&here).unwrap());
         assert_eq!((gte.from, gte.until), (None, Some(behind.clone())));
         assert_eq!((gt.from, gt.until), (None, Some(here)));

@@ -1,5 +1,12 @@
 //! Rollups over many shards, and pages.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use proptest::prelude::*;

@@ -1,5 +1,12 @@
 //! Tags, one's own writes, generations, and a store that does not answer.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use serde_json::json;

@@ -1,5 +1,12 @@
 //! Rows under their keys, ranges, and what is refused.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use serde_json::{Value, json};

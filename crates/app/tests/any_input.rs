@@ -1,5 +1,12 @@
 //! Whatever stands in a folder's files, loading answers; it never panics and never points outside a file.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use proptest::prelude::*;

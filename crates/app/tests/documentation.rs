@@ -1,5 +1,12 @@
 //! The page on the app language names every rule, and no other.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,12 @@
 //! What a right folder becomes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use apache_avro::Schema;

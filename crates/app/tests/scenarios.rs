@@ -1,5 +1,12 @@
 //! Scenario files: what they say, and what is said of wrong ones.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use serde_json::json;

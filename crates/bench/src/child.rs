@@ -34,7 +34,8 @@ impl Server {
     }
 
     fn start(arguments: &[&str]) -> Started {
-        let mut child = Command::new(std::env::current_exe()?).args(arguments).stdout(Stdio::piped()).spawn()?;
+        let mut child =
+            Command::new(std::env::current_exe()?).args(arguments).stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().ok_or("no standard output")?;
         let mut address = String::new();
         BufReader::new(stdout).read_line(&mut address)?;
@@ -88,7 +89,8 @@ pub(crate) fn serve_node(words: &[String]) -> Outcome {
     let app = tidefold::folder::load(&storefront(), &Output::plain()).map_err(|failure| failure.text)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("http").build()?.block_on(async {
         let node = tidefold::node::Node::start(app, &settings).await.map_err(|failure| failure.text)?;
-        let _held = if folding { None } else { Some(node.hold("orders").await.map_err(|failure| failure.text)?) };
+        let _held =
+            if folding { None } else { Some(node.hold("orders").await.map_err(|failure| failure.text)?) };
         println!("{}", node.http);
         std::future::pending::<()>().await;
         Ok(())

@@ -32,7 +32,11 @@ pub(crate) fn run() -> Outcome {
     for rate in &mut rates {
         *rate = once(&app, views, &batches, &schemas)?;
     }
-    figure("fold alone, one index and one rollup, a core", format!("{:.0} records/s", median(rates)), "1,000,000 a second");
+    figure(
+        "fold alone, one index and one rollup, a core",
+        format!("{:.0} records/s", median(rates)),
+        "1,000,000 a second",
+    );
     Ok(())
 }
 

@@ -78,7 +78,13 @@ pub(crate) fn visible() -> Outcome {
     while since.elapsed() < Duration::from_secs(10) {
         request.clear();
         n += 1;
-        post("/v1/storefront/PlaceOrder", "application/json", "prefer: wait=10\r\n", order_json(n).as_bytes(), &mut request);
+        post(
+            "/v1/storefront/PlaceOrder",
+            "application/json",
+            "prefer: wait=10\r\n",
+            order_json(n).as_bytes(),
+            &mut request,
+        );
         let sent = clock::instant();
         exchange(&mut stream, &request, &mut buffer)?;
         times.push(sent.elapsed().as_secs_f64() * 1_000.0);
@@ -140,8 +146,16 @@ fn compare(name: &str, ours: &[Run; 3], theirs: &[Run; 3], target: &str) {
     let failed: u64 = ours.iter().map(|run| run.failed).sum();
     let answers: u64 = ours.iter().map(|run| run.answers).sum();
     figure(name, format!("{:.2} of bare", rate(ours) / rate(theirs)), target);
-    figure("  ours", format!("{:.0}/s", rate(ours)), &format!("p50 {:.2} ms, p99 {:.2} ms", p50(ours), p99(ours)));
-    figure("  bare", format!("{:.0}/s", rate(theirs)), &format!("p50 {:.2} ms, p99 {:.2} ms", p50(theirs), p99(theirs)));
+    figure(
+        "  ours",
+        format!("{:.0}/s", rate(ours)),
+        &format!("p50 {:.2} ms, p99 {:.2} ms", p50(ours), p99(ours)),
+    );
+    figure(
+        "  bare",
+        format!("{:.0}/s", rate(theirs)),
+        &format!("p50 {:.2} ms, p99 {:.2} ms", p50(theirs), p99(theirs)),
+    );
     if failed > 0 {
         figure("  answers that were not 2xx", format!("{failed} of {answers}"), "");
     }

@@ -42,7 +42,13 @@ pub(crate) fn get(path: &str, out: &mut Vec<u8>) {
 }
 
 /// Runs `connections` connections for `time`, on a thread for each four of them.
-pub(crate) fn run(address: &str, connections: usize, time: Duration, first: u64, requests: &Requests) -> std::io::Result<Run> {
+pub(crate) fn run(
+    address: &str,
+    connections: usize,
+    time: Duration,
+    first: u64,
+    requests: &Requests,
+) -> std::io::Result<Run> {
     let serial = Arc::new(AtomicU64::new(first));
     let stop = Arc::new(AtomicBool::new(false));
     let times = Arc::new(Mutex::new(Vec::<u32>::new()));
@@ -52,8 +58,13 @@ pub(crate) fn run(address: &str, connections: usize, time: Duration, first: u64,
     for _ in 0..connections {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        let (serial, stop, times, failed, requests) =
-            (Arc::clone(&serial), Arc::clone(&stop), Arc::clone(&times), Arc::clone(&failed), Arc::clone(requests));
+        let (serial, stop, times, failed, requests) = (
+            Arc::clone(&serial),
+            Arc::clone(&stop),
+            Arc::clone(&times),
+            Arc::clone(&failed),
+            Arc::clone(requests),
+        );
         let builder = std::thread::Builder::new().stack_size(128 << 10);
         threads.push(builder.spawn(move || {
             let mine = one(stream, &serial, &stop, &failed, &requests);
@@ -72,7 +83,9 @@ pub(crate) fn run(address: &str, connections: usize, time: Duration, first: u64,
     let elapsed = started.elapsed();
     let mut times = times.lock().map(|times| times.clone()).unwrap_or_default();
     times.sort_unstable();
-    let at = |part: f64| times.get((times.len() as f64 * part) as usize).map_or(0.0, |us| f64::from(*us) / 1_000.0);
+    let at = |part: f64| {
+        times.get((times.len() as f64 * part) as usize).map_or(0.0, |us| f64::from(*us) / 1_000.0)
+    };
     Ok(Run {
         per_second: times.len() as f64 / elapsed.as_secs_f64(),
         answers: times.len() as u64,
@@ -105,7 +118,11 @@ fn one(
 }
 
 /// Sends one request and reads its answer; whether it was 2xx.
-pub(crate) fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> std::io::Result<bool> {
+pub(crate) fn exchange(
+    stream: &mut TcpStream,
+    request: &[u8],
+    buffer: &mut Vec<u8>,
+) -> std::io::Result<bool> {
     if buffer.len() < 64 << 10 {
         buffer.resize(64 << 10, 0);
     }
@@ -124,7 +141,11 @@ fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result<bool> {
     };
     let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
     let good = text.as_bytes().get(9) == Some(&b'2');
-    if let Some(length) = text.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse::<usize>().ok()) {
+    if let Some(length) = text
+        .split("content-length: ")
+        .nth(1)
+        .and_then(|rest| rest.split("\r\n").next()?.parse::<usize>().ok())
+    {
         let mut rest = (head + length).saturating_sub(have);
         while rest > 0 {
             rest = rest.saturating_sub(read(stream, buffer, 0)?);

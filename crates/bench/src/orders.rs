@@ -26,29 +26,46 @@ pub(crate) fn line(n: u64) -> String {
     let order = n / 3;
     match n % 3 {
         0 => format!("{{\"type\":\"PlaceOrder\",\"id\":\"place-{order}\",\"data\":{}}}\n", order_json(order)),
-        1 => format!("{{\"type\":\"PayOrder\",\"id\":\"pay-{order}\",\"data\":{{\"order_id\":\"order-{order:010}\"}}}}\n"),
-        _ => format!("{{\"type\":\"ShipOrder\",\"id\":\"ship-{order}\",\"data\":{{\"order_id\":\"order-{order:010}\"}}}}\n"),
+        1 => format!(
+            "{{\"type\":\"PayOrder\",\"id\":\"pay-{order}\",\"data\":{{\"order_id\":\"order-{order:010}\"}}}}\n"
+        ),
+        _ => format!(
+            "{{\"type\":\"ShipOrder\",\"id\":\"ship-{order}\",\"data\":{{\"order_id\":\"order-{order:010}\"}}}}\n"
+        ),
     }
 }
 
 /// The storefront app, with its texts changed.
 pub(crate) fn storefront(change: impl Fn(String) -> String) -> Result<App, Box<dyn Error + Send + Sync>> {
-    let (mut sources, _) = tidefold::folder::read(&crate::child::storefront(), false).map_err(|failure| failure.text)?;
+    let (mut sources, _) =
+        tidefold::folder::read(&crate::child::storefront(), false).map_err(|failure| failure.text)?;
     for source in &mut sources {
         if source.path == "app.toml" {
             source.text = change(std::mem::take(&mut source.text));
         }
     }
-    tidefold_app::load(sources).map_err(|wrong| format!("{} mistakes in the storefront app", wrong.list.len()).into())
+    tidefold_app::load(sources)
+        .map_err(|wrong| format!("{} mistakes in the storefront app", wrong.list.len()).into())
 }
 
 /// Records `first` up to `first + count` of the stream, as ingest would append them, by partition.
-pub(crate) fn records(app: &App, first: u64, count: u64, ids: &dyn Fn(&str) -> SchemaId) -> Vec<BatchBuilder> {
+pub(crate) fn records(
+    app: &App,
+    first: u64,
+    count: u64,
+    ids: &dyn Fn(&str) -> SchemaId,
+) -> Vec<BatchBuilder> {
     let Some(topic) = app.topics.first() else { return Vec::new() };
     let encoders: Vec<_> = topic
         .messages
         .iter()
-        .map(|m| (m.name.as_str(), ids(&m.schema_json), JsonEncoder::new(Arc::clone(&m.record), m.key.clone(), JsonLimits::default())))
+        .map(|m| {
+            (
+                m.name.as_str(),
+                ids(&m.schema_json),
+                JsonEncoder::new(Arc::clone(&m.record), m.key.clone(), JsonLimits::default()),
+            )
+        })
         .collect();
     let mut batches = vec![BatchBuilder::new(); topic.partitions as usize];
     let (mut value, mut key, mut headers) = (Vec::new(), Vec::new(), HeadersBuilder::new());
@@ -59,7 +76,9 @@ pub(crate) fn records(app: &App, first: u64, count: u64, ids: &dyn Fn(&str) -> S
             1 => ("PayOrder", format!("{{\"order_id\":\"order-{order:010}\"}}")),
             _ => ("ShipOrder", format!("{{\"order_id\":\"order-{order:010}\"}}")),
         };
-        let Some((name, id, encoder)) = encoders.iter().find(|(known, _, _)| *known == name) else { continue };
+        let Some((name, id, encoder)) = encoders.iter().find(|(known, _, _)| *known == name) else {
+            continue;
+        };
         value.clear();
         key.clear();
         headers.clear();

@@ -27,13 +27,16 @@ pub(crate) fn run() -> Outcome {
 async fn replay(folding: tokio::runtime::Handle) -> Outcome {
     let folder = tempfile::tempdir()?;
     let app = Arc::new(storefront(|text| text)?);
-    let log = Arc::new(EmbeddedLog::open(folder.path().join("log"), tidefold_log_embedded::Settings::default())?);
-    let of_store = tidefold_store_embedded::Settings { identity: Some("bench".to_owned()), ..Default::default() };
+    let log =
+        Arc::new(EmbeddedLog::open(folder.path().join("log"), tidefold_log_embedded::Settings::default())?);
+    let of_store =
+        tidefold_store_embedded::Settings { identity: Some("bench".to_owned()), ..Default::default() };
     let store = Arc::new(EmbeddedStore::open(folder.path().join("store"), of_store)?);
     let telemetry = Telemetry::new();
     let options = Options { cache_bytes: 512 << 20, ..Options::default() };
     let (shared_log, shared_store) = (Arc::clone(&log) as _, Arc::clone(&store) as _);
-    let deployer = Deployer::start(Arc::clone(&app), shared_log, shared_store, telemetry, folding, options).await?;
+    let deployer =
+        Deployer::start(Arc::clone(&app), shared_log, shared_store, telemetry, folding, options).await?;
     let control = deployer.driver().control();
     let id = |schema: &str| control.id_of(schema).unwrap_or(SchemaId(0));
     let name = app.topics.first().map(|topic| topic.name.in_app(&app.name)).ok_or("the app has no topic")?;
@@ -46,7 +49,12 @@ async fn replay(folding: tokio::runtime::Handle) -> Outcome {
     for generation in deployer.status() {
         for lane in generation.lanes {
             let end = log.bounds(&name, lane.partition).await?.end;
-            while deployer.status().iter().flat_map(|g| &g.lanes).any(|l| l.partition == lane.partition && l.next < end) {
+            while deployer
+                .status()
+                .iter()
+                .flat_map(|g| &g.lanes)
+                .any(|l| l.partition == lane.partition && l.next < end)
+            {
                 clock::pause(std::time::Duration::from_millis(50)).await;
             }
         }
@@ -64,9 +72,17 @@ async fn replay(folding: tokio::runtime::Handle) -> Outcome {
     let (Some((total, seconds, cpu)), Some(Phase::Done(comparison))) = (built, phase) else {
         return Err("the replay did not end well".into());
     };
-    figure("replay, embedded, end to end", format!("{:.0} records/s", total as f64 / seconds), "300,000 a second");
+    figure(
+        "replay, embedded, end to end",
+        format!("{:.0} records/s", total as f64 / seconds),
+        "300,000 a second",
+    );
     figure("  and a core", format!("{:.0} records/s", total as f64 / cpu), "");
-    figure("  rows compared, and until it was active", format!("{} rows, {:.1} s", comparison.rows(), since.elapsed().as_secs_f64()), "");
+    figure(
+        "  rows compared, and until it was active",
+        format!("{} rows, {:.1} s", comparison.rows(), since.elapsed().as_secs_f64()),
+        "",
+    );
     deployer.shutdown().await;
     Ok(())
 }

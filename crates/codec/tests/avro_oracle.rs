@@ -1,5 +1,12 @@
 //! What we write, `apache-avro` reads; what it writes, we read; and every place of a value gives it back.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use apache_avro::Schema;

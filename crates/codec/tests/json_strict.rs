@@ -1,5 +1,12 @@
 //! The JSON that is taken and the JSON that is not.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use std::sync::Arc;

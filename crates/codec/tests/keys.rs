@@ -1,5 +1,12 @@
 //! Key texts, key bytes, times as text: each holds its law.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 use std::cmp::Ordering;
 use std::sync::Arc;
 

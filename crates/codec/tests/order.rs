@@ -1,5 +1,12 @@
 //! One order, through every place a value has.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 use apache_avro::Schema;
 use bumpalo::Bump;
 use tidefold_codec::decode::Plan;
@@ -20,7 +27,9 @@ const SCHEMA: &str = r#"{"type": "record", "name": "PlaceOrder", "namespace": "s
 
 const ORDER: &str = r#"{"order_id":"o-1","customer_id":"c-1","currency":"EUR","total_cents":4200,"items":[{"sku":"a","qty":2},{"sku":"b","qty":1}],"note":null,"placed_at":"2026-01-31T12:00:00.250Z"}"#;
 
-fn encode(json: &str) -> Result<(Vec<u8>, String), Vec<(String, &'static str)>> {
+type Mistakes = Vec<(String, &'static str)>;
+
+fn encode(json: &str) -> Result<(Vec<u8>, String), Mistakes> {
     let record = record_type(&Schema::parse_str(SCHEMA).unwrap()).unwrap();
     let encoder = JsonEncoder::new(record, vec![0], JsonLimits::default());
     let (mut datum, mut key) = (Vec::new(), Vec::new());

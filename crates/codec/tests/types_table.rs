@@ -1,5 +1,12 @@
 //! Every type in each of its places, and the page that says so.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 use apache_avro::Schema;
 use bumpalo::Bump;
 use serde_json::{Value as Json, json};

@@ -146,7 +146,7 @@ mod tests {
             let mut offset = 0;
             for (id, step) in ids {
                 offset += step;
-                let id = id << 64 | id % 3;
+                let id = (id << 64) | (id % 3);
                 fast.advance(Offset(offset));
                 let expected = all.iter().rev().find(|seen| seen.id == id && offset - seen.offset.0 <= window);
                 prop_assert_eq!(fast.find(id), expected.copied());

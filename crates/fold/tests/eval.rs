@@ -1,5 +1,12 @@
 //! Expressions against a table of cases, written as SQL and typed by the checker.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 use bumpalo::Bump;
 use tidefold_app::expr::Expr;
 use tidefold_app::model::Column;

@@ -1,5 +1,12 @@
 //! Random well-typed expressions have the value that SQLite gives them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 use bumpalo::Bump;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;

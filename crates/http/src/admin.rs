@@ -17,10 +17,13 @@ use tidefold_telemetry::Telemetry;
 use crate::catalog::ProblemKind;
 use crate::problem::Problem;
 
+/// A part's name, and why it is not ready if it is not.
+type NamedGate = (String, Result<(), String>);
+
 /// What has to be ready before the node is.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
-    gates: Arc<Mutex<Vec<(String, Result<(), String>)>>>,
+    gates: Arc<Mutex<Vec<NamedGate>>>,
 }
 
 /// One part's say in it.

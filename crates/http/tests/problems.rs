@@ -1,5 +1,12 @@
 //! Problems as callers and the documentation see them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 use std::collections::HashSet;
 use std::time::Duration;
 

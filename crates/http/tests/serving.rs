@@ -1,5 +1,12 @@
 //! The server over real sockets: problems, limits, draining.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,7 +226,10 @@ async fn a_node_is_ready_when_all_its_gates_are_open() {
     store.open();
     assert!(readiness.is_ready());
     let answer = ask(running.address, &get_of("/healthz?verbose", "")).await;
-    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("[+]log ok\n[+]store ok\nok\n"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("[+]log ok\n[+]store ok\nok\n"),
+        "{answer}"
+    );
     let metrics = ask(running.address, &get_of("/metrics", "")).await;
     assert!(metrics.contains(r#"tidefold_build_info{version="0.1.0",revision="abc"} 1"#), "{metrics}");
 }

@@ -355,8 +355,8 @@ mod tests {
             let bytes = Bytes::copy_from_slice(builder.as_bytes());
             let built = builder.build(Partition(3), Offset(first));
             let decoded = RecordBatch::decode(Partition(3), Offset(first), bytes).unwrap();
-            prop_assert_eq!(read(&built), records.clone());
-            prop_assert_eq!(read(&decoded), records.clone());
+            prop_assert_eq!(&read(&built), &records);
+            prop_assert_eq!(&read(&decoded), &records);
             prop_assert_eq!(decoded.next_offset(), Offset(first + records.len() as u64));
             for (i, record) in built.iter().enumerate() {
                 prop_assert_eq!(record.offset, Offset(first + i as u64));

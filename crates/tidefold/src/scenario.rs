@@ -19,6 +19,9 @@ use tidefold_query::rows;
 use tidefold_record::headers::Known;
 use tidefold_record::{BatchBuilder, HeadersBuilder, Partition, SchemaId, frame, partition_of};
 
+/// A row's key text and its columns.
+type Object = (String, Map<String, Value>);
+
 /// One scenario's log and tables.
 struct Stage {
     app: Arc<App>,
@@ -157,7 +160,7 @@ impl Stage {
     }
 
     /// Every row of a table in key order: its key text (of an entity) and its columns.
-    fn table(&self, name: &str) -> Result<Vec<(String, Map<String, Value>)>, String> {
+    fn table(&self, name: &str) -> Result<Vec<Object>, String> {
         let (place, topic) = self
             .app
             .topics
@@ -180,11 +183,7 @@ impl Stage {
     }
 }
 
-fn objects(
-    topic: &Topic,
-    slot: TableSlot,
-    stored: Vec<(Bytes, Bytes)>,
-) -> Result<Vec<(String, Map<String, Value>)>, String> {
+fn objects(topic: &Topic, slot: TableSlot, stored: Vec<(Bytes, Bytes)>) -> Result<Vec<Object>, String> {
     let mut found = Vec::new();
     let mut push = |key: &[u8], json: &[u8]| -> Result<(), String> {
         let object = serde_json::from_slice(json).map_err(|error| error.to_string())?;

@@ -1,5 +1,12 @@
 //! A data folder that does not fit is refused with what differs and what to do, and nothing in it changes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use std::path::Path;

@@ -2,6 +2,13 @@
 //!
 //! `TIDEFOLD_KILL_ROUNDS` sets the number of rounds (8 without it; `make soak` runs 200), `TIDEFOLD_KILL_SEED` the seed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,5 +1,12 @@
 //! A caller sees its own write in every table of the projection, once it passes on the position it got.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use serde_json::json;

@@ -75,7 +75,7 @@ impl Attributes {
     pub(crate) fn of(headers: &HeaderMap, wait_max: Duration) -> Result<Attributes, Problem> {
         let mut errors = Vec::new();
         let attributes = Attributes {
-            id: one(headers, &IDEMPOTENCY_KEY, &mut errors, |value| idempotency_key(value)),
+            id: one(headers, &IDEMPOTENCY_KEY, &mut errors, idempotency_key),
             time: one(headers, &CE_TIME, &mut errors, |value| {
                 parse_rfc3339_micros(value).ok_or_else(|| {
                     mistake("CE-Time", "bad_format", "is not an RFC 3339 time such as 2026-01-31T12:00:00Z")

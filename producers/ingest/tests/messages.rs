@@ -1,5 +1,12 @@
 //! One message: what is accepted, what is refused and how it is told.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use axum::body::Body;

@@ -1,5 +1,12 @@
 //! What became of a message, asked for and waited for.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use axum::body::Body;

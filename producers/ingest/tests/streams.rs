@@ -1,5 +1,12 @@
 //! Many messages in one request, streamed both ways.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use std::collections::HashMap;

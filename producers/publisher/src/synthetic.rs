@@ -73,7 +73,7 @@ fn key_json(ty: &Type, topic: &Topic, key: u64, seed: u64) -> serde_json::Value 
     match ty {
         Type::Int | Type::Long => key.into(),
         Type::Uuid => format!("00000000-0000-4000-8000-{key:012x}").into(),
-        Type::Boolean => (key % 2 == 0).into(),
+        Type::Boolean => key.is_multiple_of(2).into(),
         Type::Enum(symbols) => {
             let place = key as usize % symbols.symbols.len().max(1);
             symbols.symbols.get(place).cloned().unwrap_or_default().into()

@@ -1,5 +1,12 @@
 //! Publishing against a write API whose answers a test dictates.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 

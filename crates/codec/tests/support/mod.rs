@@ -323,7 +323,7 @@ pub fn base64(bytes: &[u8]) -> String {
             _ => '/',
         });
     }
-    while text.len() % 4 != 0 {
+    while !text.len().is_multiple_of(4) {
         text.push('=');
     }
     text

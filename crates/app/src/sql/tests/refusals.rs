@@ -306,7 +306,7 @@ fn long_and_deep_texts_are_refused_before_they_can_hurt() {
         (&vec!["1"; 3_000].join(" + "), "sql-too-long"),
         (&vec!["1"; 2_000].join(" + "), "sql-too-deep"),
         (&vec!["'a'"; 2_000].join(" || "), "sql-too-deep"),
-        (&parentheses[..4_000].to_owned(), "sql-too-deep"),
+        (&parentheses[..4_000], "sql-too-deep"),
         (&parentheses, "sql-too-long"),
         (&format!("{}TRUE", "NOT ".repeat(3_000)), "sql-too-deep"),
         (&format!("{}1", "- ".repeat(3_000)), "sql-too-deep"),
