@@ -1,5 +1,12 @@
 //! What the fold promises, whatever the log: batches, crashes and caches leave no trace in the rows.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use proptest::prelude::*;

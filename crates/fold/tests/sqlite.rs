@@ -1,6 +1,13 @@
 //! Views against an independent SQL engine: the tables the fold keeps are what SQLite answers to the same SQL over the
 //! final entity states. One case is one history and one view; there are more than 10,000.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,12 @@
 //! What becomes of single records: verdict by verdict, and what is written.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
 mod support;
 
 use std::collections::BTreeMap;
