@@ -23,6 +23,7 @@ pub mod admin;
 pub mod body;
 pub mod catalog;
 pub mod limits;
+mod patient;
 pub mod principal;
 pub mod problem;
 pub mod request_id;

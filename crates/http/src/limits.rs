@@ -17,6 +17,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a body may go without a byte arriving.
     pub body_stall: Duration,
+    /// How long a caller may leave an answer unread before its connection is cut.
+    pub answer_stall: Duration,
     /// Connections open at a time; further ones are closed at once.
     pub connections: usize,
     /// Requests being answered at a time; further ones get 503.
@@ -34,6 +36,7 @@ impl Default for Limits {
             head_bytes: 64 << 10,
             head_timeout: Duration::from_secs(30),
             body_stall: Duration::from_secs(30),
+            answer_stall: Duration::from_secs(30),
             connections: 10_000,
             requests: 2_048,
             drain: Duration::from_secs(30),

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::server::graceful::GracefulShutdown;
 use tidefold_telemetry::{HttpMetrics, Telemetry, clock};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,6 +29,7 @@ use tracing::Instrument;
 
 use crate::catalog::ProblemKind;
 use crate::limits::Limits;
+use crate::patient::Patient;
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
 
@@ -107,7 +108,8 @@ pub async fn serve(
         let _ = stream.set_nodelay(true);
         let front = Arc::clone(&front);
         let service = service_fn(move |request| answer(Arc::clone(&front), request));
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let connection =
+            graceful.watch(http.serve_connection(Patient::new(stream, server.limits.answer_stall), service));
         let guard = ConnectionGuard::new(&metrics);
         let cut = cut.clone();
         tasks.spawn(async move {
@@ -124,13 +126,13 @@ pub async fn serve(
     drain(graceful, tasks, cut, server.limits.drain).await
 }
 
+/// `pipeline_flush` stays off: with it hyper buffers an answer without bound when its caller does not read.
 fn http1_settings(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head_bytes.max(8192))
-        .keep_alive(true)
-        .pipeline_flush(true);
+        .keep_alive(true);
     http
 }
 

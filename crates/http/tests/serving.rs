@@ -147,6 +147,26 @@ async fn a_head_that_never_ends_loses_its_connection() {
 }
 
 #[tokio::test]
+async fn a_caller_who_does_not_read_loses_its_connection() {
+    let endless = async || {
+        let parts = futures_util::stream::repeat(bytes::Bytes::from_static(&[b'x'; 65_536]));
+        axum::body::Body::from_stream(futures_util::StreamExt::map(parts, Ok::<_, std::convert::Infallible>))
+    };
+    let limits = Limits { answer_stall: Duration::from_millis(30), ..Limits::default() };
+    let running = start(Router::new().route("/endless", get(endless)), limits).await;
+    let unread = send(running.address, &get_of("/endless", "")).await;
+    let metrics = running.telemetry.http("test");
+    while metrics.connections.get() < 1 {
+        tokio::task::yield_now().await;
+    }
+    while metrics.connections.get() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(metrics.in_flight.get(), 0);
+    drop(unread);
+}
+
+#[tokio::test]
 async fn requests_over_the_limit_are_told_to_come_back() {
     let gate = Arc::new(Semaphore::new(0));
     let held = Arc::clone(&gate);
