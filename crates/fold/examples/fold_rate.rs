@@ -2,7 +2,7 @@
 //! and one rollup. Nothing is read or written; the store is the row cache. Run it in release:
 //!
 //! ```text
-//!   cargo run --release -p tidefold-fold --example fold_rate [records]
+//!   cargo run --release -p tidefold-fold --example fold_rate [records [records in a batch]]
 //! ```
 
 use std::path::Path;
@@ -17,7 +17,6 @@ use tidefold_record::{BatchBuilder, Offset, Partition, RecordBatch, SchemaId, fr
 
 type Failure = Box<dyn std::error::Error>;
 
-const BATCH: usize = 4_000;
 const ROUNDS: usize = 5;
 /// Enough for every order.
 const CACHE_BYTES: usize = 1 << 30;
@@ -29,12 +28,15 @@ struct Writer {
     batch: BatchBuilder,
     batches: Vec<RecordBatch>,
     count: u64,
+    /// Records in a batch.
+    len: usize,
 }
 
 fn main() -> Result<(), Failure> {
     let records: u64 = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse())?;
+    let batch: usize = std::env::args().nth(2).map_or(Ok(1_000), |text| text.parse())?;
     let app = Arc::new(app()?);
-    let mut writer = Writer::new(&app);
+    let mut writer = Writer::new(&app, batch);
     write_orders(&mut writer, records)?;
     let batches = writer.finish();
     let bytes: usize = batches.iter().map(RecordBatch::size_bytes).sum();
@@ -148,7 +150,7 @@ fn write_orders(writer: &mut Writer, records: u64) -> Result<(), Failure> {
 // === impl Writer ===
 
 impl Writer {
-    fn new(app: &App) -> Writer {
+    fn new(app: &App, len: usize) -> Writer {
         let messages = &app.topics[0].messages;
         Writer {
             encoders: messages
@@ -159,6 +161,7 @@ impl Writer {
             batch: BatchBuilder::new(),
             batches: Vec::new(),
             count: 0,
+            len,
         }
     }
 
@@ -186,7 +189,7 @@ impl Writer {
         headers.push(Known::AppendTime, time.as_bytes());
         self.batch.push(Some(&key), Some(&value), headers.as_headers());
         self.count += 1;
-        if self.batch.len() == BATCH {
+        if self.batch.len() == self.len {
             self.cut();
         }
         Ok(())

@@ -23,7 +23,7 @@ pub struct Seen {
 }
 
 /// The messages of the last W offsets, by id. The table holds sequence numbers, not ids, so that it stays small enough
-/// for the processor's cache.
+/// for the processor's cache. Numbers of forgotten messages lead nowhere; they are thrown out when the table is full.
 #[derive(Debug)]
 pub(crate) struct Window {
     offsets: u64,
@@ -87,12 +87,8 @@ impl Window {
             if now.distance_from(front.offset) <= self.offsets {
                 return;
             }
-            let first = self.first;
-            if let Ok(entry) = self.table.find_entry(front.id as u64, |at| *at == first) {
-                entry.remove();
-            }
             self.queue.pop_front();
-            self.first = first.wrapping_add(1);
+            self.first = self.first.wrapping_add(1);
         }
     }
 
@@ -110,11 +106,23 @@ impl Window {
 
     /// Adds a message whose id is not there.
     pub(crate) fn push_new(&mut self, seen: Seen) {
+        if self.table.len() == self.table.capacity() {
+            self.rebuild();
+        }
         let at = self.first.wrapping_add(self.queue.len() as u32);
         self.queue.push_back(seen);
-        let (queue, first) = (&self.queue, self.first);
-        let hash = |at: &u32| queue.get(at.wrapping_sub(first) as usize).map_or(0, |seen| seen.id as u64);
-        self.table.insert_unique(seen.id as u64, at, hash);
+        // There is room, so nothing is hashed again.
+        self.table.insert_unique(seen.id as u64, at, |_| 0);
+    }
+
+    /// Makes a table of what is not forgotten, with room for as much again.
+    fn rebuild(&mut self) {
+        self.table.clear();
+        self.table.reserve(2 * self.queue.len() + 64, |_| 0);
+        for (place, seen) in self.queue.iter().enumerate() {
+            let at = self.first.wrapping_add(place as u32);
+            self.table.insert_unique(seen.id as u64, at, |_| 0);
+        }
     }
 
     fn at(&self, at: u32) -> Option<Seen> {
