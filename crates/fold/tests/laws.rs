@@ -10,7 +10,7 @@
 mod support;
 
 use proptest::prelude::*;
-use support::machine::run;
+use support::machine::{run, run_two};
 use support::{Lab, VIEWS, history, message};
 use tidefold_fold::state::StateRef;
 use tidefold_fold::{FoldSettings, TableSlot};
@@ -50,6 +50,17 @@ proptest! {
         let lab = Lab::new(VIEWS);
         let calm = run(&lab, &log, SETTINGS, usize::MAX, &[1_000], &[]);
         let wild = run(&lab, &log, SETTINGS, 4_000, &cuts, &crashes);
+        prop_assert_eq!(calm.live(), wild.live());
+    }
+
+    #[test]
+    fn two_owners_at_once_leave_no_trace(
+        log in history(1..30),
+        turns in prop::collection::vec((any::<bool>(), 1..6u64, prop::option::weighted(0.2, 0..30usize)), 1..20),
+    ) {
+        let lab = Lab::new(VIEWS);
+        let calm = run(&lab, &log, SETTINGS, usize::MAX, &[1_000], &[]);
+        let wild = run_two(&lab, &log, SETTINGS, &turns);
         prop_assert_eq!(calm.live(), wild.live());
     }
 

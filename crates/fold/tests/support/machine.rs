@@ -150,7 +150,7 @@ impl<'l> Machine<'l> {
             return Err(Crashed);
         }
         self.at = until;
-        store.checkpoint = until;
+        store.checkpoint = store.checkpoint.max(until);
         self.entities.acknowledged();
         self.rollups.iter_mut().for_each(RowCache::acknowledged);
         Ok(())
@@ -186,6 +186,30 @@ pub fn run(
     let mut machine = Machine::start(lab, log, &store, settings, budget);
     while !machine.done() {
         machine.step(&mut store, cuts.next().unwrap(), None).unwrap();
+    }
+    store
+}
+
+/// Two owners of one partition at once, neither knowing of the other, each with its own caches: `turns` says whose turn it
+/// is, how far it goes, and after how many writes it ends and starts again. A third finishes the log.
+pub fn run_two(
+    lab: &Lab,
+    log: &[Message],
+    settings: FoldSettings,
+    turns: &[(bool, u64, Option<usize>)],
+) -> Store {
+    let mut store = Store::default();
+    let start = |store: &Store| Machine::start(lab, log, store, settings, usize::MAX);
+    let mut owners = [start(&store), start(&store)];
+    for (second, len, writes) in turns {
+        let owner = &mut owners[usize::from(*second)];
+        if owner.step(&mut store, *len, *writes).is_err() {
+            *owner = start(&store);
+        }
+    }
+    let mut last = start(&store);
+    while !last.done() {
+        last.step(&mut store, 3, None).unwrap();
     }
     store
 }
