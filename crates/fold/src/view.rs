@@ -131,7 +131,10 @@ fn source_rows<'a>(source: &'a ViewSource, env: Env<'a>, mut row: impl FnMut(&En
 
 /// A value that is there.
 fn value<'a>(expr: &'a Expr, env: &Env<'a>) -> Option<Datum<'a>> {
-    eval(expr, env).ok().filter(|datum| !datum.is_null())
+    match eval(expr, env) {
+        Ok(Datum::Null) | Err(_) => None,
+        Ok(datum) => Some(datum),
+    }
 }
 
 /// Adds what one source row does to one aggregate.
