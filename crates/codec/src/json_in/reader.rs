@@ -193,7 +193,7 @@ impl<'j> Reader<'j> {
         char::from_u32(code).ok_or(lone)
     }
 
-    /// `uXXXX`.
+    /// `u` and four hex digits.
     fn hex(&mut self) -> Result<u32, Syntax> {
         let digits = match self.text.as_bytes().get(self.at..self.at + 5) {
             Some([b'u', digits @ ..]) if digits.iter().all(u8::is_ascii_hexdigit) => digits,

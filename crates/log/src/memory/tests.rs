@@ -1,3 +1,5 @@
+//! The memory log and its faults.
+
 use super::*;
 use crate::contract::Subject;
 use futures_util::FutureExt;

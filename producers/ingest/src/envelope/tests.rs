@@ -1,3 +1,5 @@
+//! Envelopes, right and wrong.
+
 use super::*;
 
 fn codes(line: &str) -> Vec<(String, String)> {

@@ -1,3 +1,5 @@
+//! Every refusal of the SQL checker, with its rule and place.
+
 use super::*;
 
 /// Each expression of a transition, and the rules and places of its problems.

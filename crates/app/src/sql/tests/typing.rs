@@ -1,3 +1,5 @@
+//! The types of expressions.
+
 use super::*;
 use crate::expr::{ArithmeticOp, LikePart};
 

@@ -1,3 +1,5 @@
+//! Views: what they are compiled to.
+
 use super::*;
 use crate::model::AggregateFunction;
 
