@@ -8,8 +8,10 @@
 
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+pub mod membership;
 pub mod memory;
 
+pub use membership::{Epoch, Membership, Owned, SharedMembership, Sole};
 pub use memory::{Faults, MemoryLog};
 
 use std::sync::Arc;
@@ -71,6 +73,16 @@ pub trait Log: Send + Sync + 'static {
     /// The end of a partition, each time it moves. A receiver may see several moves as one; it never misses the last.
     fn watch_end(&self, topic: &TopicName, partition: Partition)
     -> Result<watch::Receiver<Offset>, LogError>;
+
+    /// Joins a group of processes that share the topics' partitions among them; `topics` says how many each has. A log
+    /// that one process has to itself gives it everything.
+    ///
+    /// # Errors
+    /// When the group cannot be formed at all; a log that does not answer just now is waited for inside.
+    fn join(&self, group: &str, topics: &[(TopicName, u32)]) -> Result<SharedMembership, LogError> {
+        let _ = group;
+        Ok(Arc::new(Sole::new(topics)))
+    }
 }
 
 /// A log that anyone may hold.
