@@ -81,6 +81,8 @@ pub enum Command {
     Rollback(TopicArgs),
     /// Drop the generation that was kept after a replay.
     Retire(TopicArgs),
+    /// Give up a build that a replay began and did not activate.
+    Abandon(TopicArgs),
     /// Records that could not be folded.
     DeadLetters {
         /// What to do with them.
@@ -136,33 +138,45 @@ pub struct CheckArgs {
     pub scenarios: bool,
 }
 
+/// What the lines of a file are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LineFormat {
+    /// One JSON object a line.
+    Ndjson,
+    /// A header line, then one message a row.
+    Csv,
+}
+
 /// `tidefold publish`.
 #[derive(Debug, Args)]
 pub struct PublishArgs {
     /// The app.
     pub app: String,
     /// NDJSON or CSV, plain or compressed (.zst); `-` is standard input. Left out with --synthetic.
-    #[arg(required_unless_present = "synthetic")]
+    #[arg(required_unless_present = "synthetic", conflicts_with = "synthetic")]
     pub file: Option<PathBuf>,
     /// The message type of every line; without it each line is an envelope with a `type`.
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", conflicts_with = "synthetic")]
     pub message_type: Option<String>,
+    /// What the lines are; without it the file's name says it (`.csv`, `.csv.zst`, else NDJSON).
+    #[arg(long, value_enum, conflicts_with = "synthetic")]
+    pub format: Option<LineFormat>,
     /// CSV: which column feeds which field, `field=column`; without it columns are fields. Repeatable.
-    #[arg(long = "column", value_name = "FIELD=COLUMN")]
+    #[arg(long = "column", value_name = "FIELD=COLUMN", conflicts_with = "synthetic")]
     pub columns: Vec<String>,
     /// CSV: the column or columns whose text is the message id, so that a second run changes nothing.
-    #[arg(long = "id-column", value_name = "COLUMN")]
+    #[arg(long = "id-column", value_name = "COLUMN", conflicts_with = "synthetic")]
     pub id_columns: Vec<String>,
     /// Make up this many messages instead, of the app's message types.
     #[arg(long, value_name = "N")]
     pub synthetic: Option<u64>,
     /// The seed of made-up messages: the same seed makes the same messages.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, requires = "synthetic")]
     pub seed: u64,
     /// At most this many messages a second.
     #[arg(long)]
     pub rate: Option<u64>,
-    /// With --synthetic: the folder that has the app's folder, which says what messages look like.
+    /// With --synthetic or CSV: the folder that has the app's folder, which says what messages look like.
     #[arg(long, value_name = "DIR", default_value = "schemas")]
     pub schemas: PathBuf,
     /// The write API.
@@ -187,6 +201,9 @@ pub struct StatusArgs {
     /// Wait until every partition is folded to its end.
     #[arg(long)]
     pub wait: bool,
+    /// With --wait: how long at most, such as 500ms, 60s or 5m; then the exit code is 7.
+    #[arg(long, value_name = "DURATION", default_value = "60s", requires = "wait")]
+    pub timeout: String,
 }
 
 /// An app on a node.

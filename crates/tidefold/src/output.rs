@@ -121,9 +121,23 @@ impl Progress {
         }
     }
 
+    /// Says something in between, above the bar.
+    pub fn say(&self, text: &str) {
+        if self.plain {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        } else {
+            self.bar.println(text);
+        }
+    }
+
     /// A new total.
     pub fn total(&mut self, total: u64) {
         self.bar.set_length(total);
+    }
+
+    /// Ends it without a word: nothing was done.
+    pub fn discard(self) {
+        self.bar.finish_and_clear();
     }
 
     /// Ends it; returns steps a second.

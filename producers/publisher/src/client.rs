@@ -39,6 +39,14 @@ pub enum ClientError {
         /// What was given.
         url: String,
     },
+    /// Nobody is there: nothing was sent.
+    #[error("{uri} cannot be reached: {detail}")]
+    Unreachable {
+        /// The address.
+        uri: String,
+        /// Why.
+        detail: String,
+    },
     /// Nobody answered, or the answer broke off: the lines may or may not be in the log. Send them again.
     #[error("{uri} did not answer: {detail}")]
     NoAnswer {
@@ -56,7 +64,7 @@ pub enum ClientError {
         status: u16,
         /// Seconds after which to try again, where the answer says so.
         retry_after_seconds: Option<u64>,
-        /// The answer, cut to 2,000 characters.
+        /// What the answer says, cut to 2,000 characters.
         body: String,
     },
 }
@@ -92,13 +100,19 @@ impl Client {
             .header(CONTENT_TYPE, "application/x-ndjson")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| no_answer(error.to_string()))?;
-        let response = self.http.request(request).await.map_err(|error| no_answer(chain(&error)))?;
+        let response = self.http.request(request).await.map_err(|error| {
+            if error.is_connect() {
+                ClientError::Unreachable { uri: self.uri.to_string(), detail: chain(&error) }
+            } else {
+                no_answer(chain(&error))
+            }
+        })?;
         let status = response.status();
         let retry_after_seconds =
             response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = response.into_body().collect().await.map_err(|error| no_answer(chain(&error)))?.to_bytes();
         if !status.is_success() {
-            let body = String::from_utf8_lossy(&body).chars().take(2_000).collect();
+            let body = told(&body);
             let uri = self.uri.to_string();
             return Err(ClientError::Refused { uri, status: status.as_u16(), retry_after_seconds, body });
         }
@@ -112,6 +126,15 @@ impl Client {
             return Err(no_answer(format!("{} of {} lines were answered", answers.len(), lines.len())));
         }
         Ok(answers)
+    }
+}
+
+/// A problem's title and detail, or the text as it came.
+fn told(body: &[u8]) -> String {
+    let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    match (problem["title"].as_str(), problem["detail"].as_str()) {
+        (Some(title), Some(detail)) => format!("{title}: {detail}").chars().take(2_000).collect(),
+        _ => String::from_utf8_lossy(body).chars().take(2_000).collect(),
     }
 }
 

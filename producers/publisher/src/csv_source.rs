@@ -1,6 +1,7 @@
 //! Rows of CSV as messages of one type: a column feeds a field, by name or by a mapping.
 
 use std::io::BufRead;
+use std::path::Path;
 
 use tidefold_app::model::Message;
 use tidefold_codec::{Field, Type};
@@ -29,12 +30,12 @@ struct Feed {
 /// When a mapping names a field or column that is not there, all of them in one text.
 pub fn lines<'m>(
     reader: Box<dyn BufRead + Send>,
+    path: &Path,
     message: &'m Message,
     mapping: &Mapping,
 ) -> Result<impl Iterator<Item = Result<Line, SourceError>> + Send + 'm, SourceError> {
-    let mut reader = csv::Reader::from_reader(reader);
-    let header =
-        reader.headers().map_err(|error| SourceError::Line { number: 1, detail: error.to_string() })?.clone();
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
+    let header = reader.headers().map_err(|error| broken(error, path))?.clone();
     let mut problems = Vec::new();
     let feeds = feeds(message, mapping, &header, &mut problems);
     let mut column = |name: &String| {
@@ -53,9 +54,18 @@ pub fn lines<'m>(
             columns.join(", ")
         )));
     }
-    let rows = reader.into_records().enumerate().map(move |(index, row)| {
-        let number = index as u64 + 2;
-        let row = row.map_err(|error| SourceError::Line { number, detail: error.to_string() })?;
+    let path = path.to_owned();
+    let mut next_line = 2 + line_breaks(header.as_byte_record());
+    let rows = reader.into_byte_records().map(move |row| {
+        let row = row.map_err(|error| broken(error, &path))?;
+        let number = next_line;
+        next_line += 1 + line_breaks(&row);
+        let wrong = |detail: String| SourceError::Line { number, detail };
+        if row.len() != header.len() {
+            return Err(wrong(format!("{} cells where the header has {}", row.len(), header.len())));
+        }
+        let row = csv::StringRecord::from_byte_record(row)
+            .map_err(|error| wrong(error.utf8_error().to_string()))?;
         let data = row_json(&feeds, &row, number)?;
         let id = if id_columns.is_empty() {
             stable_id(number, data.as_bytes())
@@ -65,6 +75,20 @@ pub fn lines<'m>(
         Ok(Line { number, text: envelope(&message.name, &id, &data) })
     });
     Ok(rows)
+}
+
+/// A file that cannot be read on.
+fn broken(error: csv::Error, path: &Path) -> SourceError {
+    let source = match error.into_kind() {
+        csv::ErrorKind::Io(source) => source,
+        other => std::io::Error::other(format!("{other:?}")),
+    };
+    SourceError::Read { path: path.to_owned(), source }
+}
+
+/// Line breaks within the cells of a row.
+fn line_breaks(row: &csv::ByteRecord) -> u64 {
+    row.iter().map(|cell| cell.iter().filter(|byte| **byte == b'\n').count() as u64).sum()
 }
 
 fn feeds(
@@ -101,11 +125,25 @@ fn row_json(feeds: &[Feed], row: &csv::StringRecord, number: u64) -> Result<Stri
         let text = row.get(feed.column).unwrap_or_default();
         let value = field_json(&feed.field, text).ok_or_else(|| SourceError::Line {
             number,
-            detail: format!("`{text}` does not fit the field {}", feed.name),
+            detail: format!("field {}: `{}` is not {}", feed.name, shortened(text), expected(&feed.field)),
         })?;
         object.insert(feed.name.clone(), value);
     }
     Ok(serde_json::Value::Object(object).to_string())
+}
+
+/// What a cell of a field has to be, where not any text will do.
+fn expected(field: &Field) -> &'static str {
+    match field.column.ty {
+        Type::Boolean => "true or false",
+        Type::Int | Type::Long => "a whole number",
+        Type::Float | Type::Double => "a number",
+        _ => "JSON",
+    }
+}
+
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(60).chain(['…']).collect() }
 }
 
 /// Numbers and booleans as JSON has them; nothing for a nullable field is null; all else is text, which the write API
@@ -115,8 +153,11 @@ fn field_json(field: &Field, text: &str) -> Option<serde_json::Value> {
         return Some(serde_json::Value::Null);
     }
     match field.column.ty {
-        Type::Boolean | Type::Int | Type::Long | Type::Float | Type::Double => {
-            serde_json::from_str(&text.trim().to_ascii_lowercase()).ok()
+        Type::Boolean => {
+            serde_json::from_str(&text.trim().to_ascii_lowercase()).ok().filter(serde_json::Value::is_boolean)
+        }
+        Type::Int | Type::Long | Type::Float | Type::Double => {
+            serde_json::from_str(text.trim()).ok().filter(serde_json::Value::is_number)
         }
         Type::Array(_) | Type::Map(_) | Type::Record(_) | Type::Union(_) => serde_json::from_str(text).ok(),
         _ => Some(text.into()),

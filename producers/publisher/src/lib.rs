@@ -21,4 +21,4 @@ pub mod synthetic;
 
 pub use client::{Client, ClientError};
 pub use line::{Line, SourceError};
-pub use publish::{Options, Progress, Refusal, Report, publish};
+pub use publish::{Event, Options, Progress, Refusal, Report, publish};

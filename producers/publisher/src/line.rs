@@ -11,7 +11,7 @@ pub struct Line {
     pub text: String,
 }
 
-/// A source that cannot be read on.
+/// What a source has instead of a message. After [`SourceError::Line`] the next line can be read; after the others none.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The file cannot be opened or read.

@@ -57,6 +57,9 @@ pub fn lines(
             }
             if buffer.len() as u64 == LINE_BYTES && buffer.last() != Some(&b'\n') {
                 let detail = format!("longer than {LINE_BYTES} bytes");
+                if let Err(source) = skip_line(&mut reader) {
+                    return Some(Err(SourceError::Read { path: path.clone(), source }));
+                }
                 return Some(Err(SourceError::Line { number, detail }));
             }
             let text = buffer.trim_ascii();
@@ -67,11 +70,28 @@ pub fn lines(
     })
 }
 
+/// Reads up to and with the next line break, keeping nothing.
+fn skip_line(reader: &mut dyn BufRead) -> std::io::Result<()> {
+    loop {
+        let chunk = reader.fill_buf()?;
+        let end = chunk.iter().position(|byte| *byte == b'\n');
+        let read = end.map_or(chunk.len(), |end| end + 1);
+        let is_done = end.is_some() || chunk.is_empty();
+        reader.consume(read);
+        if is_done {
+            return Ok(());
+        }
+    }
+}
+
 fn line(number: u64, bytes: &[u8], shape: &Shape) -> Result<Line, SourceError> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_| SourceError::Line { number, detail: "not UTF-8 text".to_owned() })?;
     match shape {
         Shape::Data(message_type) => {
+            let _: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(|error| {
+                SourceError::Line { number, detail: format!("not a JSON object ({error})") }
+            })?;
             let id = stable_id(number, bytes);
             Ok(Line { number, text: envelope(message_type, &id, text) })
         }
@@ -124,5 +144,15 @@ mod tests {
     fn a_line_that_is_no_object_is_named() {
         let lines = read("{}\nnonsense\n", Shape::Envelope);
         assert!(lines[1].as_ref().unwrap_err().starts_with("line 2: not a JSON object"));
+    }
+
+    #[test]
+    fn behind_a_line_that_is_too_long_the_next_one_is_read() {
+        let mut text = vec![b'x'; LINE_BYTES as usize + 5];
+        text.extend_from_slice(b"\n{\"type\":\"A\",\"id\":\"1\",\"data\":{}}\n");
+        let reader: Box<dyn BufRead + Send> = Box::new(BufReader::new(std::io::Cursor::new(text)));
+        let read: Vec<_> = lines(reader, Path::new("-"), Shape::Envelope).collect();
+        assert!(matches!(&read[0], Err(SourceError::Line { number: 1, .. })));
+        assert_eq!((read.len(), read[1].as_ref().unwrap().number), (2, 2));
     }
 }

@@ -31,14 +31,23 @@ pub struct Progress {
     pub retries: u64,
 }
 
+/// What is told while it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// It went on, or tried to.
+    Progress(Progress),
+    /// The write API broke off or is overloaded; the same lines are sent again. Told once an outage.
+    Retrying(&'a ClientError),
+}
+
 /// A refused line.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Refusal {
     /// Its place in the source.
     pub line: u64,
-    /// The status.
-    pub status: u16,
-    /// What is wrong with it.
+    /// The status; none where the line was no message and was not sent.
+    pub status: Option<u16>,
+    /// What is wrong with it, as RFC 9457 has it.
     pub problem: Option<serde_json::Value>,
 }
 
@@ -64,6 +73,12 @@ pub enum PublishError {
         /// Why.
         source: SourceError,
     },
+    /// Nobody is there, and nobody was: nothing was sent.
+    #[error("nothing was sent")]
+    NoServer {
+        /// Why.
+        source: ClientError,
+    },
     /// The write API does not take the lines; running the same command again goes on from here, since ids are stable.
     #[error("gave up after {accepted} accepted lines; run the same command again to go on")]
     GaveUp {
@@ -85,20 +100,23 @@ struct Run<'a> {
     client: &'a Client,
     options: Options,
     report: Report,
-    seen: &'a mut (dyn FnMut(Progress) + Send),
+    /// Whether the write API ever answered.
+    answered: bool,
+    seen: &'a mut (dyn FnMut(Event<'_>) + Send),
 }
 
 /// Publishes lines in order: a line is sent before the next batch is, and again until it is accepted or refused for good.
+/// A line that is no message ([`SourceError::Line`]) counts as refused, and the next one is read.
 ///
 /// # Errors
-/// When the source breaks or the write API stays away.
+/// When the source breaks, nobody is there from the beginning, or the write API stays away.
 pub async fn publish(
     lines: impl Iterator<Item = Result<Line, SourceError>> + Send,
     client: &Client,
     options: Options,
-    seen: &mut (dyn FnMut(Progress) + Send),
+    seen: &mut (dyn FnMut(Event<'_>) + Send),
 ) -> Result<Report, PublishError> {
-    let mut run = Run { client, options, report: Report::default(), seen };
+    let mut run = Run { client, options, report: Report::default(), answered: false, seen };
     let mut lines = lines.peekable();
     let batch_lines = options
         .rate
@@ -114,6 +132,7 @@ pub async fn publish(
         while batch.len() < batch_lines {
             match lines.next() {
                 Some(Ok(line)) => batch.push(line),
+                Some(Err(SourceError::Line { number, detail })) => run.refuse_unsent(number, &detail),
                 Some(Err(source)) => {
                     run.send(&batch).await?;
                     return Err(PublishError::Source { accepted: run.report.progress.accepted, source });
@@ -126,6 +145,7 @@ pub async fn publish(
         }
         run.send(&batch).await?;
     }
+    run.report.refusals.sort_by_key(|refusal| refusal.line);
     Ok(run.report)
 }
 
@@ -135,21 +155,33 @@ impl Run<'_> {
         let mut rest = batch;
         let mut last_success = Instant::now();
         let mut back_off = Duration::from_millis(50);
+        let mut told = false;
         while !rest.is_empty() {
             let (done, pause) = match self.client.send(rest).await {
-                Ok(answers) => (self.settle(rest, answers), None),
-                Err(error) if is_final(&error) => return Err(self.gave_up(error)),
-                Err(error) if last_success.elapsed() > self.options.patience => {
+                Ok(answers) => {
+                    self.answered = true;
+                    (self.settle(rest, answers), None)
+                }
+                Err(source @ ClientError::Unreachable { .. }) if !self.answered => {
+                    return Err(PublishError::NoServer { source });
+                }
+                Err(error) if is_final(&error) || last_success.elapsed() > self.options.patience => {
                     return Err(self.gave_up(error));
                 }
-                Err(ClientError::Refused { retry_after_seconds, .. }) => (0, retry_after_seconds),
-                Err(_) => (0, None),
+                Err(error) => {
+                    self.answered |= !matches!(error, ClientError::Unreachable { .. });
+                    if !std::mem::replace(&mut told, true) {
+                        (self.seen)(Event::Retrying(&error));
+                    }
+                    (0, retry_after(&error))
+                }
             };
-            (self.seen)(self.report.progress);
+            (self.seen)(Event::Progress(self.report.progress));
             rest = &rest[done..];
             if done > 0 {
                 last_success = Instant::now();
                 back_off = Duration::from_millis(50);
+                told = false;
             }
             if !rest.is_empty() {
                 self.report.progress.retries += 1;
@@ -173,18 +205,25 @@ impl Run<'_> {
                 }
                 429 | 503 | 504 => return done,
                 status => {
-                    self.report.progress.refused += 1;
-                    if self.report.refusals.len() < self.options.refusals_shown {
-                        self.report.refusals.push(Refusal {
-                            line: line.number,
-                            status,
-                            problem: answer.problem,
-                        });
-                    }
+                    self.refuse(Refusal { line: line.number, status: Some(status), problem: answer.problem });
                 }
             }
         }
         lines.len()
+    }
+
+    /// A line that is no message. Lines of its batch before it may still be on their way.
+    fn refuse_unsent(&mut self, line: u64, detail: &str) {
+        let problem =
+            serde_json::json!({ "title": "The line is no message and was not sent", "detail": detail });
+        self.refuse(Refusal { line, status: None, problem: Some(problem) });
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.report.progress.refused += 1;
+        if self.report.refusals.len() < self.options.refusals_shown {
+            self.report.refusals.push(refusal);
+        }
     }
 
     fn note(&mut self, position: String) {
@@ -210,8 +249,15 @@ impl Run<'_> {
 fn is_final(error: &ClientError) -> bool {
     match error {
         ClientError::Url { .. } => true,
-        ClientError::NoAnswer { .. } => false,
+        ClientError::Unreachable { .. } | ClientError::NoAnswer { .. } => false,
         ClientError::Refused { status, .. } => !matches!(status, 429 | 500..=599),
+    }
+}
+
+fn retry_after(error: &ClientError) -> Option<u64> {
+    match error {
+        ClientError::Refused { retry_after_seconds, .. } => *retry_after_seconds,
+        _ => None,
     }
 }
 

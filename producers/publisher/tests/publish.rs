@@ -16,7 +16,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tidefold_publisher::publish::PublishError;
-use tidefold_publisher::{Client, Line, Options, publish};
+use tidefold_publisher::{Client, Event, Line, Options, publish};
 
 /// What the next request gets: a whole answer, or a status for each line (202 for the rest).
 enum Script {
@@ -84,7 +84,7 @@ async fn a_line_that_is_refused_for_good_is_reported_and_the_others_go_on() {
     let (_, client) = serve(vec![Script::Lines(vec![202, 400, 202, 202])]).await;
     let report = publish(lines(4), &client, options(), &mut |_| {}).await.unwrap();
     assert_eq!((report.progress.accepted, report.progress.refused), (3, 1));
-    assert_eq!((report.refusals[0].line, report.refusals[0].status), (2, 400));
+    assert_eq!((report.refusals[0].line, report.refusals[0].status), (2, Some(400)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +97,45 @@ async fn an_app_that_is_not_there_ends_the_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_breaks_off_still_sends_what_came_before() {
     let (_, client) = serve(vec![]).await;
-    let broken = Err(tidefold_publisher::SourceError::Line { number: 3, detail: "torn".into() });
+    let source = std::io::Error::other("torn");
+    let broken = Err(tidefold_publisher::SourceError::Read { path: "orders.ndjson".into(), source });
     let error = publish(lines(2).chain([broken]), &client, options(), &mut |_| {}).await.unwrap_err();
     assert!(matches!(error, PublishError::Source { accepted: 2, .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_no_message_is_refused_and_the_next_one_is_read() {
+    let (_, client) = serve(vec![Script::Lines(vec![202, 400])]).await;
+    let wrong = Err(tidefold_publisher::SourceError::Line { number: 3, detail: "torn".into() });
+    let rest = lines(5).skip(3);
+    let source = lines(2).chain([wrong]).chain(rest);
+    let report = publish(source, &client, options(), &mut |_| {}).await.unwrap();
+    assert_eq!((report.progress.accepted, report.progress.refused), (3, 2));
+    let refused: Vec<_> = report.refusals.iter().map(|refusal| (refusal.line, refusal.status)).collect();
+    assert_eq!(refused, [(2, Some(400)), (3, None)]);
+}
+
+#[tokio::test]
+async fn without_a_server_the_first_attempt_is_the_last() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let client = Client::new(&format!("http://{free}"), "shop").unwrap();
+    let mut events = 0;
+    let error = publish(lines(4), &client, options(), &mut |_| events += 1).await.unwrap_err();
+    assert!(matches!(error, PublishError::NoServer { .. }), "{error}");
+    assert_eq!(events, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_under_way_is_told_once_and_waited_for() {
+    let unavailable = || Script::Whole(StatusCode::SERVICE_UNAVAILABLE);
+    let (_, client) = serve(vec![Script::Lines(vec![]), unavailable(), unavailable()]).await;
+    let mut told = Vec::new();
+    let mut seen = |event: Event<'_>| {
+        if let Event::Retrying(error) = event {
+            told.push(error.to_string());
+        }
+    };
+    let report = publish(lines(6), &client, options(), &mut seen).await.unwrap();
+    assert_eq!((report.progress.accepted, report.progress.retries), (6, 2));
+    assert_eq!(told.len(), 1, "{told:?}");
 }

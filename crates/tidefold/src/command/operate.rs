@@ -1,4 +1,4 @@
-//! Commands that ask a running node: status, inspect, verify, replay, rollback, retire, dead-letters.
+//! Commands that ask a running node: status, inspect, verify, replay, rollback, retire, abandon, dead-letters.
 
 use std::process::ExitCode;
 
@@ -14,8 +14,19 @@ pub(super) async fn status(args: StatusArgs, output: &Output) -> Result<ExitCode
     let admin = Admin::new(&args.node.node);
     let mut value = admin.get("/admin/v1/status").await?;
     if args.wait {
+        let limit = crate::settings::parse_duration(&args.timeout).ok_or_else(|| {
+            let text = format!("--timeout {}: write a duration such as 500ms, 60s or 5m", args.timeout);
+            Failure::new(Code::Usage, text)
+        })?;
+        let since = tidefold_telemetry::clock::instant();
         let mut progress = output.progress("lag", None);
         while lag(&value) > 0 {
+            if since.elapsed() >= limit {
+                output.print(&value, || status_table(&value));
+                let text =
+                    format!("{} records are not folded after {}; folding goes on", lag(&value), args.timeout);
+                return Err(Failure::new(Code::TimedOut, text));
+            }
             tidefold_telemetry::clock::pause(std::time::Duration::from_millis(100)).await;
             value = admin.get("/admin/v1/status").await?;
             progress.at(lag(&value));
@@ -101,13 +112,12 @@ fn step_text(step: &Value) -> String {
     let detail = step["detail"].as_array().map(Vec::as_slice).unwrap_or_default();
     let detail: Vec<_> = detail.iter().filter_map(Value::as_str).collect();
     format!(
-        "{}  {}  id {}  {}\n  {} {}\n  version {}: {}",
+        "{}  {}  id {}  {}\n  {}\n  version {}: {}",
         text("position"),
         text("message"),
         text("id"),
         text("time"),
-        text("verdict"),
-        detail.join(", "),
+        format!("{} {}", text("verdict"), detail.join(", ")).trim_end(),
         step["version"],
         step["state"]
     )
@@ -214,16 +224,27 @@ pub(super) async fn change(args: TopicArgs, verb: &str, output: &Output) -> Resu
     let topic = args.topic.as_deref().map(|topic| format!("?topic={}", segment(topic))).unwrap_or_default();
     let value = admin.post(&format!("/admin/v1/{}/{verb}{topic}", segment(&args.app))).await?;
     let items = value["items"].as_array().cloned().unwrap_or_default();
-    output.print(&value["items"], || {
-        let rows: Vec<_> = items
-            .iter()
-            .map(|item| {
-                vec![item["topic"].as_str().unwrap_or_default().to_owned(), item["generations"].to_string()]
-            })
-            .collect();
-        columns(&["topic", if verb == "retire" { "retired" } else { "active" }], &rows)
-    });
+    output.print(&value["items"], || change_table(&items, verb, &args.app));
     Ok(ExitCode::SUCCESS)
+}
+
+fn change_table(items: &[Value], verb: &str, app: &str) -> String {
+    let row = |item: &Value| {
+        let numbers = item["generations"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let numbers: Vec<_> = numbers.iter().map(|number| format!("g{number}")).collect();
+        (!numbers.is_empty())
+            .then(|| vec![item["topic"].as_str().unwrap_or_default().to_owned(), numbers.join(" ")])
+    };
+    let rows: Vec<_> = items.iter().filter_map(row).collect();
+    match verb {
+        "retire" if rows.is_empty() => {
+            format!("there is nothing to retire: {app} keeps no generation besides the active one")
+        }
+        "abandon" if rows.is_empty() => format!("there is nothing to abandon: {app} has no build under way"),
+        "retire" => columns(&["topic", "retired"], &rows),
+        "abandon" => columns(&["topic", "abandoned"], &rows),
+        _ => columns(&["topic", "active"], &rows),
+    }
 }
 
 pub(super) async fn dead_letters(command: DeadLettersCommand, output: &Output) -> Result<ExitCode, Failure> {

@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tidefold_publisher::csv_source::{self, Mapping};
 use tidefold_publisher::ndjson::{self, Shape};
 use tidefold_publisher::publish::PublishError;
-use tidefold_publisher::{Client, Line, Options, Report, SourceError, synthetic};
+use tidefold_publisher::{Client, Event, Line, Options, Refusal, Report, SourceError, synthetic};
 
-use crate::cli::PublishArgs;
+use crate::cli::{LineFormat, PublishArgs};
 use crate::failure::{Code, Failure, chain};
 use crate::folder;
-use crate::output::Output;
+use crate::output::{Output, Progress};
 
 type Lines<'a> = Box<dyn Iterator<Item = Result<Line, SourceError>> + Send + 'a>;
 
@@ -20,8 +20,11 @@ pub(super) async fn publish(args: PublishArgs, output: &Output) -> Result<ExitCo
     let client =
         Client::new(&args.url, &args.app).map_err(|error| Failure::from_error(Code::Usage, &error))?;
     let file = args.file.clone().unwrap_or_else(|| "-".into());
-    let is_csv = file.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.contains(".csv"));
-    let app = if args.synthetic.is_some() || is_csv {
+    let format = args.format.unwrap_or_else(|| format_of(&file));
+    if args.synthetic.is_none() && format == LineFormat::Ndjson {
+        refuse_columns(&args)?;
+    }
+    let app = if args.synthetic.is_some() || format == LineFormat::Csv {
         Some(folder::load(&args.schemas.join(&args.app), output)?)
     } else {
         None
@@ -38,28 +41,63 @@ pub(super) async fn publish(args: PublishArgs, output: &Output) -> Result<ExitCo
     let options = Options { rate: args.rate, ..Options::default() };
     let mut progress = output.progress("publish", total);
     let published = {
-        let mut seen = |now: tidefold_publisher::Progress| progress.at(now.accepted + now.refused);
+        let mut seen = |event: Event<'_>| match event {
+            Event::Progress(now) => progress.at(now.accepted + now.refused),
+            Event::Retrying(error) => progress.say(&format!("{error}; sending the same lines again")),
+        };
         tidefold_publisher::publish(lines, &client, options, &mut seen).await
     };
-    let report = match published {
-        Ok(report) => report,
-        Err(error) => {
-            let (PublishError::Source { accepted, .. } | PublishError::GaveUp { accepted, .. }) = &error;
-            progress.finish(*accepted);
-            let code = if *accepted > 0 { Code::Partial } else { Code::Failed };
-            return Err(Failure::new(code, chain(&error)));
+    match published {
+        Ok(report) => {
+            let rate = progress.finish(report.progress.accepted);
+            let is_whole = report.progress.refused == 0;
+            print(&report, rate, &file, output);
+            Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(Code::Partial as u8) })
         }
+        Err(error) => Err(stopped(&error, progress, &args.url)),
+    }
+}
+
+fn stopped(error: &PublishError, progress: Progress, url: &str) -> Failure {
+    let accepted = match error {
+        PublishError::NoServer { .. } => {
+            progress.discard();
+            let text = format!(
+                "{}\nstart a node with `tidefold up FOLDER`, or say where one is with --url (now {url})",
+                chain(error)
+            );
+            return Failure::new(Code::Failed, text);
+        }
+        PublishError::Source { accepted, .. } | PublishError::GaveUp { accepted, .. } => *accepted,
     };
-    let rate = progress.finish(report.progress.accepted);
-    print(&report, rate, output);
-    Ok(if report.progress.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(Code::Partial as u8) })
+    progress.finish(accepted);
+    let code = if accepted > 0 { Code::Partial } else { Code::Failed };
+    Failure::new(code, chain(error))
+}
+
+/// What a file's name says its lines are; standard input is NDJSON.
+fn format_of(file: &Path) -> LineFormat {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_ascii_lowercase();
+    if name.ends_with(".csv") || name.ends_with(".csv.zst") { LineFormat::Csv } else { LineFormat::Ndjson }
+}
+
+/// Columns are CSV's: with NDJSON they would be ignored in silence.
+fn refuse_columns(args: &PublishArgs) -> Result<(), Failure> {
+    let given = [("--column", !args.columns.is_empty()), ("--id-column", !args.id_columns.is_empty())];
+    let given: Vec<_> = given.iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| *flag).collect();
+    if given.is_empty() {
+        return Ok(());
+    }
+    let text =
+        format!("{} works with CSV only; if the lines are CSV, give --format csv", given.join(" and "));
+    Err(Failure::new(Code::Usage, text))
 }
 
 fn csv<'a>(app: &'a tidefold_app::App, args: &PublishArgs, file: &Path) -> Result<Lines<'a>, Failure> {
     let name = args.message_type.as_deref().unwrap_or_default();
     let Some((topic, place)) = app.message(name) else {
         let known: Vec<_> = app.topics.iter().flat_map(|t| &t.messages).map(|m| m.name.as_str()).collect();
-        let text = format!("a CSV file needs --type, one of: {}", known.join(", "));
+        let text = format!("CSV needs --type, one of: {}", known.join(", "));
         return Err(Failure::new(Code::Usage, text));
     };
     let mut mapping = Mapping { fields: Vec::new(), id: args.id_columns.clone() };
@@ -69,7 +107,12 @@ fn csv<'a>(app: &'a tidefold_app::App, args: &PublishArgs, file: &Path) -> Resul
         };
         mapping.fields.push((field.to_owned(), column.to_owned()));
     }
-    Ok(Box::new(csv_source::lines(ndjson::open(file)?, &topic.messages[place], &mapping)?))
+    let lines = csv_source::lines(ndjson::open(file)?, file, &topic.messages[place], &mapping);
+    let lines = lines.map_err(|error| match error {
+        SourceError::Mapping(_) => Failure::from_error(Code::Usage, &error),
+        other => Failure::from_error(Code::Failed, &other),
+    })?;
+    Ok(Box::new(lines))
 }
 
 /// How many lines a file has, so that progress has an end; standard input has none.
@@ -90,7 +133,7 @@ fn count_lines(file: &Path) -> Result<Option<u64>, Failure> {
     }
 }
 
-fn print(report: &Report, rate: f64, output: &Output) {
+fn print(report: &Report, rate: f64, file: &Path, output: &Output) {
     let progress = report.progress;
     let value = json!({
         "accepted": progress.accepted, "refused": progress.refused, "retries": progress.retries,
@@ -102,9 +145,68 @@ fn print(report: &Report, rate: f64, output: &Output) {
             progress.accepted, progress.refused, progress.retries
         );
         for refusal in &report.refusals {
-            let detail = refusal.problem.as_ref().map(ToString::to_string).unwrap_or_default();
-            text.push_str(&format!("\nline {}: {} {detail}", refusal.line, refusal.status));
+            text.push('\n');
+            text.push_str(&refusal_text(refusal, file));
+        }
+        let unseen = progress.refused.saturating_sub(report.refusals.len() as u64);
+        if unseen > 0 {
+            text.push_str(&format!("\nand {unseen} more"));
         }
         text
     });
+}
+
+/// `orders.ndjson:7: 400 field /total_cents: …`; further mistakes of the line below it, indented.
+fn refusal_text(refusal: &Refusal, file: &Path) -> String {
+    let place = if file.as_os_str() == "-" {
+        format!("line {}", refusal.line)
+    } else {
+        format!("{}:{}", file.display(), refusal.line)
+    };
+    let status = refusal.status.map(|status| format!(" {status}")).unwrap_or_default();
+    let problem = refusal.problem.as_ref().unwrap_or(&Value::Null);
+    let errors = problem["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut mistakes: Vec<_> = errors.iter().map(mistake_text).collect();
+    if mistakes.is_empty() {
+        let said = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("refused");
+        mistakes.push(said.to_owned());
+    }
+    format!("{place}:{status} {}", mistakes.join("\n    "))
+}
+
+fn mistake_text(error: &Value) -> String {
+    let detail = error["detail"].as_str().unwrap_or("refused");
+    match error["pointer"].as_str().map(|pointer| pointer.trim_start_matches('#')) {
+        Some(pointer) if !pointer.is_empty() => format!("field {pointer}: {detail}"),
+        _ => detail.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_words() {
+        let problem = json!({ "title": "t", "detail": "2 mistakes", "errors": [
+            { "pointer": "#/total_cents", "detail": "found a string" }, { "detail": "`currency` is missing" }] });
+        let refusal = Refusal { line: 7, status: Some(400), problem: Some(problem) };
+        let text = refusal_text(&refusal, Path::new("-"));
+        assert_eq!(text, "line 7: 400 field /total_cents: found a string\n    `currency` is missing");
+        let unsent =
+            Refusal { line: 3, status: None, problem: Some(json!({ "detail": "not a JSON object" })) };
+        assert_eq!(refusal_text(&unsent, Path::new("o.ndjson")), "o.ndjson:3: not a JSON object");
+    }
+
+    #[test]
+    fn the_name_of_a_file_says_what_its_lines_are() {
+        for (name, format) in [
+            ("-", LineFormat::Ndjson),
+            ("a/orders.CSV", LineFormat::Csv),
+            ("orders.csv.zst", LineFormat::Csv),
+            ("orders.csv.ndjson", LineFormat::Ndjson),
+        ] {
+            assert_eq!(format_of(Path::new(name)), format, "{name}");
+        }
+    }
 }

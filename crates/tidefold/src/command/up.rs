@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::UpArgs;
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::folder;
 use crate::node::Node;
 use crate::output::Output;
@@ -29,13 +29,12 @@ pub(super) async fn up(args: UpArgs, output: &Output) -> Result<ExitCode, Failur
         _ = terminate.recv() => 0,
     };
     output.say("stopping: finishing what is open; a second signal stops at once");
-    let stopped = tokio::select! {
-        () = node.stop() => true,
-        _ = interrupt.recv() => false,
-        _ = terminate.recv() => false,
+    let cut_by = tokio::select! {
+        () = node.stop() => return Ok(ExitCode::from(code)),
+        _ = interrupt.recv() => SignalKind::interrupt(),
+        _ = terminate.recv() => SignalKind::terminate(),
     };
-    if !stopped {
-        return Err(Failure::new(Code::Failed, "stopped at once; the next start finishes what was open"));
-    }
-    Ok(ExitCode::from(code))
+    output.say("stopped at once; the next start finishes what was open");
+    // As a shell has it for what a signal ended.
+    Ok(ExitCode::from(128 + cut_by.as_raw_value() as u8))
 }

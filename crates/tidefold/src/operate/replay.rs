@@ -1,10 +1,21 @@
-//! `tidefold replay`, `rollback`, `retire`: generations built, switched, dropped.
+//! `tidefold replay`, `rollback`, `retire`, `abandon`: generations built, switched, dropped, given up.
 
 use serde::{Deserialize, Serialize};
 use tidefold_deployer::{Build, BuildProgress, Comparison, DeployError, Phase, ReplayOptions};
 use tidefold_http::{Problem, ProblemKind};
 
 use super::Operator;
+
+/// What becomes of generations that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The one before is active again.
+    Rollback,
+    /// The kept ones go.
+    Retire,
+    /// The one that is built goes.
+    Abandon,
+}
 
 /// How far a build is, or how it ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,11 +86,11 @@ fn compared(comparison: &Comparison, report: &mut BuildReport) {
     }
 }
 
-/// Goes back to the generation before, or drops it: for one topic or all.
+/// Changes the generations of one topic or all.
 pub(super) async fn change(
     operator: &Operator,
     topic: Option<&str>,
-    retire: bool,
+    change: Change,
 ) -> Result<Vec<(String, Vec<u32>)>, Problem> {
     let topics: Vec<String> = match topic {
         Some(topic) => vec![operator.topic(topic)?.name.as_str().to_owned()],
@@ -87,10 +98,11 @@ pub(super) async fn change(
     };
     let mut done = Vec::new();
     for topic in topics {
-        let generations = if retire {
-            operator.deployer().retire(&topic).await
-        } else {
-            operator.deployer().rollback(&topic).await.map(|generation| vec![generation])
+        let deployer = operator.deployer();
+        let generations = match change {
+            Change::Rollback => deployer.rollback(&topic).await.map(|generation| vec![generation]),
+            Change::Retire => deployer.retire(&topic).await,
+            Change::Abandon => deployer.abandon(&topic).await,
         };
         done.push((topic, generations.map_err(refused)?));
     }

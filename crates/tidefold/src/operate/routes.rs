@@ -17,6 +17,7 @@ use tidefold_deployer::{Build, ReplayOptions};
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::Position;
 
+use super::replay::Change;
 use super::{Operator, dead_letters, inspect, replay, status, verify};
 
 #[derive(Debug, Deserialize)]
@@ -50,6 +51,7 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/v1/{app}/builds", get(builds))
         .route("/admin/v1/{app}/rollback", post(rollback))
         .route("/admin/v1/{app}/retire", post(retire))
+        .route("/admin/v1/{app}/abandon", post(abandon))
         .route("/admin/v1/inspect/{table}/{key}", get(inspect_key))
         .route("/admin/v1/{app}/dead-letters", get(dead_list))
         .route("/admin/v1/dead-letters/{position}", get(dead_show))
@@ -115,7 +117,7 @@ async fn rollback(
     app: Path<String>,
     topic: Query<TopicParameter>,
 ) -> Result<Json<Value>, Problem> {
-    change(operator, app, topic, false).await
+    change(operator, app, topic, Change::Rollback).await
 }
 
 async fn retire(
@@ -123,17 +125,25 @@ async fn retire(
     app: Path<String>,
     topic: Query<TopicParameter>,
 ) -> Result<Json<Value>, Problem> {
-    change(operator, app, topic, true).await
+    change(operator, app, topic, Change::Retire).await
+}
+
+async fn abandon(
+    operator: Shared,
+    app: Path<String>,
+    topic: Query<TopicParameter>,
+) -> Result<Json<Value>, Problem> {
+    change(operator, app, topic, Change::Abandon).await
 }
 
 async fn change(
     State(operator): Shared,
     Path(app): Path<String>,
     Query(topic): Query<TopicParameter>,
-    is_retire: bool,
+    what: Change,
 ) -> Result<Json<Value>, Problem> {
     operator.check_app(&app)?;
-    let changed = replay::change(&operator, topic.topic.as_deref(), is_retire).await?;
+    let changed = replay::change(&operator, topic.topic.as_deref(), what).await?;
     let items: Vec<_> = changed
         .into_iter()
         .map(|(topic, generations)| json!({ "topic": topic, "generations": generations }))

@@ -101,6 +101,9 @@ pub const SETTINGS: &[Setting] = &[
     setting("run.drain", Kind::Duration, "10s", "how long a stopping node finishes what it has"),
 ];
 
+/// `TIDEFOLD_…` variables that are flags' and no settings.
+const NOT_SETTINGS: &[&str] = &["CONFIG", "NODE", "URL"];
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -216,8 +219,9 @@ impl Layers {
     /// The value of every setting and where it came from.
     ///
     /// # Errors
-    /// Every unknown key of the file and of `TIDEFOLD_…` variables that name a section; the texts are judged by
-    /// [`Resolved::settings`].
+    /// Every unknown key of the file, of `TIDEFOLD_…` variables that name a section, and variables that are nearly the
+    /// name of a setting; the texts are judged by [`Resolved::settings`]. Other `TIDEFOLD_…` variables are left alone:
+    /// orchestrators put some of their own beside ours.
     pub fn resolve(self) -> Result<Resolved, Vec<SettingError>> {
         let mut values: BTreeMap<_, _> =
             SETTINGS.iter().map(|s| (s.key, (s.default.to_owned(), Origin::Default))).collect();
@@ -226,9 +230,11 @@ impl Layers {
             take_file(&path, &text, &mut values, &mut errors);
         }
         for (name, value) in self.environment {
-            let Some(rest) = name.strip_prefix("TIDEFOLD_").filter(|rest| rest.contains("__")) else {
+            let Some(rest) = name.strip_prefix("TIDEFOLD_") else { continue };
+            if !rest.contains("__") {
+                errors.extend(nearly(&name, rest));
                 continue;
-            };
+            }
             let origin = Origin::Environment(name.clone());
             put(&mut values, &mut errors, &rest.replace("__", ".").to_ascii_lowercase(), value, origin);
         }
@@ -253,6 +259,24 @@ fn put(values: &mut Values, errors: &mut Vec<SettingError>, key: &str, text: Str
         .filter(|(distance, _)| *distance <= 4)
         .map(|(_, key)| key.to_owned());
     errors.push(SettingError::Unknown { origin, key: key.to_owned(), nearest });
+}
+
+/// A variable without the two underscores that a setting's name has, but near to one.
+fn nearly(name: &str, rest: &str) -> Option<SettingError> {
+    if NOT_SETTINGS.contains(&rest) {
+        return None;
+    }
+    let distance = |setting: &Setting| {
+        let whole = setting.key.replace('.', "_").to_ascii_uppercase();
+        let alone = whole.split_once('_').map(|(_, key)| key) == Some(rest);
+        if alone { 0 } else { strsim::damerau_levenshtein(&whole, rest) }
+    };
+    let (near, setting) = SETTINGS.iter().map(|s| (distance(s), s)).min_by_key(|(near, _)| *near)?;
+    (near <= 2).then(|| SettingError::Unknown {
+        origin: Origin::Environment(name.to_owned()),
+        key: name.to_owned(),
+        nearest: Some(setting.environment_name()),
+    })
 }
 
 fn take_file(path: &std::path::Path, text: &str, values: &mut Values, errors: &mut Vec<SettingError>) {
@@ -353,6 +377,22 @@ mod tests {
                 "file t.toml: there is no setting `colour.x`"
             ]
         );
+    }
+
+    #[test]
+    fn a_variable_that_is_nearly_a_setting_is_refused_and_others_are_left_alone() {
+        let named = |name: &str| {
+            let environment = vec![(name.to_owned(), "x".to_owned())];
+            Layers { environment, ..Layers::default() }.resolve().map(drop).map_err(|e| e[0].to_string())
+        };
+        let nearest = |name: &str| named(name).unwrap_err().rsplit_once("mean ").unwrap().1.to_owned();
+        assert_eq!(nearest("TIDEFOLD_LISTEN_ADMIN"), "`TIDEFOLD_LISTEN__ADMIN`?");
+        assert_eq!(nearest("TIDEFOLD_LISTEN_ADMN"), "`TIDEFOLD_LISTEN__ADMIN`?");
+        assert_eq!(nearest("TIDEFOLD_HTTP"), "`TIDEFOLD_LISTEN__HTTP`?");
+        assert_eq!(nearest("TIDEFOLD_PROJECTOR_CACHE_BYTES"), "`TIDEFOLD_PROJECTOR__CACHE_BYTES`?");
+        for other in ["CONFIG", "NODE", "URL", "SERVICE_HOST", "SERVICE_PORT", "PORT", "PORT_8080_TCP_ADDR"] {
+            assert_eq!(named(&format!("TIDEFOLD_{other}")), Ok(()), "{other}");
+        }
     }
 
     #[test]
