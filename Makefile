@@ -1,9 +1,14 @@
 # Everything a developer runs. Each target works on a new machine with Rust, a C compiler, make and curl.
 
-.PHONY: demo run test lint bench soak check clean-data help
+.PHONY: demo run test servers-up servers-down lint bench soak check clean-data help
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# embedded, or real servers: make demo LOG=kafka STORE=scylla
+LOG ?= embedded
+STORE ?= embedded
+export LOG STORE
 
 demo: ## Import a year of a real pizzeria and query it; leaves the node running
 	bash infra/demo/demo.sh
@@ -11,12 +16,14 @@ demo: ## Import a year of a real pizzeria and query it; leaves the node running
 run: ## Start a node with the storefront app
 	cargo run --release -p tidefold --bin tidefold -- up schemas/storefront
 
-test: ## Everything that has to hold
-	cargo test --workspace --all-targets
-	cargo test --workspace --doc
-	cargo run -q -p tidefold --bin tidefold -- check schemas/storefront --scenarios
-	cargo run -q -p tidefold --bin tidefold -- check schemas/pizzeria --scenarios
-	cargo run -q -p tidefold --bin tidefold -- check schemas/metering --scenarios
+test: ## Everything that has to hold, on real servers where this machine can run them
+	infra/test/test.sh
+
+servers-up: ## Real Kafka (127.0.0.1:9092) and Cassandra (CQL, 127.0.0.1:9042), from their jars; SERVERS=3 for three of each
+	infra/local/servers.sh up
+
+servers-down: ## Stop them; what they stored stays (infra/local/servers.sh reset forgets it)
+	infra/local/servers.sh down
 
 lint: ## Formatting and lints, warnings as errors
 	cargo fmt --all --check

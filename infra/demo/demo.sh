@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The main job on one machine: builds, starts a node with schemas/pizzeria, imports 21,350 real orders through the HTTP
-# API, asks a few questions, and leaves the node running.
+# API, asks a few questions, and leaves the node running. LOG=kafka and STORE=scylla run it on real servers, which are
+# started if they do not run.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 http=${HTTP:-127.0.0.1:8080}
@@ -8,7 +9,27 @@ admin=${ADMIN:-127.0.0.1:8081}
 data=${DATA:-data}
 pid_file=$data/demo.pid
 
-cargo build --release -p tidefold --bin tidefold
+backends=()
+features=()
+case ${LOG:-embedded} in
+  embedded) ;;
+  kafka)
+    infra/local/servers.sh up kafka
+    backends+=(--log "kafka://127.0.0.1:${KAFKA_PORT:-9092}")
+    features+=(--features kafka)
+    ;;
+  *) echo "LOG is embedded or kafka" >&2; exit 2 ;;
+esac
+case ${STORE:-embedded} in
+  embedded) ;;
+  scylla)
+    infra/local/servers.sh up cassandra
+    backends+=(--store "scylla://127.0.0.1:${CQL_PORT:-9042}")
+    ;;
+  *) echo "STORE is embedded or scylla" >&2; exit 2 ;;
+esac
+
+cargo build --release -p tidefold --bin tidefold "${features[@]}"
 tidefold=${CARGO_TARGET_DIR:-target}/release/tidefold
 mkdir -p "$data"
 
@@ -18,7 +39,7 @@ if [ -f "$pid_file" ] && [ "$(ps -o comm= -p "$(cat "$pid_file")" 2>/dev/null)" 
   while kill -0 "$(cat "$pid_file")" 2>/dev/null; do sleep 0.1; done
 fi
 
-"$tidefold" up schemas/pizzeria --data "$data" --http "$http" --admin "$admin" >"$data/demo.log" 2>&1 &
+"$tidefold" up schemas/pizzeria "${backends[@]}" --data "$data" --http "$http" --admin "$admin" >"$data/demo.log" 2>&1 &
 node=$!
 echo $node >"$pid_file"
 until curl -fs "http://$admin/readyz" >/dev/null; do

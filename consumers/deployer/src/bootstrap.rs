@@ -74,7 +74,7 @@ fn first_unfinished(projection: &Projection) -> Option<u32> {
     projection.active.is_none().then_some(building)
 }
 
-async fn define(app: &App, driver: &Driver) -> Result<(), DeployError> {
+pub(crate) async fn define(app: &App, driver: &Driver) -> Result<(), DeployError> {
     let decide = |control: &Control| match control.definition() {
         None => Ok(Some(Entry::Defined { hash: app.definition_hash.clone(), sources: app.sources.clone() })),
         Some(definition) if definition.hash == app.definition_hash => Ok(None),
@@ -87,7 +87,7 @@ async fn define(app: &App, driver: &Driver) -> Result<(), DeployError> {
 }
 
 /// Our own id authority: the next free id, unless the schema has one.
-async fn register(message: &Message, driver: &Driver) -> Result<(), DeployError> {
+pub(crate) async fn register(message: &Message, driver: &Driver) -> Result<(), DeployError> {
     let schema = &message.schema_json;
     let decide = |control: &Control| {
         let entry = || Entry::SchemaRegistered { id: control.free_id(), schema: schema.clone() };

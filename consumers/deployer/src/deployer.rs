@@ -352,7 +352,7 @@ async fn follow(node: Arc<Node>) {
 }
 
 /// Tries until it works or never will.
-async fn patiently<T, F: Future<Output = Result<T, DeployError>>>(
+pub(crate) async fn patiently<T, F: Future<Output = Result<T, DeployError>>>(
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, DeployError> {
     let mut wait = Duration::from_millis(50);

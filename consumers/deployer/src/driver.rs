@@ -111,6 +111,13 @@ impl Driver {
         Err(DeployError::Contended { app: self.inner.app.clone(), attempts: ATTEMPTS })
     }
 
+    /// Follows the topic for ever: what [`Driver::watch`] gave moves with it.
+    pub async fn keep_up(self) {
+        loop {
+            self.follow().await;
+        }
+    }
+
     /// Waits until the topic moves past what was read, and reads on. Trouble with the log is waited out.
     pub(crate) async fn follow(&self) {
         let Ok(mut end) = self.inner.log.watch_end(&self.inner.topic, PARTITION) else {

@@ -12,6 +12,7 @@
 //! * [`driver`]: [`Driver`], the control topic followed and appended to; also the [`tidefold_projector::SchemaSource`]
 //!   of the lanes: our own id authority.
 //! * `bootstrap`: the first start of an app, and every later one.
+//! * `introduce`: the same for a process that folds nothing.
 //! * `node`: which lanes run, as control says.
 //! * `still`: letting an active generation stand still, to look at its tables.
 //! * `build`: a generation from its first record to its activation. [`compare`]: two generations, row by row.
@@ -23,6 +24,7 @@ pub mod compare;
 pub mod deployer;
 pub mod driver;
 pub mod error;
+mod introduce;
 pub mod manifest;
 mod node;
 mod still;
@@ -32,5 +34,6 @@ pub use compare::{Comparison, RowDifference, TableComparison};
 pub use deployer::{Deployer, Options};
 pub use driver::Driver;
 pub use error::DeployError;
+pub use introduce::introduce;
 pub use node::GenerationStatus;
 pub use still::Still;

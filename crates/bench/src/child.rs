@@ -88,10 +88,12 @@ pub(crate) fn serve_node(words: &[String]) -> Outcome {
     let settings = resolved.settings().map_err(|errors| format!("{errors:?}"))?;
     let app = tidefold::folder::load(&storefront(), &Output::plain()).map_err(|failure| failure.text)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("http").build()?.block_on(async {
-        let node = tidefold::node::Node::start(app, &settings).await.map_err(|failure| failure.text)?;
+        let node = tidefold::node::Node::start(app, &settings, tidefold::node::Role::Everything)
+            .await
+            .map_err(|failure| failure.text)?;
         let _held =
             if folding { None } else { Some(node.hold("orders").await.map_err(|failure| failure.text)?) };
-        println!("{}", node.http);
+        println!("{}", node.http.ok_or("the node has no write API")?);
         std::future::pending::<()>().await;
         Ok(())
     })

@@ -20,6 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   tidefold check schemas/storefront               is the app right?
   tidefold up schemas/storefront                  run everything in one process
+  tidefold up schemas/storefront --log kafka://127.0.0.1:9092 --store scylla://127.0.0.1:9042
   tidefold publish storefront orders.ndjson       send a file of messages
   curl -d '{\"order_id\":\"o-1\", …}' -H 'Content-Type: application/json' http://127.0.0.1:8080/v1/storefront/PlaceOrder
   curl http://127.0.0.1:8080/v1/storefront/orders/o-1
@@ -65,6 +66,12 @@ pub enum When {
 pub enum Command {
     /// Run everything in one process: APIs, log, folding, store.
     Up(UpArgs),
+    /// Run the write API alone, as a part of a fleet on Kafka and ScyllaDB.
+    Ingest(UpArgs),
+    /// Fold alone, as a part of a fleet: the partitions are shared among all that run.
+    Project(UpArgs),
+    /// Run the read API alone, as a part of a fleet.
+    Query(UpArgs),
     /// Check an app folder and say what is in it.
     Check(CheckArgs),
     /// Send messages from a file, standard input or a generator to the write API.
@@ -110,6 +117,12 @@ pub struct SettingArgs {
     /// Where health, metrics and the operators' API listen.
     #[arg(long)]
     pub admin: Option<String>,
+    /// The log: `embedded` or `kafka://host:port,host:port`.
+    #[arg(long, value_name = "URL")]
+    pub log: Option<String>,
+    /// The store: `embedded` or `scylla://host:port,host:port`.
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
     /// Where the embedded log and store keep their files, a folder an app.
     #[arg(long)]
     pub data: Option<String>,

@@ -6,10 +6,11 @@
 //! A walk through it:
 //! * [`cli`]: the commands and their flags; [`command`]: what each does.
 //! * [`settings`]: flag, environment, file, default.
-//! * [`node`]: a node, wired together; [`operate`]: what operators ask of it.
+//! * [`node`]: the parts of a node, wired together; `backend`: which log and store it has; [`operate`]: what operators ask of it.
 //! * [`folder`]: app folders on disk; [`scenario`]: an app's own tests, run.
 //! * [`output`] and [`failure`]: what is printed, and with which exit code it ends.
 
+mod backend;
 pub mod cli;
 pub mod command;
 pub mod failure;

@@ -1,38 +1,58 @@
-//! A node: everything in one process, wired together. The only place that knows which log and store there are.
+//! A node: the parts of Tidefold that one process runs, wired together.
 //!
 //! Two runtimes: the APIs answer on one while folding runs on the other, so that a long batch never keeps a request
 //! waiting.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use tidefold_app::App;
+use tidefold_control::Control;
 use tidefold_deployer::{Deployer, Options};
 use tidefold_http::{Limits, Readiness, Server};
-use tidefold_log::{ReadLimit, SharedLog};
-use tidefold_log_embedded::EmbeddedLog;
-use tidefold_store::SharedStore;
-use tidefold_store_embedded::EmbeddedStore;
+use tidefold_log::ReadLimit;
 use tidefold_telemetry::Telemetry;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::backend::{self, Backends};
 use crate::failure::{Code, Failure};
 use crate::operate::{self, Operator};
 use crate::settings::Settings;
 
+/// Which parts a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// All of them.
+    Everything,
+    /// The write API.
+    Ingest,
+    /// Folding, and the operators' API.
+    Project,
+    /// The read API.
+    Query,
+}
+
 /// A running node.
 pub struct Node {
-    /// Where the write and read APIs listen.
-    pub http: SocketAddr,
+    /// Where the write and read APIs listen, if this node has them.
+    pub http: Option<SocketAddr>,
     /// Where the operators' API listens.
     pub admin: SocketAddr,
     shutdown: CancellationToken,
     servers: Vec<JoinHandle<tidefold_http::Drained>>,
-    operator: Arc<Operator>,
-    _folding: Folding,
+    control: ControlSource,
+    _folding: Option<Folding>,
+}
+
+/// Where a node learns what control says.
+enum ControlSource {
+    /// It folds, so it drives.
+    Operator(Arc<Operator>),
+    /// It follows the control topic.
+    Following(watch::Receiver<Arc<Control>>, JoinHandle<()>),
 }
 
 /// The runtime that folds. Dropped anywhere, it ends without waiting: a runtime must not be waited for on another one.
@@ -46,65 +66,96 @@ impl Drop for Folding {
     }
 }
 
-/// The log and store of an app's data folder.
-struct Backends {
-    log: SharedLog,
-    store: SharedStore,
+// === impl Role ===
+
+impl Role {
+    fn writes(self) -> bool {
+        matches!(self, Role::Everything | Role::Ingest)
+    }
+
+    fn reads(self) -> bool {
+        matches!(self, Role::Everything | Role::Query)
+    }
+
+    fn folds(self) -> bool {
+        matches!(self, Role::Everything | Role::Project)
+    }
+
+    /// The command that starts it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Everything => "up",
+            Role::Ingest => "ingest",
+            Role::Project => "project",
+            Role::Query => "query",
+        }
+    }
 }
 
+// === impl Node ===
+
 impl Node {
-    /// Opens the data folder, brings the app up and serves it. Ports are bound first, so that a second node says so
-    /// before it touches anything.
+    /// Opens the log and the store, brings the app up and serves it. Ports are bound first, so that a second node says so
+    /// before it touches anything; they answer once there is something to answer with.
     ///
     /// # Errors
-    /// When a port is taken, the data folder is in use, damaged or another app's, or the definition has changed.
-    pub async fn start(app: App, settings: &Settings) -> Result<Node, Failure> {
-        let app = Arc::new(app);
-        let public = bind(settings.http).await?;
-        let admin = bind(settings.admin).await?;
-        let telemetry = Telemetry::new();
-        let readiness = Readiness::new();
-        let folded = readiness.gate("projections");
-        let backends = open(&app, settings)?;
-        let folding = folding_runtime()?;
-        let handle = folding
-            .0
-            .as_ref()
-            .map_or_else(tokio::runtime::Handle::current, |runtime| runtime.handle().clone());
-        let deployer = Deployer::start(
-            Arc::clone(&app),
-            Arc::clone(&backends.log),
-            Arc::clone(&backends.store),
-            telemetry.clone(),
-            handle,
-            options(settings),
-        );
-        let deployer = deployer.await.map_err(|error| Failure::from_error(Code::Conflict, &error))?;
-        let operator = Arc::new(Operator::new(Arc::clone(&app), backends.log, backends.store, deployer));
-        let routes = public_routes(&operator, &telemetry, settings);
-        let admin_routes =
-            tidefold_http::admin(readiness, telemetry.clone()).merge(operate::router(Arc::clone(&operator)));
-        let shutdown = CancellationToken::new();
-        let (http_address, admin_address) = (public.local_addr()?, admin.local_addr()?);
-        let mut servers = Vec::new();
-        for (name, listener, routes) in [("public", public, routes), ("admin", admin, admin_routes)] {
-            let server = Server { name, limits: limits(settings), telemetry: telemetry.clone() };
-            servers.push(serve(listener, routes, shutdown.clone(), server));
+    /// When a port is taken, the data folder is in use, damaged or another app's, the definition has changed, or a part of
+    /// a fleet is given a log or store that no other process can open.
+    pub async fn start(app: App, settings: &Settings, role: Role) -> Result<Node, Failure> {
+        let embedded = backend::not_shared(settings);
+        if role != Role::Everything && !embedded.is_empty() {
+            let text = format!(
+                "`tidefold {}` is a part of a fleet, which shares its log and store: {} must name servers, such as \
+                 --log kafka://127.0.0.1:9092 --store scylla://127.0.0.1:9042\nfor one process with all of it, use `tidefold up`",
+                role.name(),
+                embedded.join(" and ")
+            );
+            return Err(Failure::new(Code::Usage, text));
         }
-        folded.open();
-        Ok(Node { http: http_address, admin: admin_address, shutdown, servers, operator, _folding: folding })
+        let app = Arc::new(app);
+        let public = if role.writes() || role.reads() { Some(bind(settings.http).await?) } else { None };
+        let admin = bind(settings.admin).await?;
+        let parts = Parts { app, telemetry: Telemetry::new(), readiness: Readiness::new() };
+        let gate = parts.readiness.gate(if role.folds() { "projections" } else { "control" });
+        let backends = Backends::open(&parts.app, settings).await?;
+        let folding = if role.folds() { Some(folding_runtime()?) } else { None };
+        let control = parts.control(&backends, folding.as_ref(), settings).await?;
+        let mut node = Node {
+            http: None,
+            admin: admin.local_addr()?,
+            shutdown: CancellationToken::new(),
+            servers: Vec::new(),
+            control,
+            _folding: folding,
+        };
+        if let Some(public) = public {
+            node.http = Some(public.local_addr()?);
+            let routes = parts.public_routes(role, &node.control.watch(), &backends, settings);
+            node.serve("public", public, routes, &parts, settings);
+        }
+        let mut routes = tidefold_http::admin(parts.readiness.clone(), parts.telemetry.clone());
+        if let ControlSource::Operator(operator) = &node.control {
+            routes = routes.merge(operate::router(Arc::clone(operator)));
+        }
+        node.serve("admin", admin, routes, &parts, settings);
+        gate.open();
+        Ok(node)
     }
 
     /// Lets a projection stand still until what is returned is dropped; its log goes on growing.
     ///
     /// # Errors
-    /// When the topic does not exist or does not come to a stand.
+    /// When this node does not fold, the topic does not exist or does not come to a stand.
     pub async fn hold(&self, topic: &str) -> Result<tidefold_deployer::Still, Failure> {
         let limit = std::time::Duration::from_secs(30);
-        Ok(self.operator.deployer().still(topic, limit).await?)
+        match &self.control {
+            ControlSource::Operator(operator) => Ok(operator.deployer().still(topic, limit).await?),
+            ControlSource::Following(..) => Err(Failure::new(Code::Usage, "this node does not fold")),
+        }
     }
 
-    /// Stops accepting, answers what is open, finishes the batches in hand, closes the data folder.
+    /// Stops accepting, answers what is open, finishes the batches in hand, closes the log and the store.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
         for server in self.servers.drain(..) {
@@ -112,10 +163,105 @@ impl Node {
                 tracing::warn!(open, "connections were cut at the end of the time allowed");
             }
         }
-        match Arc::try_unwrap(self.operator) {
-            Ok(operator) => operator.shutdown().await,
-            Err(_) => tracing::warn!("an operation is still under way; it goes on at the next start"),
+        match self.control {
+            ControlSource::Following(_, task) => task.abort(),
+            ControlSource::Operator(operator) => match Arc::try_unwrap(operator) {
+                Ok(operator) => operator.shutdown().await,
+                Err(_) => {
+                    tracing::warn!("an operation is still under way; it goes on at the next start");
+                }
+            },
         }
+    }
+
+    fn serve(
+        &mut self,
+        name: &'static str,
+        listener: TcpListener,
+        routes: axum::Router,
+        parts: &Parts,
+        settings: &Settings,
+    ) {
+        let server = Server { name, limits: limits(settings), telemetry: parts.telemetry.clone() };
+        let served = tidefold_http::serve(listener, routes, self.shutdown.clone(), server);
+        self.servers.push(tokio::runtime::Handle::current().spawn(served));
+    }
+}
+
+// === impl ControlSource ===
+
+impl ControlSource {
+    fn watch(&self) -> watch::Receiver<Arc<Control>> {
+        match self {
+            ControlSource::Operator(operator) => operator.deployer().control(),
+            ControlSource::Following(control, _) => control.clone(),
+        }
+    }
+}
+
+/// What every part of a node is given.
+struct Parts {
+    app: Arc<App>,
+    telemetry: Telemetry,
+    readiness: Readiness,
+}
+
+// === impl Parts ===
+
+impl Parts {
+    /// Starts folding, or follows control where this node does not fold.
+    async fn control(
+        &self,
+        backends: &Backends,
+        folding: Option<&Folding>,
+        settings: &Settings,
+    ) -> Result<ControlSource, Failure> {
+        let (app, log) = (Arc::clone(&self.app), Arc::clone(&backends.log));
+        let refused = |error| Failure::from_error(Code::Conflict, &error);
+        let Some(folding) = folding else {
+            let driver = tidefold_deployer::introduce(app, log).await.map_err(refused)?;
+            let control = driver.watch();
+            let task = tokio::runtime::Handle::current().spawn(driver.keep_up());
+            return Ok(ControlSource::Following(control, task));
+        };
+        let handle = folding.0.as_ref().map(|runtime| runtime.handle().clone());
+        let handle = handle.unwrap_or_else(tokio::runtime::Handle::current);
+        let store = Arc::clone(&backends.store);
+        let deployer = Deployer::start(app, log, store, self.telemetry.clone(), handle, options(settings));
+        let deployer = deployer.await.map_err(refused)?;
+        let (log, store) = (Arc::clone(&backends.log), Arc::clone(&backends.store));
+        Ok(ControlSource::Operator(Arc::new(Operator::new(Arc::clone(&self.app), log, store, deployer))))
+    }
+
+    fn public_routes(
+        &self,
+        role: Role,
+        control: &watch::Receiver<Arc<Control>>,
+        backends: &Backends,
+        settings: &Settings,
+    ) -> axum::Router {
+        let mut routes = axum::Router::new();
+        if role.writes() {
+            routes = routes.merge(tidefold_ingest::router(tidefold_ingest::Components {
+                app: Arc::clone(&self.app),
+                log: Arc::clone(&backends.log),
+                store: Arc::clone(&backends.store),
+                control: control.clone(),
+                telemetry: self.telemetry.clone(),
+                settings: tidefold_ingest::Settings { limits: limits(settings), ..Default::default() },
+                clock: Arc::new(tidefold_telemetry::clock::now_micros),
+            }));
+        }
+        if role.reads() {
+            let read = tidefold_query::Components {
+                app: Arc::clone(&self.app),
+                store: Arc::clone(&backends.store),
+                control: control.clone(),
+                log: Some(Arc::clone(&backends.log)),
+            };
+            routes = routes.merge(tidefold_query::router(read, tidefold_query::Settings::default()));
+        }
+        routes
     }
 }
 
@@ -126,41 +272,6 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
         );
         Failure::new(Code::Conflict, text)
     })
-}
-
-fn open(app: &App, settings: &Settings) -> Result<Backends, Failure> {
-    for (setting, url) in [("log.url", &settings.log_url), ("store.url", &settings.store_url)] {
-        if url != "embedded" {
-            let text = format!("{setting} = \"{url}\": only \"embedded\" is there so far");
-            return Err(Failure::new(Code::Usage, text));
-        }
-    }
-    let folder = settings.data_folder.join(&app.name);
-    std::fs::create_dir_all(&folder).map_err(|error| {
-        let text = format!("{} cannot be created\n  because: {error}", folder.display());
-        Failure::new(Code::Failed, text)
-    })?;
-    let log = open_log(&folder, settings)?;
-    // Rows say nothing of another log's records, even of the same app's.
-    let owner = format!("app {}, log {}", app.name, log.id());
-    let store = open_store(&folder, owner, settings)?;
-    Ok(Backends { log: Arc::new(log), store: Arc::new(store) })
-}
-
-fn open_log(folder: &Path, settings: &Settings) -> Result<EmbeddedLog, Failure> {
-    let of_log =
-        tidefold_log_embedded::Settings { queue_bytes: settings.log_queue_bytes, ..Default::default() };
-    EmbeddedLog::open(folder.join("log"), of_log).map_err(|error| Failure::from_error(Code::Conflict, &error))
-}
-
-fn open_store(folder: &Path, owner: String, settings: &Settings) -> Result<EmbeddedStore, Failure> {
-    let of_store = tidefold_store_embedded::Settings {
-        cache_bytes: settings.store_cache_bytes as u64,
-        identity: Some(owner),
-        ..Default::default()
-    };
-    EmbeddedStore::open(folder.join("store"), of_store)
-        .map_err(|error| Failure::from_error(Code::Conflict, &error))
 }
 
 fn folding_runtime() -> Result<Folding, Failure> {
@@ -196,33 +307,4 @@ fn limits(settings: &Settings) -> Limits {
         drain: settings.drain,
         ..Limits::default()
     }
-}
-
-fn public_routes(operator: &Operator, telemetry: &Telemetry, settings: &Settings) -> axum::Router {
-    let control = operator.deployer().control();
-    let write = tidefold_ingest::Components {
-        app: Arc::clone(operator.app()),
-        log: Arc::clone(operator.log()),
-        store: Arc::clone(operator.store()),
-        control: control.clone(),
-        telemetry: telemetry.clone(),
-        settings: tidefold_ingest::Settings { limits: limits(settings), ..Default::default() },
-        clock: Arc::new(tidefold_telemetry::clock::now_micros),
-    };
-    let read = tidefold_query::Components {
-        app: Arc::clone(operator.app()),
-        store: Arc::clone(operator.store()),
-        control,
-        log: Some(Arc::clone(operator.log())),
-    };
-    tidefold_ingest::router(write).merge(tidefold_query::router(read, tidefold_query::Settings::default()))
-}
-
-fn serve(
-    listener: TcpListener,
-    routes: axum::Router,
-    shutdown: CancellationToken,
-    server: Server,
-) -> JoinHandle<tidefold_http::Drained> {
-    tokio::runtime::Handle::current().spawn(tidefold_http::serve(listener, routes, shutdown, server))
 }

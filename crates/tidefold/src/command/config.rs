@@ -47,6 +47,8 @@ pub(super) fn resolve(args: &SettingArgs) -> Result<Resolved, Failure> {
     let flags = [
         ("--http", "listen.http", &args.http),
         ("--admin", "listen.admin", &args.admin),
+        ("--log", "log.url", &args.log),
+        ("--store", "store.url", &args.store),
         ("--data", "data.folder", &args.data),
     ];
     for (flag, key, value) in flags {

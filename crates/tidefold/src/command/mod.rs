@@ -13,6 +13,7 @@ use clap::CommandFactory;
 
 use crate::cli::{Cli, Command};
 use crate::failure::{Code, Failure};
+use crate::node::Role;
 use crate::output::Output;
 
 /// Runs a command; prints what went wrong.
@@ -33,7 +34,10 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn dispatch(command: Command, output: &Output) -> Result<ExitCode, Failure> {
     match command {
-        Command::Up(args) => on_runtime(up::up(args, output)),
+        Command::Up(args) => on_runtime(up::up(args, Role::Everything, output)),
+        Command::Ingest(args) => on_runtime(up::up(args, Role::Ingest, output)),
+        Command::Project(args) => on_runtime(up::up(args, Role::Project, output)),
+        Command::Query(args) => on_runtime(up::up(args, Role::Query, output)),
         Command::Check(args) => check::check(&args, output),
         Command::Publish(args) => on_runtime(publish::publish(args, output)),
         Command::Status(args) => on_runtime(operate::status(args, output)),

@@ -1,4 +1,4 @@
-//! `tidefold up`: everything in one process, until a signal says stop.
+//! `tidefold up`, and `ingest`, `project` and `query`: the parts of a node, until a signal says stop.
 
 use std::process::ExitCode;
 
@@ -7,23 +7,28 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::UpArgs;
 use crate::failure::Failure;
 use crate::folder;
-use crate::node::Node;
+use crate::node::{Node, Role};
 use crate::output::Output;
 
-pub(super) async fn up(args: UpArgs, output: &Output) -> Result<ExitCode, Failure> {
+pub(super) async fn up(args: UpArgs, role: Role, output: &Output) -> Result<ExitCode, Failure> {
     let resolved = super::config::resolve(&args.settings)?;
     let settings = resolved.settings().map_err(|errors| super::config::wrong(&errors))?;
     let app = folder::load(&args.folder, output)?;
     tidefold_telemetry::logging::init(
         tidefold_telemetry::logging::Format::Auto,
-        "info,fjall=warn,lsm_tree=warn",
+        "info,fjall=warn,lsm_tree=warn,rdkafka=warn,scylla=warn",
     )?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let name = app.name.clone();
-    let node = Node::start(app, &settings).await?;
-    output.say(&format!("{name} is up: http://{} (operators: http://{})", node.http, node.admin));
-    output.say(&format!("  curl http://{}/v1/{name}      says what can be asked and sent", node.http));
+    let node = Node::start(app, &settings, role).await?;
+    match node.http {
+        Some(http) => {
+            output.say(&format!("{name} is up: http://{http} (operators: http://{})", node.admin));
+            output.say(&format!("  curl http://{http}/v1/{name}      says what can be asked and sent"));
+        }
+        None => output.say(&format!("{name} is up (operators: http://{})", node.admin)),
+    }
     let code = tokio::select! {
         _ = interrupt.recv() => 130,
         _ = terminate.recv() => 0,

@@ -63,8 +63,8 @@ pub const SETTINGS: &[Setting] = &[
         "data",
         "where the embedded log and store keep their files, a folder an app",
     ),
-    setting("log.url", Kind::Text, "embedded", "the log"),
-    setting("store.url", Kind::Text, "embedded", "the store"),
+    setting("log.url", Kind::Text, "embedded", "the log: embedded, or kafka://host:port,host:port"),
+    setting("store.url", Kind::Text, "embedded", "the store: embedded, or scylla://host:port,host:port"),
     setting(
         "log.queue_bytes",
         Kind::Bytes,

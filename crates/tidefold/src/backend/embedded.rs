@@ -1,0 +1,43 @@
+//! The log and the store in the app's data folder.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tidefold_log::SharedLog;
+use tidefold_log_embedded::EmbeddedLog;
+use tidefold_store::SharedStore;
+use tidefold_store_embedded::EmbeddedStore;
+
+use crate::failure::{Code, Failure};
+use crate::settings::Settings;
+
+/// The log, and its identity.
+pub(super) fn log(folder: &Path, settings: &Settings) -> Result<(SharedLog, String), Failure> {
+    create(folder)?;
+    let of_log =
+        tidefold_log_embedded::Settings { queue_bytes: settings.log_queue_bytes, ..Default::default() };
+    let log = EmbeddedLog::open(folder.join("log"), of_log)
+        .map_err(|error| Failure::from_error(Code::Conflict, &error))?;
+    let identity = log.id().to_string();
+    Ok((Arc::new(log), identity))
+}
+
+/// The store; `owner` says of which app and log its rows are.
+pub(super) fn store(folder: &Path, owner: String, settings: &Settings) -> Result<SharedStore, Failure> {
+    create(folder)?;
+    let of_store = tidefold_store_embedded::Settings {
+        cache_bytes: settings.store_cache_bytes as u64,
+        identity: Some(owner),
+        ..Default::default()
+    };
+    let store = EmbeddedStore::open(folder.join("store"), of_store)
+        .map_err(|error| Failure::from_error(Code::Conflict, &error))?;
+    Ok(Arc::new(store))
+}
+
+fn create(folder: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let text = format!("{} cannot be created\n  because: {error}", folder.display());
+        Failure::new(Code::Failed, text)
+    })
+}

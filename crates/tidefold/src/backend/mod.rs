@@ -1,0 +1,115 @@
+//! Which log and which store: the only place that knows what backends there are.
+//!
+//! A backend is named by a URL: `embedded`, `kafka://host:port,host:port`, `scylla://host:port,host:port`.
+
+mod embedded;
+
+use tidefold_app::App;
+use tidefold_log::SharedLog;
+use tidefold_store::SharedStore;
+
+use crate::failure::{Code, Failure};
+use crate::settings::Settings;
+
+/// The log and the store of an app.
+pub(crate) struct Backends {
+    pub(crate) log: SharedLog,
+    pub(crate) store: SharedStore,
+}
+
+/// What a URL names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// In the data folder of this process.
+    Embedded,
+    /// Servers, by their addresses.
+    Servers(Vec<String>),
+}
+
+impl Backends {
+    /// Opens both. Servers that do not answer are waited for later, by whoever uses them.
+    pub(crate) async fn open(app: &App, settings: &Settings) -> Result<Backends, Failure> {
+        let log = named("log.url", &settings.log_url, "kafka")?;
+        let store = named("store.url", &settings.store_url, "scylla")?;
+        let folder = settings.data_folder.join(&app.name);
+        let (log, identity) = match log {
+            Named::Embedded => embedded::log(&folder, settings)?,
+            Named::Servers(addresses) => (kafka_log(addresses, settings)?, settings.log_url.clone()),
+        };
+        let store = match store {
+            // Rows say nothing of another log's records, even of the same app's.
+            Named::Embedded => {
+                embedded::store(&folder, format!("app {}, log {identity}", app.name), settings)?
+            }
+            Named::Servers(addresses) => scylla_store(addresses, settings).await?,
+        };
+        Ok(Backends { log, store })
+    }
+}
+
+/// Whether the log and the store can be shared by several processes; if not, which setting keeps them from it.
+pub(crate) fn not_shared(settings: &Settings) -> Vec<&'static str> {
+    let both = [("log.url", &settings.log_url), ("store.url", &settings.store_url)];
+    both.into_iter().filter(|(_, url)| url.as_str() == "embedded").map(|(key, _)| key).collect()
+}
+
+fn named(setting: &str, url: &str, scheme: &str) -> Result<Named, Failure> {
+    if url == "embedded" {
+        return Ok(Named::Embedded);
+    }
+    let addresses = url.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")).map(|rest| {
+        let all = rest.trim_end_matches('/').split(',').map(str::trim);
+        all.map(str::to_owned).collect::<Vec<_>>()
+    });
+    match addresses {
+        Some(all) if all.iter().all(|address| is_address(address)) => Ok(Named::Servers(all)),
+        _ => {
+            let text = format!(
+                "{setting} = \"{url}\" is neither \"embedded\" nor \"{scheme}://host:port\" (several hosts with commas)"
+            );
+            Err(Failure::new(Code::Usage, text))
+        }
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+fn kafka_log(_: Vec<String>, _: &Settings) -> Result<SharedLog, Failure> {
+    Err(without("log.url", "Kafka", "kafka"))
+}
+
+async fn scylla_store(_: Vec<String>, _: &Settings) -> Result<SharedStore, Failure> {
+    Err(without("store.url", "ScyllaDB", "scylla"))
+}
+
+fn without(setting: &str, server: &str, feature: &str) -> Failure {
+    let text = format!(
+        "{setting} names {server}, and this binary was built without it: build it with `--features {feature}`"
+    );
+    Failure::new(Code::Usage, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_servers_or_the_data_folder() {
+        let servers = |all: &[&str]| Named::Servers(all.iter().map(|&a| a.to_owned()).collect());
+        assert_eq!(named("log.url", "embedded", "kafka").unwrap(), Named::Embedded);
+        assert_eq!(named("log.url", "kafka://a:1", "kafka").unwrap(), servers(&["a:1"]));
+        assert_eq!(named("log.url", "kafka://a:1, [::1]:2/", "kafka").unwrap(), servers(&["a:1", "[::1]:2"]));
+    }
+
+    #[test]
+    fn any_other_url_is_refused_with_what_it_may_be() {
+        for url in
+            ["", "kafka", "kafka://", "kafka://a", "kafka://a:b", "kafka://a:1,", "scylla://a:1", "Embedded"]
+        {
+            let failure = named("log.url", url, "kafka").unwrap_err();
+            assert!(failure.text.contains("kafka://host:port"), "{url}: {}", failure.text);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# `make test`: everything that has to hold, on real servers where this machine can run them. What is missing is said, not
+# hidden. The servers are this run's own: other ports and another folder than `make servers-up`, new each time.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export SERVERS_DIR=$PWD/target/servers-of-tests KAFKA_PORT=${TEST_KAFKA_PORT:-29092} CQL_PORT=${TEST_CQL_PORT:-29042}
+servers=infra/local/servers.sh
+missing=()
+say() { echo "test: $*" >&2; }
+
+# librdkafka is compiled from source and wants these headers; everything else needs Rust and a C compiler.
+kafka=yes
+for library in openssl zlib; do
+  pkg-config --exists $library 2>/dev/null || { kafka=no; missing+=("$library headers (Debian: pkg-config libssl-dev zlib1g-dev)"); }
+done
+java=yes
+for tool in java mvn; do
+  command -v $tool >/dev/null || { java=no; missing+=("$tool (Debian: openjdk-17-jdk-headless maven)"); }
+done
+
+scope=(--workspace)
+cargo test "${scope[@]}" --all-targets --no-run
+
+if [ $java = yes ]; then
+  mkdir -p "$SERVERS_DIR"
+  if [ -d "$SERVERS_DIR/../servers/lib-kafka" ] && [ ! -d "$SERVERS_DIR/lib-kafka" ]; then
+    cp -al "$SERVERS_DIR"/../servers/lib-* "$SERVERS_DIR/"
+  fi
+  trap '$servers down' EXIT
+  $servers reset
+  $servers up
+  if [ $kafka = yes ]; then export TIDEFOLD_TEST_KAFKA=127.0.0.1:$KAFKA_PORT; fi
+  export TIDEFOLD_TEST_CQL=127.0.0.1:$CQL_PORT
+fi
+
+cargo test "${scope[@]}" --all-targets
+cargo test "${scope[@]}" --doc
+for app in storefront pizzeria metering; do
+  cargo run -q -p tidefold --bin tidefold -- check schemas/$app --scenarios
+done
+
+if [ ${#missing[@]} -gt 0 ]; then
+  say "passed, WITHOUT the tests on real Kafka or Cassandra that need what this machine lacks:"
+  for what in "${missing[@]}"; do say "  $what"; done
+else
+  say "passed, on real Kafka and Cassandra too"
+fi
