@@ -184,7 +184,7 @@ pub struct PublishArgs {
     #[arg(long, value_name = "N")]
     pub synthetic: Option<u64>,
     /// The seed of made-up messages: the same seed makes the same messages.
-    #[arg(long, default_value_t = 1, requires = "synthetic")]
+    #[arg(long, default_value_t = 1, conflicts_with = "file")]
     pub seed: u64,
     /// At most this many messages a second.
     #[arg(long)]

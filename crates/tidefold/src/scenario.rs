@@ -50,7 +50,7 @@ pub fn run(app: &Arc<App>, scenario: &Scenario) -> Vec<String> {
                 if !is_expected(&verdict, expected.kind, expected.codes.as_deref()) {
                     let codes = expected.codes.as_ref().map(|codes| codes.join(", ")).unwrap_or_default();
                     wrong.push(
-                        format!("{place}: {}, expected {:?} {codes}", told(&verdict), expected.kind)
+                        format!("{place}: {}, expected {} {codes}", told(&verdict), word(expected.kind))
                             .trim_end()
                             .to_owned(),
                     );
@@ -73,6 +73,16 @@ fn told(verdict: &Verdict) -> String {
         Verdict::Rejected(codes) => format!("rejected: {}", codes.join(", ")),
         Verdict::Duplicate(of) => format!("duplicate of offset {of}"),
         Verdict::Dead(reason) => format!("dead: {} ({})", reason.code, reason.detail),
+    }
+}
+
+/// An outcome as scenarios write it.
+fn word(kind: OutcomeKind) -> &'static str {
+    match kind {
+        OutcomeKind::Applied => "applied",
+        OutcomeKind::Rejected => "rejected",
+        OutcomeKind::Duplicate => "duplicate",
+        OutcomeKind::Dead => "dead",
     }
 }
 

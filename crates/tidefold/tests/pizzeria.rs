@@ -14,12 +14,13 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use support::{Client, Node, root, tidefold, verify};
 
-/// Cents and counts of the file: by type and name, by day, by type and size.
+/// Cents and counts of the file: by type and name, by day, by hour, by type and size.
 #[derive(Default)]
 struct Figures {
     orders: u64,
     by_name: BTreeMap<(String, String), (i64, i64)>,
     by_day: BTreeMap<String, (i64, i64)>,
+    by_hour: BTreeMap<String, (i64, i64)>,
     by_size: BTreeMap<(String, String), (i64, i64)>,
 }
 
@@ -34,7 +35,8 @@ fn figures() -> Figures {
     let mut figures = Figures::default();
     for line in text.lines() {
         let order: Value = serde_json::from_str(line).unwrap();
-        let day = order["data"]["ordered_at"].as_str().unwrap()[..10].to_owned();
+        let time = order["data"]["ordered_at"].as_str().unwrap();
+        let (day, hour) = (time[..10].to_owned(), time[..13].to_owned());
         figures.orders += 1;
         for item in order["data"]["items"].as_array().unwrap() {
             let word = |name: &str| item[name].as_str().unwrap().to_owned();
@@ -43,6 +45,7 @@ fn figures() -> Figures {
             add(figures.by_name.entry((word("type"), word("name"))).or_default());
             add(figures.by_size.entry((word("type"), word("size"))).or_default());
             add(figures.by_day.entry(day.clone()).or_default());
+            add(figures.by_hour.entry(hour.clone()).or_default());
         }
     }
     figures
@@ -52,6 +55,21 @@ async fn items(client: &Client, node: &Node, query: &str) -> Vec<Value> {
     let answer = client.get(&format!("{}/v1/pizzeria/{query}", node.http), &[]).await;
     assert_eq!(answer.status, 200, "{query}: {answer:?}");
     answer.body["items"].as_array().unwrap().clone()
+}
+
+/// Every hour of every day; how many there were.
+async fn check_hours(client: &Client, node: &Node, expected: &Figures) -> usize {
+    let mut hours = 0;
+    for day in expected.by_day.keys() {
+        for row in items(client, node, &format!("revenue_by_hour?day={day}T00:00:00")).await {
+            let hour = row["hour"].as_str().unwrap();
+            assert_eq!(&hour[..10], day, "{row}");
+            let found = (row["pizzas"].as_i64().unwrap(), cents(row["revenue"].as_str().unwrap()));
+            assert_eq!(found, expected.by_hour[&hour[..13]], "{row}");
+            hours += 1;
+        }
+    }
+    hours
 }
 
 fn import(node: &Node) -> Value {
@@ -113,6 +131,7 @@ async fn a_year_of_orders_adds_up_to_the_cent_and_a_second_import_changes_nothin
             (names, sizes, days),
             (expected.by_name.len(), expected.by_size.len(), expected.by_day.len())
         );
+        assert_eq!(check_hours(&client, &node, &expected).await, expected.by_hour.len(), "{run} import");
     }
     let order = client.get(&format!("{}/v1/pizzeria/orders/2015-000002", node.http), &[]).await;
     assert_eq!((order.status, order.body["items"].as_array().unwrap().len()), (200, 5));

@@ -6,7 +6,7 @@
 
 use tidefold_codec::Type;
 
-use super::types::{common, same};
+use super::types::{same, unified};
 use crate::expr::{Expr, Function, Node};
 
 /// The expressions that a WHERE proves to be there, each with nullability taken out so that they can be compared.
@@ -180,6 +180,6 @@ fn cast_fails(from: &Type, to: &Type) -> bool {
         (from, to) if time(from) && time(to) => false,
         (Type::Double, Type::Float) => true,
         (_, Type::Double | Type::Float) => false,
-        _ => common(from, to).is_none_or(|ty| !same(&ty, to)),
+        _ => unified(from, to).is_none_or(|ty| !same(&ty, to)),
     }
 }

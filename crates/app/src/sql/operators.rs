@@ -5,7 +5,7 @@ use tidefold_codec::Type;
 
 use super::check::{Checker, Placed, is_null, negate_if};
 use super::literal;
-use super::types::{Misfit, bring, common, decimal, describe, digits, is_comparable, is_number, made};
+use super::types::{Misfit, bring, decimal, describe, digits, is_comparable, is_number, made, unified};
 use crate::expr::{ArithmeticOp, CompareOp, Constant, Expr, LikePart, LikePattern, Node};
 
 // === impl Checker ===
@@ -27,9 +27,9 @@ impl Checker<'_> {
                         self.problem(place.clone(), rule, message, help);
                         return None;
                     }
-                    Err(_) => self.common_or_problem(&ty, next, place.clone())?,
+                    Err(_) => self.unified_or_problem(&ty, next, place.clone())?,
                 },
-                Some(ty) => self.common_or_problem(&ty, next, place.clone())?,
+                Some(ty) => self.unified_or_problem(&ty, next, place.clone())?,
             });
         }
         let Some(ty) = ty else {
@@ -46,8 +46,8 @@ impl Checker<'_> {
         Some((list, ty))
     }
 
-    fn common_or_problem(&mut self, a: &Type, b: &Type, place: std::ops::Range<usize>) -> Option<Type> {
-        let found = common(a, b);
+    fn unified_or_problem(&mut self, a: &Type, b: &Type, place: std::ops::Range<usize>) -> Option<Type> {
+        let found = unified(a, b);
         if found.is_none() {
             let message = format!("{} and {} have no common type", describe(a), describe(b));
             let help = self.cast_help(b, a);

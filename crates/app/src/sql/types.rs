@@ -87,7 +87,7 @@ pub(super) fn decimal(precision: u32, scale: u32) -> Option<Type> {
 }
 
 /// The smallest type that both can be brought to without losing a value.
-pub(super) fn common(a: &Type, b: &Type) -> Option<Type> {
+pub(super) fn unified(a: &Type, b: &Type) -> Option<Type> {
     use Type::*;
     if same(a, b) {
         return Some(a.clone());
@@ -115,9 +115,9 @@ pub(super) fn common(a: &Type, b: &Type) -> Option<Type> {
 fn widens(from: &Type, to: &Type) -> bool {
     match (from, to) {
         (Type::Decimal { .. }, Type::Decimal { .. }) | (Type::Int | Type::Long, Type::Decimal { .. }) => {
-            common(from, to).is_some_and(|ty| same(&ty, to))
+            unified(from, to).is_some_and(|ty| same(&ty, to))
         }
-        _ => common(from, to).is_some_and(|ty| same(&ty, to)),
+        _ => unified(from, to).is_some_and(|ty| same(&ty, to)),
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) async fn publish(args: PublishArgs, output: &Output) -> Result<ExitCo
     };
     match published {
         Ok(report) => {
-            let rate = progress.finish(report.progress.accepted);
+            let rate = progress.finish(report.progress.accepted + report.progress.refused);
             let is_whole = report.progress.refused == 0;
             print(&report, rate, &file, output);
             Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(Code::Partial as u8) })

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -84,8 +84,28 @@ impl Node {
 
     /// SIGTERM, and how it ended.
     pub fn terminate(mut self) -> Option<i32> {
-        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        self.signal("-TERM");
         self.child.wait().unwrap().code()
+    }
+
+    /// SIGINT, and how it ended.
+    pub fn interrupt(mut self) -> Option<i32> {
+        self.signal("-INT");
+        self.child.wait().unwrap().code()
+    }
+
+    /// SIGTERM, again and again until it has ended, and how.
+    pub fn insist(mut self) -> Option<i32> {
+        loop {
+            self.signal("-TERM");
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
     }
 
     pub fn pid(&self) -> u32 {
@@ -142,8 +162,23 @@ impl Client {
 
 /// Runs the command line against a node; its exit code, standard output and standard error.
 pub fn tidefold(args: &[&str]) -> (i32, String, String) {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_tidefold")).args(args).current_dir(root()).output().unwrap();
+    tidefold_given(args, &[], "")
+}
+
+/// The same with variables in its environment and a text on its standard input.
+pub fn tidefold_given(args: &[&str], environment: &[(&str, &str)], input: &str) -> (i32, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tidefold"))
+        .args(args)
+        .envs(environment.iter().copied())
+        .current_dir(root())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that reads nothing may have ended before.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }

@@ -1,0 +1,197 @@
+//! A node operated from the command line: how it stops, what its generations are, what is said where there is nothing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
+mod support;
+
+use std::io::{Read, Write};
+
+use serde_json::{Value, json};
+use support::{Client, Node, root, tidefold, tidefold_given};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Generations and their states, as `status` has them.
+fn generations(node: &Node) -> Vec<(u64, String)> {
+    let (code, out, err) = tidefold(&["status", "-o", "json", "--node", &node.admin]);
+    assert_eq!(code, 0, "{err}");
+    let all = json(&out)["generations"].as_array().unwrap().clone();
+    let of = |one: &Value| (one["generation"].as_u64().unwrap(), one["state"].as_str().unwrap().to_owned());
+    let mut all: Vec<_> = all.iter().map(of).collect();
+    all.sort();
+    all
+}
+
+fn states(expected: &[(u64, &str)]) -> Vec<(u64, String)> {
+    expected.iter().map(|(generation, state)| (*generation, (*state).to_owned())).collect()
+}
+
+#[test]
+fn status_tells_the_generations_after_replay_rollback_and_retire() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start("storefront", folder.path());
+    let run = |verb: &str| {
+        let (code, out, err) = tidefold(&[verb, "storefront", "-q", "--node", &node.admin]);
+        assert_eq!(code, 0, "{verb}: {err}");
+        out
+    };
+    assert!(run("retire").starts_with("there is nothing to retire"));
+    assert!(run("abandon").starts_with("there is nothing to abandon"));
+    assert_eq!(generations(&node), states(&[(1, "active")]));
+    run("replay");
+    assert_eq!(generations(&node), states(&[(1, "kept"), (2, "active")]));
+    assert_eq!(run("rollback"), "topic   active\norders  g1\n");
+    assert_eq!(generations(&node), states(&[(1, "active"), (2, "kept")]));
+    assert_eq!(run("retire"), "topic   retired\norders  g2\n");
+    assert_eq!(generations(&node), states(&[(1, "active")]));
+    let (code, out, _) = tidefold(&["retire", "storefront", "-o", "json", "--node", &node.admin]);
+    assert_eq!((code, json(&out)), (0, json!([{ "topic": "orders", "generations": [] }])));
+    for verb in ["rollback", "retire", "abandon"] {
+        assert_eq!(tidefold(&[verb, "another", "--node", &node.admin]).0, 3, "{verb}");
+        assert_eq!(tidefold(&[verb, "storefront", "nothing", "--node", &node.admin]).0, 3, "{verb}");
+    }
+    assert_eq!(tidefold(&["rollback", "storefront", "--node", &node.admin]).0, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inspect_shows_why_a_step_was_rejected() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start("storefront", folder.path());
+    let client = Client::new();
+    let order =
+        json!({ "order_id": "o-1", "customer_id": "c-1", "currency": "EUR", "total_cents": 5, "items": [] });
+    for (message, data, outcome) in [
+        ("PlaceOrder", order, "applied"),
+        ("ShipOrder", json!({ "order_id": "o-1" }), "rejected"),
+        ("PayOrder", json!({ "order_id": "o-1" }), "applied"),
+    ] {
+        let url = format!("{}/v1/storefront/{message}", node.http);
+        let answer = client.post(&url, &[("prefer", "wait=10")], &data).await.unwrap();
+        assert_eq!(answer.body["outcome"], outcome);
+    }
+    let inspect = ["inspect", "orders", "o-1", "--node", &node.admin];
+    let (code, out, _) = tidefold(&[&inspect[..], &["-o", "json"]].concat());
+    let steps = json(&out)["steps"].clone();
+    let seen: Vec<_> = steps.as_array().unwrap().iter().map(|s| (&s["verdict"], &s["version"])).collect();
+    let (applied, rejected) = (json!("applied"), json!("rejected"));
+    assert_eq!((code, seen), (0, vec![(&applied, &json!(1)), (&rejected, &json!(1)), (&applied, &json!(2))]));
+    assert_eq!(steps[1]["detail"], json!(["not_paid"]));
+    let (code, out, _) = tidefold(&inspect);
+    assert_eq!(code, 0);
+    assert!(out.lines().any(|line| line == "  rejected not_paid"), "{out}");
+    assert!(out.lines().all(|line| line == line.trim_end()), "{out:?}");
+}
+
+#[test]
+fn an_interrupted_node_stops_in_order_and_its_exit_code_says_what_ended_it() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(Node::start("storefront", folder.path()).interrupt(), Some(130));
+    assert_eq!(Node::start("storefront", folder.path()).terminate(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_a_node_that_waits_for_a_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start("storefront", folder.path());
+    let mut open = std::net::TcpStream::connect(node.http.trim_start_matches("http://")).unwrap();
+    // The answer `100 Continue` says that the request is being served; its body never comes.
+    open.write_all(
+        b"POST /v1/storefront/PlaceOrder HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+          Content-Length: 100\r\nExpect: 100-continue\r\n\r\n",
+    )
+    .unwrap();
+    let mut answer = [0; 12];
+    open.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    assert_eq!(node.insist(), Some(128 + 15));
+    assert_eq!(Node::start("storefront", folder.path()).terminate(), Some(0));
+}
+
+#[test]
+fn the_operators_port_in_use_is_refused_before_anything_is_touched() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (address, data_text) = (taken.local_addr().unwrap().to_string(), data.to_string_lossy().into_owned());
+    let up = ["up", "schemas/storefront", "--data", &data_text, "--http", "127.0.0.1:0", "--admin", &address];
+    let (code, _, err) = tidefold(&up);
+    assert_eq!((code, err.contains(&address), data.exists()), (5, true, false), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_what_does_not_come_ends_with_an_exit_code_of_its_own() {
+    let behind = json!({ "app": "shop", "definition": "", "generations": [{
+        "topic": "orders", "generation": 1, "state": "active", "tables": [], "lag_records": 7, "lag_seconds": 1.0,
+        "verdicts": { "applied": 0, "rejected": 0, "duplicate": 0, "dead": 0 },
+        "partitions": [{ "partition": 0, "next": 0, "end": 7, "lag_records": 7, "lag_seconds": 1.0,
+                         "state": "folding", "stalled": false }] }] });
+    let route = axum::routing::get(async move || axum::Json(behind));
+    let router = axum::Router::new().route("/admin/v1/status", route);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut server = tokio::task::JoinSet::new();
+    server.spawn(std::future::IntoFuture::into_future(axum::serve(listener, router)));
+    let wait = ["status", "--wait", "-q", "--node", &url, "--timeout"];
+    let ask = |timeout: &'static str| {
+        let arguments: Vec<String> = wait.iter().chain([&timeout]).map(|text| (*text).to_owned()).collect();
+        tokio::task::spawn_blocking(move || {
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            tidefold(&arguments)
+        })
+    };
+    let (code, out, err) = ask("200ms").await.unwrap();
+    assert_eq!(code, 7, "{err}");
+    assert!(err.contains("7 records are not folded after 200ms") && out.contains("orders"), "{out}{err}");
+    let (code, _, err) = ask("soon").await.unwrap();
+    assert_eq!((code, err.contains("--timeout soon")), (2, true), "{err}");
+}
+
+#[test]
+fn a_variable_that_is_nearly_a_setting_is_refused_with_its_name() {
+    let (code, out, err) = tidefold_given(&["config"], &[("TIDEFOLD_LISTEN_ADMIN", "127.0.0.1:9")], "");
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("did you mean `TIDEFOLD_LISTEN__ADMIN`?"), "{err}");
+}
+
+#[test]
+fn a_scenario_that_does_not_hold_is_shown_with_what_came_instead() {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(root().join("schemas/storefront")).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+    }
+    std::fs::create_dir(folder.path().join("scenarios")).unwrap();
+    let scenario = "[[scenario]]\nname = \"an order that is not there is paid\"\n\
+                    when = { type = \"PayOrder\", data = { order_id = \"o-404\" } }\n\
+                    then.outcome = \"applied\"\n";
+    std::fs::write(folder.path().join("scenarios/pay.toml"), scenario).unwrap();
+    let check = ["check", &folder.path().to_string_lossy(), "--scenarios"];
+    let (code, out, _) = tidefold(&check);
+    assert_eq!(code, 1);
+    for said in ["FAIL an order that is not there is paid", "applied", "rejected", "not_found", "1 do not"] {
+        assert!(out.contains(said), "{said} is not in: {out}");
+    }
+    let (code, out, _) = tidefold(&[&check[..], &["-o", "json"]].concat());
+    assert_eq!((code, &json(&out)[0]["holds"]), (1, &json!(false)));
+}
+
+#[test]
+fn the_mistakes_of_an_app_are_json_where_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = "app = \"x\"\n[topics.t]\nkey = [\"k\"]\npartitons = 1\nevents = [\"E\"]\n";
+    std::fs::write(folder.path().join("app.toml"), app).unwrap();
+    let (code, out, err) = tidefold(&["check", &folder.path().to_string_lossy(), "-o", "json"]);
+    assert_eq!((code, err.contains("mistakes")), (1, true), "{err}");
+    let mistakes = json(&out);
+    let mistakes = mistakes.as_array().unwrap();
+    assert!(mistakes.len() >= 2, "{out}");
+    assert!(mistakes.iter().any(|mistake| mistake["line"] == 4 && mistake["file"] == "app.toml"), "{out}");
+}

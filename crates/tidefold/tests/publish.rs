@@ -1,0 +1,123 @@
+//! `tidefold publish` against a real node: what is sent, what is refused and how it is said.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by failing"
+)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Node, tidefold, tidefold_given};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn order(id: &str, total_cents: &Value) -> Value {
+    json!({ "order_id": id, "customer_id": "c-1", "currency": "EUR", "total_cents": total_cents, "items": [] })
+}
+
+fn envelope(id: &str, total_cents: &Value) -> String {
+    json!({ "type": "PlaceOrder", "id": format!("place-{id}"), "data": order(id, total_cents) }).to_string()
+}
+
+/// Applied and duplicate messages, once everything is folded.
+fn verdicts(node: &Node) -> (Value, Value) {
+    let (code, out, err) = tidefold(&["status", "--wait", "-q", "-o", "json", "--node", &node.admin]);
+    assert_eq!(code, 0, "{err}");
+    let verdicts = &json(&out)["generations"][0]["verdicts"];
+    (verdicts["applied"].clone(), verdicts["duplicate"].clone())
+}
+
+#[test]
+fn lines_that_are_no_messages_are_named_and_the_others_are_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start("storefront", folder.path());
+    let file = folder.path().join("orders.ndjson");
+    let lines =
+        [envelope("o-1", &5.into()), "nonsense".into(), envelope("o-2", &"five".into()), "[1]".into()];
+    std::fs::write(&file, lines.join("\n") + "\n" + &envelope("o-3", &7.into())).unwrap();
+    let file = file.to_string_lossy().into_owned();
+    let publish = ["publish", "storefront", &file, "--url", &node.http, "-q"];
+    let (code, out, err) = tidefold(&[&publish[..], &["-o", "json"]].concat());
+    let report = json(&out);
+    assert_eq!((code, &report["accepted"], &report["refused"]), (6, &json!(2), &json!(3)), "{err}");
+    let refused: Vec<_> = report["refusals"].as_array().unwrap().iter().map(|r| &r["line"]).collect();
+    assert_eq!(refused, [2, 3, 4]);
+    let (code, out, _) = tidefold(&publish);
+    let said: Vec<_> = out.lines().collect();
+    assert_eq!((code, said.len()), (6, 4), "{out}");
+    assert!(said[0].starts_with("2 accepted, 3 refused"), "{out}");
+    assert!(said[1].starts_with(&format!("{file}:2: not a JSON object")), "{out}");
+    assert!(said[2].starts_with(&format!("{file}:3: 400 field /")), "{out}");
+    assert!(said[2].contains("total_cents: found a string") && !said[2].contains('{'), "{out}");
+    assert!(said[3].starts_with(&format!("{file}:4: not a JSON object")), "{out}");
+    assert_eq!(verdicts(&node), (2.into(), 2.into()));
+}
+
+#[test]
+fn cells_that_do_not_fit_are_named_and_the_other_rows_are_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start("storefront", folder.path());
+    let rows = "order_id,customer_id,currency,total_cents,items\n\
+                o-1,\"c\n1\",EUR,5,[]\n\
+                o-2,c-1,EUR,many,[]\n\
+                o-3,c-1,EUR\n\
+                o-4,c-1,EUR,7,[]\n";
+    let arguments = ["publish", "storefront", "-", "--format", "csv", "--type", "PlaceOrder"];
+    let more = ["--id-column", "order_id", "--url", &node.http, "-q"];
+    let (code, out, err) = tidefold_given(&[&arguments[..], &more].concat(), &[], rows);
+    let said: Vec<_> = out.lines().collect();
+    assert_eq!((code, said.len()), (6, 3), "{out}{err}");
+    assert!(said[0].starts_with("2 accepted, 2 refused"), "{out}");
+    assert_eq!(said[1], "line 4: field total_cents: `many` is not a whole number");
+    assert_eq!(said[2], "line 5: 3 cells where the header has 5");
+    assert_eq!(verdicts(&node), (2.into(), 0.into()));
+}
+
+#[test]
+fn messages_without_ids_that_are_sent_twice_count_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start("storefront", folder.path());
+    let lines: String = (0..3).map(|n| format!("{}\n", order(&format!("o-{n}"), &5.into()))).collect();
+    let publish =
+        ["publish", "storefront", "-", "--type", "PlaceOrder", "--url", &node.http, "-o", "json", "-q"];
+    for run in ["first", "second"] {
+        let (code, out, err) = tidefold_given(&publish, &[], &lines);
+        assert_eq!((code, &json(&out)["accepted"]), (0, &json!(3)), "{run}: {err}");
+    }
+    assert_eq!(verdicts(&node), (3.into(), 3.into()));
+}
+
+#[test]
+fn without_a_server_it_says_so_at_once_and_what_to_do() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{free}");
+    let lines = envelope("o-1", &5.into());
+    let (code, out, err) = tidefold_given(&["publish", "storefront", "-", "--url", &url], &[], &lines);
+    assert_eq!((code, out.as_str()), (1, ""));
+    for said in ["nothing was sent", &url, "tidefold up", "--url"] {
+        assert!(err.contains(said), "{said} is not in: {err}");
+    }
+}
+
+#[test]
+fn flags_that_would_be_ignored_are_refused() {
+    let cases: [(&[&str], &str); 7] = [
+        (&["orders.ndjson", "--column", "a=b"], "--column"),
+        (&["-", "--id-column", "a"], "--id-column"),
+        (&["orders.ndjson", "--synthetic", "5"], "--synthetic"),
+        (&["--synthetic", "5", "--type", "PlaceOrder"], "--type"),
+        (&["--synthetic", "5", "--column", "a=b"], "--column"),
+        (&["--synthetic", "5", "--format", "csv"], "--format"),
+        (&["orders.ndjson", "--seed", "5"], "--seed"),
+    ];
+    for (flags, said) in cases {
+        let (code, out, err) = tidefold(&[&["publish", "storefront"], flags].concat());
+        assert_eq!((code, out.as_str()), (2, ""), "{flags:?}");
+        assert!(err.contains(said), "{flags:?}: {err}");
+    }
+}
