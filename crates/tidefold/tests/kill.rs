@@ -11,110 +11,16 @@
 
 mod support;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use serde_json::{Value, json};
+use support::ledger::{Expected, Ledger, acknowledged, client, order};
 use support::{Client, Draw, Node, tidefold, verify};
-use tokio::sync::Notify;
-
-/// A message and its id; sent with that id until it is acknowledged.
-#[derive(Clone)]
-struct Message {
-    id: String,
-    message_type: &'static str,
-    data: Value,
-}
-
-/// What the clients know: orders whose messages are to be sent, in their order, and how many were acknowledged.
-#[derive(Default)]
-struct Ledger {
-    queue: Mutex<VecDeque<VecDeque<Message>>>,
-    acknowledged: AtomicU64,
-    moved: Notify,
-}
-
-/// What the tables have to say in the end.
-#[derive(Default)]
-struct Expected {
-    units: BTreeMap<String, i64>,
-    paid: BTreeMap<String, i64>,
-    orders: u64,
-}
 
 const CLIENTS: usize = 8;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// An order placed, mostly paid, and its payment sent twice now and then.
-fn order(draw: &mut Draw, number: u64, expected: &mut Expected) -> VecDeque<Message> {
-    let order_id = format!("o-{number}");
-    let total = draw.between(1, 10_000) as i64;
-    let currency = ["EUR", "GBP"][draw.between(0, 2) as usize];
-    let mut items = Vec::new();
-    for _ in 0..draw.between(1, 4) {
-        let (sku, qty) = (format!("sku-{}", draw.between(0, 20)), draw.between(1, 5) as i64);
-        *expected.units.entry(sku.clone()).or_default() += qty;
-        items.push(json!({ "sku": sku, "qty": qty, "price_cents": 100 }));
-    }
-    expected.orders += 1;
-    let data = json!({ "order_id": order_id, "customer_id": format!("c-{}", number % 50), "currency": currency,
-                       "total_cents": total, "items": items });
-    let place = Message { id: format!("place-{number}"), message_type: "PlaceOrder", data };
-    let mut messages = VecDeque::from([place]);
-    if draw.between(0, 4) > 0 {
-        *expected.paid.entry(currency.to_owned()).or_default() += total;
-        let pay = Message {
-            id: format!("pay-{number}"),
-            message_type: "PayOrder",
-            data: json!({ "order_id": order_id }),
-        };
-        messages.push_back(pay.clone());
-        if draw.between(0, 3) == 0 {
-            messages.push_back(pay);
-        }
-    }
-    messages
-}
-
-/// Sends until the node is gone; what was not acknowledged goes back to the front of the queue.
-async fn client(ledger: Arc<Ledger>, client: Client, url: String) {
-    loop {
-        let Some(mut messages) = ledger.queue.lock().unwrap().pop_front() else { return };
-        while let Some(message) = messages.front() {
-            let address = format!("{url}/v1/storefront/{}", message.message_type);
-            let headers = [("idempotency-key", message.id.as_str()), ("ce-time", "2026-03-01T12:00:00Z")];
-            match client.post(&address, &headers, &message.data).await {
-                Ok(answer) if answer.status == 202 => {
-                    messages.pop_front();
-                    ledger.acknowledged.fetch_add(1, Ordering::SeqCst);
-                    ledger.moved.notify_waiters();
-                }
-                Ok(answer) if answer.status >= 500 => {}
-                Ok(answer) => panic!("{} {}: {answer:?}", message.message_type, message.id),
-                Err(_) => {
-                    ledger.queue.lock().unwrap().push_front(messages);
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// Waits until so many messages are acknowledged, or none is left.
-async fn acknowledged(ledger: &Ledger, wanted: u64) {
-    loop {
-        let moved = ledger.moved.notified();
-        let done =
-            ledger.acknowledged.load(Ordering::SeqCst) >= wanted || ledger.queue.lock().unwrap().is_empty();
-        if done {
-            return;
-        }
-        moved.await;
-    }
 }
 
 async fn units(client: &Client, node: &Node, sku: &str) -> i64 {

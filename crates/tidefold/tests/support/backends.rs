@@ -1,0 +1,70 @@
+//! Which log and store a test runs on: embedded, or the real servers that the environment names.
+//!
+//! `TIDEFOLD_TEST_KAFKA` and `TIDEFOLD_TEST_CQL` are `host:port`; `make test` starts servers and sets both.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A log and a store, under names that no other test uses.
+pub struct Backends {
+    flags: Vec<String>,
+}
+
+impl Backends {
+    /// `embedded` or `kafka`, and `embedded` or `scylla`; none where the servers are not there, which is said.
+    pub fn of(log: &str, store: &str) -> Option<Backends> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let own = format!("t{}_{}_", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mut flags = Vec::new();
+        if log == "kafka" {
+            flags.extend(["--log".into(), format!("kafka://{}", server("TIDEFOLD_TEST_KAFKA")?)]);
+            flags.extend(["--set".into(), format!("log.topic_prefix={own}")]);
+            // A process that dies is missed soon, and the next one does not wait long for its partitions.
+            flags.extend(["--set".into(), "log.session_timeout=3s".into()]);
+        }
+        if store == "scylla" {
+            flags.extend(["--store".into(), format!("scylla://{}", server("TIDEFOLD_TEST_CQL")?)]);
+            flags.extend(["--set".into(), format!("store.keyspace_prefix={own}")]);
+        }
+        Some(Backends { flags })
+    }
+
+    /// What a node is started with.
+    pub fn flags(&self) -> Vec<&str> {
+        self.flags.iter().map(String::as_str).collect()
+    }
+}
+
+fn server(variable: &str) -> Option<String> {
+    if variable == "TIDEFOLD_TEST_KAFKA" && !cfg!(feature = "kafka") {
+        println!("skipped: built without the feature kafka");
+        return None;
+    }
+    let found = std::env::var(variable).ok();
+    if found.is_none() {
+        println!("skipped: {variable} is not set (make servers-up)");
+    }
+    found
+}
+
+/// Makes a test of each function on each log and store.
+#[macro_export]
+macro_rules! on_every_log_and_store {
+    ($($test:ident),+ $(,)?) => {
+        on_every_log_and_store!(@ embedded, "embedded", "embedded"; $($test),+);
+        on_every_log_and_store!(@ kafka, "kafka", "embedded"; $($test),+);
+        on_every_log_and_store!(@ scylla, "embedded", "scylla"; $($test),+);
+        on_every_log_and_store!(@ kafka_and_scylla, "kafka", "scylla"; $($test),+);
+    };
+    (@ $pair:ident, $log:literal, $store:literal; $($test:ident),+) => {
+        mod $pair {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    if let Some(backends) = $crate::support::backends::Backends::of($log, $store) {
+                        super::$test(&backends).await;
+                    }
+                }
+            )+
+        }
+    };
+}
