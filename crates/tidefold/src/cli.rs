@@ -90,6 +90,8 @@ pub enum Command {
     Retire(TopicArgs),
     /// Give up a build that a replay began and did not activate.
     Abandon(TopicArgs),
+    /// What producers need that write records themselves: topics, schema ids, schemas.
+    Schemas(AppArgs),
     /// Records that could not be folded.
     DeadLetters {
         /// What to do with them.

@@ -47,6 +47,7 @@ fn dispatch(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Rollback(args) => on_runtime(operate::change(args, "rollback", output)),
         Command::Retire(args) => on_runtime(operate::change(args, "retire", output)),
         Command::Abandon(args) => on_runtime(operate::change(args, "abandon", output)),
+        Command::Schemas(args) => on_runtime(operate::schemas(args, output)),
         Command::DeadLetters { command } => on_runtime(operate::dead_letters(command, output)),
         Command::Config(args) => config::config(&args, output),
         Command::Completions { shell } => {

@@ -10,6 +10,19 @@ use crate::cli::{AppArgs, DeadLettersCommand, InspectArgs, ReplayArgs, StatusArg
 use crate::failure::{Code, Failure};
 use crate::output::{Output, columns};
 
+pub(super) async fn schemas(args: AppArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let admin = Admin::new(&args.node.node);
+    let value = admin.get(&format!("/admin/v1/{}/schemas", segment(&args.app))).await?;
+    output.print(&value, || {
+        let rows = value["items"].as_array().into_iter().flatten().map(|item| {
+            let text = |name: &str| item[name].as_str().map_or_else(|| item[name].to_string(), str::to_owned);
+            vec![text("type"), text("log_topic"), text("partitions"), text("id"), text("schema")]
+        });
+        columns(&["type", "topic", "partitions", "id", "schema"], &rows.collect::<Vec<_>>())
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(super) async fn status(args: StatusArgs, output: &Output) -> Result<ExitCode, Failure> {
     let admin = Admin::new(&args.node.node);
     let mut value = admin.get("/admin/v1/status").await?;

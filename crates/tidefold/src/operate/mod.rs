@@ -7,6 +7,7 @@ mod dead_letters;
 mod inspect;
 mod replay;
 mod routes;
+mod schemas;
 mod status;
 mod verify;
 

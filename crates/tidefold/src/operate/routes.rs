@@ -18,7 +18,7 @@ use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::Position;
 
 use super::replay::Change;
-use super::{Operator, dead_letters, inspect, replay, status, verify};
+use super::{Operator, dead_letters, inspect, replay, schemas, status, verify};
 
 #[derive(Debug, Deserialize)]
 struct TopicParameter {
@@ -46,6 +46,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 pub fn router(operator: Arc<Operator>) -> Router {
     Router::new()
         .route("/admin/v1/status", get(status_of))
+        .route("/admin/v1/{app}/schemas", get(schemas_of))
         .route("/admin/v1/{app}/verify", post(verify_all))
         .route("/admin/v1/{app}/replay", post(replay_topics))
         .route("/admin/v1/{app}/builds", get(builds))
@@ -60,6 +61,11 @@ pub fn router(operator: Arc<Operator>) -> Router {
 
 async fn status_of(State(operator): Shared) -> Json<status::Status> {
     Json(status::status(&operator))
+}
+
+async fn schemas_of(State(operator): Shared, Path(app): Path<String>) -> Result<Json<Value>, Problem> {
+    operator.check_app(&app)?;
+    Ok(Json(json!({ "items": schemas::schemas(&operator) })))
 }
 
 async fn inspect_key(

@@ -1,7 +1,7 @@
 //! What clients send, what was acknowledged, and what the tables have to say in the end.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -98,5 +98,31 @@ pub async fn acknowledged(ledger: &Ledger, wanted: u64) {
             return;
         }
         moved.await;
+    }
+}
+
+/// Sends to whichever ingest answers, trying again with the same id, until nothing is left or `stop` is set.
+pub async fn fleet_client(ledger: Arc<Ledger>, client: Client, urls: Vec<String>, stop: Arc<AtomicBool>) {
+    let mut turn = 0;
+    while !stop.load(Ordering::SeqCst) {
+        let Some(mut messages) = ledger.queue.lock().unwrap().pop_front() else { return };
+        while let Some(message) = messages.front() {
+            if stop.load(Ordering::SeqCst) {
+                ledger.queue.lock().unwrap().push_front(messages);
+                return;
+            }
+            let address = format!("{}/v1/storefront/{}", urls[turn % urls.len()], message.message_type);
+            let headers = [("idempotency-key", message.id.as_str()), ("ce-time", "2026-03-01T12:00:00Z")];
+            match client.post(&address, &headers, &message.data).await {
+                Ok(answer) if answer.status == 202 => {
+                    messages.pop_front();
+                    ledger.acknowledged.fetch_add(1, Ordering::SeqCst);
+                    ledger.moved.notify_waiters();
+                }
+                Ok(answer) if answer.status >= 500 => turn += 1,
+                Ok(answer) => panic!("{} {}: {answer:?}", message.message_type, message.id),
+                Err(_) => turn += 1,
+            }
+        }
     }
 }

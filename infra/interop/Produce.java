@@ -1,0 +1,27 @@
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.util.HexFormat;
+import java.util.Properties;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+
+/** The Java client as a foreign producer: "key TAB value-in-hex" lines from standard input, partitions as it chooses. */
+public class Produce {
+    public static void main(String[] args) throws Exception {
+        Properties settings = new Properties();
+        settings.put("bootstrap.servers", args[0]);
+        settings.put("acks", "all");
+        int count = 0;
+        try (var producer = new KafkaProducer<>(settings, new ByteArraySerializer(), new ByteArraySerializer());
+                var lines = new BufferedReader(new InputStreamReader(System.in))) {
+            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                String[] parts = line.split("\t");
+                byte[] value = HexFormat.of().parseHex(parts[1]);
+                producer.send(new ProducerRecord<>(args[1], parts[0].getBytes("UTF-8"), value)).get();
+                count++;
+            }
+        }
+        System.out.println("java: " + count + " records");
+    }
+}
