@@ -9,11 +9,13 @@
     reason = "a test says what went wrong by failing"
 )]
 
+#[macro_use]
 mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use support::backends::Backends;
 use support::ledger::{Expected, Ledger, acknowledged, client, order};
 use support::{Client, Draw, Node, tidefold, verify};
 
@@ -28,8 +30,9 @@ async fn units(client: &Client, node: &Node, sku: &str) -> i64 {
     answer.body["units"].as_i64().unwrap_or(0)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kill_9_under_load_loses_nothing_and_doubles_nothing() {
+on_every_log_and_store!(kill_9_under_load_loses_nothing_and_doubles_nothing);
+
+async fn kill_9_under_load_loses_nothing_and_doubles_nothing(backends: &Backends) {
     let rounds = setting("TIDEFOLD_KILL_ROUNDS", 8);
     let seed = setting("TIDEFOLD_KILL_SEED", 1);
     println!("seed {seed}, {rounds} rounds");
@@ -39,7 +42,7 @@ async fn kill_9_under_load_loses_nothing_and_doubles_nothing() {
     let ledger = Arc::new(Ledger::default());
     let mut number = 0;
     for round in 0..rounds {
-        let node = Node::start("storefront", folder.path());
+        let node = Node::start_with("storefront", folder.path(), &backends.flags());
         let target = ledger.acknowledged.load(Ordering::SeqCst) + draw.between(20, 600);
         // Enough to outlast the round; what is left over is sent in the next.
         while ledger.queue.lock().unwrap().len() < 400 {
@@ -65,7 +68,7 @@ async fn kill_9_under_load_loses_nothing_and_doubles_nothing() {
             ended.unwrap();
         }
     }
-    let node = Node::start("storefront", folder.path());
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
     let shared = Client::new();
     client(Arc::clone(&ledger), shared.clone(), node.http.clone()).await;
     settle(&node).await;

@@ -7,11 +7,13 @@
     reason = "a test says what went wrong by failing"
 )]
 
+#[macro_use]
 mod support;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use support::backends::Backends;
 use support::{Client, Node, root, tidefold, verify};
 
 /// Cents and counts of the file: by type and name, by day, by hour, by type and size.
@@ -81,12 +83,13 @@ fn import(node: &Node) -> Value {
     serde_json::from_str(&out).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_year_of_orders_adds_up_to_the_cent_and_a_second_import_changes_nothing() {
+on_every_log_and_store!(a_year_of_orders_adds_up_to_the_cent_and_a_second_import_changes_nothing);
+
+async fn a_year_of_orders_adds_up_to_the_cent_and_a_second_import_changes_nothing(backends: &Backends) {
     let expected = figures();
     assert_eq!(expected.orders, 21_350);
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start("pizzeria", folder.path());
+    let node = Node::start_with("pizzeria", folder.path(), &backends.flags());
     let client = Client::new();
     for run in ["first", "second"] {
         assert_eq!(import(&node)["accepted"], expected.orders, "{run} import");

@@ -7,9 +7,11 @@
     reason = "a test says what went wrong by failing"
 )]
 
+#[macro_use]
 mod support;
 
 use serde_json::json;
+use support::backends::Backends;
 use support::{Client, Node};
 
 /// Orders in all, and how many callers place them at a time.
@@ -35,10 +37,11 @@ async fn caller(client: Client, node: String, caller: usize) -> usize {
     seen
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_writes_are_each_seen_in_an_index_and_a_rollup() {
+on_every_log_and_store!(ten_thousand_writes_are_each_seen_in_an_index_and_a_rollup);
+
+async fn ten_thousand_writes_are_each_seen_in_an_index_and_a_rollup(backends: &Backends) {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start("storefront", folder.path());
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
     let client = Client::new();
     let mut callers = tokio::task::JoinSet::new();
     for n in 0..CALLERS {

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+#[macro_use]
+pub mod backends;
+pub mod fleet;
 pub mod ledger;
 
 use std::io::{BufRead, BufReader, Write};
@@ -44,13 +47,24 @@ pub struct Client {
 impl Node {
     /// Starts a node on free ports and waits until it is up.
     pub fn start(app: &str, data: &Path) -> Node {
-        Node::try_start(&root().join("schemas").join(app), data, &[]).unwrap_or_else(|text| panic!("{text}"))
+        Node::start_with(app, data, &[])
+    }
+
+    /// The same with flags.
+    pub fn start_with(app: &str, data: &Path, flags: &[&str]) -> Node {
+        Node::try_start(&root().join("schemas").join(app), data, flags)
+            .unwrap_or_else(|text| panic!("{text}"))
     }
 
     /// Starts a node; what it printed when it does not come up.
     pub fn try_start(folder: &Path, data: &Path, flags: &[&str]) -> Result<Node, String> {
+        Node::spawn("up", folder, data, flags)
+    }
+
+    /// Starts a part of a node: `up`, `ingest`, `project` or `query`. One without public APIs has an empty `http`.
+    pub fn spawn(command: &str, folder: &Path, data: &Path, flags: &[&str]) -> Result<Node, String> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidefold"))
-            .args(["up", &folder.to_string_lossy(), "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args([command, &folder.to_string_lossy(), "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--data", &data.to_string_lossy()])
             .args(flags)
             .env("RUST_LOG", "warn")
@@ -62,12 +76,17 @@ impl Node {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut printed = String::new();
         for line in lines.by_ref().map_while(Result::ok) {
-            if let Some((_, rest)) = line.split_once(" is up: ") {
-                let mut urls = rest.split(['(', ')', ' ']).filter(|word| word.starts_with("http://"));
-                let (http, admin) = (urls.next().unwrap().to_owned(), urls.next().unwrap().to_owned());
+            if let Some((_, rest)) = line.split_once(" is up") {
+                let urls = rest.split(['(', ')', ' ']).filter(|word| word.starts_with("http://"));
+                let mut urls: Vec<_> = urls.map(str::to_owned).collect();
+                let admin = urls.pop().unwrap();
+                let http = urls.pop().unwrap_or_default();
                 // The pipe has to be read on, or the node would block on its own warnings.
                 std::thread::Builder::new()
-                    .spawn(move || lines.map_while(Result::ok).for_each(drop))
+                    .spawn(move || {
+                        let shown = std::env::var_os("TIDEFOLD_TEST_SHOW").is_some();
+                        lines.map_while(Result::ok).filter(|_| shown).for_each(|line| eprintln!("{line}"));
+                    })
                     .unwrap();
                 return Ok(Node { child, http, admin });
             }
@@ -106,7 +125,7 @@ impl Node {
         }
     }
 
-    fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
     }
 
