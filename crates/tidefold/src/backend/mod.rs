@@ -3,6 +3,10 @@
 //! A backend is named by a URL: `embedded`, `kafka://host:port,host:port`, `scylla://host:port,host:port`.
 
 mod embedded;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "scylla")]
+mod scylla;
 
 use tidefold_app::App;
 use tidefold_log::SharedLog;
@@ -76,14 +80,27 @@ fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
+#[cfg(feature = "kafka")]
+fn kafka_log(addresses: Vec<String>, settings: &Settings) -> Result<SharedLog, Failure> {
+    kafka::log(addresses, settings)
+}
+
+#[cfg(not(feature = "kafka"))]
 fn kafka_log(_: Vec<String>, _: &Settings) -> Result<SharedLog, Failure> {
     Err(without("log.url", "Kafka", "kafka"))
 }
 
+#[cfg(feature = "scylla")]
+async fn scylla_store(addresses: Vec<String>, settings: &Settings) -> Result<SharedStore, Failure> {
+    scylla::store(addresses, settings).await
+}
+
+#[cfg(not(feature = "scylla"))]
 async fn scylla_store(_: Vec<String>, _: &Settings) -> Result<SharedStore, Failure> {
     Err(without("store.url", "ScyllaDB", "scylla"))
 }
 
+#[cfg(not(all(feature = "kafka", feature = "scylla")))]
 fn without(setting: &str, server: &str, feature: &str) -> Failure {
     let text = format!(
         "{setting} names {server}, and this binary was built without it: build it with `--features {feature}`"

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::cli::{ConfigArgs, SettingArgs};
 use crate::failure::{Code, Failure};
 use crate::output::{Output, columns};
-use crate::settings::{Layers, Resolved, SETTINGS};
+use crate::settings::{Layers, Resolved, SETTINGS, shown};
 
 pub(super) fn config(args: &ConfigArgs, output: &Output) -> Result<ExitCode, Failure> {
     let resolved = resolve(&args.settings)?;
@@ -19,7 +19,7 @@ pub(super) fn config(args: &ConfigArgs, output: &Output) -> Result<ExitCode, Fai
     let items: Vec<_> = rows
         .iter()
         .map(|(setting, value, origin)| {
-            json!({ "key": setting.key, "value": value, "origin": origin.to_string(),
+            json!({ "key": setting.key, "value": shown(setting.key, value), "origin": origin.to_string(),
                     "environment": setting.environment_name(), "about": setting.about })
         })
         .collect();
@@ -27,7 +27,12 @@ pub(super) fn config(args: &ConfigArgs, output: &Output) -> Result<ExitCode, Fai
         let table: Vec<_> = rows
             .iter()
             .map(|(setting, value, origin)| {
-                vec![setting.key.into(), (*value).clone(), origin.to_string(), setting.about.into()]
+                vec![
+                    setting.key.into(),
+                    shown(setting.key, value).to_owned(),
+                    origin.to_string(),
+                    setting.about.into(),
+                ]
             })
             .collect();
         columns(&["setting", "value", "from", "about"], &table)

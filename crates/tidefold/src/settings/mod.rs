@@ -1,9 +1,10 @@
 //! Settings: flag, environment, file, default, in that order; each knows where its value came from.
 //!
-//! One flat table ([`SETTINGS`]) says what there is. Everything else (the environment names, the file's sections, the
+//! One flat table (`table`) says what there is. Everything else (the environment names, the file's sections, the
 //! nearest valid name, `tidefold config`) follows from it.
 
 mod parse;
+mod table;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,98 +12,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use parse::{parse_bytes, parse_duration};
-
-/// What a setting's text has to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `127.0.0.1:8080`; port 0 picks a free one.
-    Address,
-    /// A path.
-    Path,
-    /// A whole number.
-    Count,
-    /// `64MiB`, `1KiB`, `500`.
-    Bytes,
-    /// `10s`, `250ms`, `2m`.
-    Duration,
-    /// `on`, `off`.
-    Switch,
-    /// Any text.
-    Text,
-}
-
-/// One setting.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    /// `section.key`: `[section] key` in the file, `TIDEFOLD_SECTION__KEY` in the environment.
-    pub key: &'static str,
-    /// What its text has to be.
-    pub kind: Kind,
-    /// Its value where nobody says anything.
-    pub default: &'static str,
-    /// What it does.
-    pub about: &'static str,
-}
-
-const fn setting(key: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Setting {
-    Setting { key, kind, default, about }
-}
-
-/// Every setting.
-pub const SETTINGS: &[Setting] = &[
-    setting("listen.http", Kind::Address, "127.0.0.1:8080", "where the write and read APIs listen"),
-    setting(
-        "listen.admin",
-        Kind::Address,
-        "127.0.0.1:8081",
-        "where health, metrics and the operators' API listen",
-    ),
-    setting(
-        "data.folder",
-        Kind::Path,
-        "data",
-        "where the embedded log and store keep their files, a folder an app",
-    ),
-    setting("log.url", Kind::Text, "embedded", "the log: embedded, or kafka://host:port,host:port"),
-    setting("store.url", Kind::Text, "embedded", "the store: embedded, or scylla://host:port,host:port"),
-    setting(
-        "log.queue_bytes",
-        Kind::Bytes,
-        "64MiB",
-        "appends that may wait for the embedded log's next sync",
-    ),
-    setting("store.cache_bytes", Kind::Bytes, "64MiB", "the embedded store's block cache"),
-    setting("ingest.body_bytes", Kind::Bytes, "1MiB", "the largest body of a single message"),
-    setting("ingest.line_bytes", Kind::Bytes, "1MiB", "the longest line of an NDJSON body"),
-    setting("ingest.stall", Kind::Duration, "30s", "how long a body may stand still"),
-    setting("ingest.concurrent_requests", Kind::Count, "4096", "requests served at once; more get 503"),
-    setting("projector.batch_records", Kind::Count, "2000", "the most records of one batch"),
-    setting("projector.batch_bytes", Kind::Bytes, "4MiB", "the most bytes of one batch"),
-    setting("projector.memory_bytes", Kind::Bytes, "64MiB", "batches in hand, over all partitions"),
-    setting("projector.cache_bytes", Kind::Bytes, "128MiB", "cached rows, over all partitions"),
-    setting(
-        "projector.stall",
-        Kind::Duration,
-        "30s",
-        "a partition that stands still this long while its log moves is reported",
-    ),
-    setting(
-        "projector.breaker",
-        Kind::Switch,
-        "on",
-        "whether a partition halts when most of its records are dead letters; off lets them pass",
-    ),
-    setting(
-        "fold.window",
-        Kind::Count,
-        "100000",
-        "offsets of a partition in which a repeated message id is a duplicate; another value wants a replay",
-    ),
-    setting("run.drain", Kind::Duration, "10s", "how long a stopping node finishes what it has"),
-];
-
-/// `TIDEFOLD_…` variables that are flags' and no settings.
-const NOT_SETTINGS: &[&str] = &["CONFIG", "NODE", "URL"];
+use table::NOT_SETTINGS;
+pub use table::{Kind, SETTINGS, Setting};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,12 +28,12 @@ pub enum Origin {
     Flag(String),
 }
 
-/// Every setting's text and origin, by key.
-#[derive(Clone, Debug)]
-pub struct Resolved(pub BTreeMap<&'static str, (String, Origin)>);
+/// Every setting's text and origin, by key; and the properties of the section `kafka`, by librdkafka's names.
+#[derive(Clone, Default)]
+pub struct Resolved(pub BTreeMap<&'static str, (String, Origin)>, pub BTreeMap<String, (String, Origin)>);
 
-/// The settings, typed.
-#[derive(Clone, Debug)]
+/// The settings, typed. Not to be printed: some are secrets.
+#[derive(Clone)]
 #[allow(missing_docs, reason = "each is a row of SETTINGS")]
 pub struct Settings {
     pub http: SocketAddr,
@@ -130,6 +41,19 @@ pub struct Settings {
     pub data_folder: PathBuf,
     pub log_url: String,
     pub store_url: String,
+    pub topic_prefix: String,
+    pub log_replication: Option<i32>,
+    pub message_timeout: Duration,
+    pub session_timeout: Duration,
+    pub assignor: String,
+    /// Properties of librdkafka, from the section `kafka`.
+    pub kafka: BTreeMap<String, String>,
+    pub keyspace_prefix: String,
+    pub store_replication: Option<u32>,
+    pub datacenter: Option<String>,
+    pub store_user: Option<String>,
+    pub store_password: Option<String>,
+    pub store_in_flight: usize,
     pub log_queue_bytes: usize,
     pub store_cache_bytes: usize,
     pub body_bytes: usize,
@@ -192,15 +116,7 @@ pub struct Layers {
     pub flags: Vec<(&'static str, String, String)>,
 }
 
-// === impl Setting ===
-
-impl Setting {
-    /// `TIDEFOLD_LISTEN__HTTP`.
-    #[must_use]
-    pub fn environment_name(&self) -> String {
-        format!("TIDEFOLD_{}", self.key.replace('.', "__").to_ascii_uppercase())
-    }
-}
+// === impl Origin ===
 
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -223,8 +139,8 @@ impl Layers {
     /// name of a setting; the texts are judged by [`Resolved::settings`]. Other `TIDEFOLD_…` variables are left alone:
     /// orchestrators put some of their own beside ours.
     pub fn resolve(self) -> Result<Resolved, Vec<SettingError>> {
-        let mut values: BTreeMap<_, _> =
-            SETTINGS.iter().map(|s| (s.key, (s.default.to_owned(), Origin::Default))).collect();
+        let defaults = SETTINGS.iter().map(|s| (s.key, (s.default.to_owned(), Origin::Default)));
+        let mut values = Resolved(defaults.collect(), BTreeMap::new());
         let mut errors = Vec::new();
         if let Some((path, text)) = self.file {
             take_file(&path, &text, &mut values, &mut errors);
@@ -241,15 +157,18 @@ impl Layers {
         for (flag, key, value) in self.flags {
             put(&mut values, &mut errors, &key, value, Origin::Flag(flag.to_owned()));
         }
-        if errors.is_empty() { Ok(Resolved(values)) } else { Err(errors) }
+        if errors.is_empty() { Ok(values) } else { Err(errors) }
     }
 }
 
-type Values = BTreeMap<&'static str, (String, Origin)>;
-
-fn put(values: &mut Values, errors: &mut Vec<SettingError>, key: &str, text: String, origin: Origin) {
+fn put(values: &mut Resolved, errors: &mut Vec<SettingError>, key: &str, text: String, origin: Origin) {
     if let Some(known) = SETTINGS.iter().find(|s| s.key == key) {
-        values.insert(known.key, (text, origin));
+        values.0.insert(known.key, (text, origin));
+        return;
+    }
+    if let Some(property) = key.strip_prefix("kafka.") {
+        // The environment has no dots; librdkafka's names have no underscores where it counts.
+        values.1.insert(property.replace('_', "."), (text, origin));
         return;
     }
     let nearest = SETTINGS
@@ -279,7 +198,7 @@ fn nearly(name: &str, rest: &str) -> Option<SettingError> {
     })
 }
 
-fn take_file(path: &std::path::Path, text: &str, values: &mut Values, errors: &mut Vec<SettingError>) {
+fn take_file(path: &std::path::Path, text: &str, values: &mut Resolved, errors: &mut Vec<SettingError>) {
     let table: toml::Table = match text.parse() {
         Ok(table) => table,
         Err(error) => {
@@ -301,6 +220,27 @@ fn take_file(path: &std::path::Path, text: &str, values: &mut Values, errors: &m
 
 // === impl Resolved ===
 
+impl std::fmt::Debug for Resolved {
+    /// Values of secrets are not shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let known = self.0.iter().map(|(key, (text, origin))| ((*key).to_owned(), text, origin));
+        let properties = self.1.iter().map(|(name, (text, origin))| (format!("kafka.{name}"), text, origin));
+        f.debug_map()
+            .entries(known.chain(properties).map(|(k, t, o)| {
+                let shown = shown(&k, t).to_owned();
+                (k, (shown, o))
+            }))
+            .finish()
+    }
+}
+
+/// A setting's value as it may be printed.
+#[must_use]
+pub fn shown<'t>(key: &str, text: &'t str) -> &'t str {
+    let secret = ["password", "secret", "jaas", "token", "key.pem"].iter().any(|word| key.contains(word));
+    if secret && !text.is_empty() { "***" } else { text }
+}
+
 impl Resolved {
     /// The settings, typed.
     ///
@@ -314,6 +254,18 @@ impl Resolved {
             data_folder: reader.path("data.folder"),
             log_url: reader.text("log.url"),
             store_url: reader.text("store.url"),
+            topic_prefix: reader.text("log.topic_prefix"),
+            log_replication: reader.number("log.replication"),
+            message_timeout: reader.duration("log.message_timeout"),
+            session_timeout: reader.duration("log.session_timeout"),
+            assignor: reader.text("log.assignor"),
+            kafka: self.1.iter().map(|(name, (text, _))| (name.clone(), text.clone())).collect(),
+            keyspace_prefix: reader.text("store.keyspace_prefix"),
+            store_replication: reader.number("store.replication"),
+            datacenter: reader.given("store.datacenter"),
+            store_user: reader.given("store.user"),
+            store_password: reader.given("store.password"),
+            store_in_flight: reader.count("store.in_flight"),
             log_queue_bytes: reader.bytes("log.queue_bytes"),
             store_cache_bytes: reader.bytes("store.cache_bytes"),
             body_bytes: reader.bytes("ingest.body_bytes"),
@@ -401,8 +353,23 @@ mod tests {
             ("TIDEFOLD_LISTEN__HTTP".into(), "localhost".into()),
             ("TIDEFOLD_RUN__DRAIN".into(), "ten".into()),
         ];
-        let errors = Layers { environment, ..Layers::default() }.resolve().unwrap().settings().unwrap_err();
+        let errors = Layers { environment, ..Layers::default() }.resolve().unwrap().settings().err().unwrap();
         assert_eq!(errors.len(), 2, "{errors:?}");
+    }
+
+    #[test]
+    fn properties_of_kafka_pass_through_and_secrets_are_not_printed() {
+        let environment = vec![
+            ("TIDEFOLD_KAFKA__SASL_PASSWORD".into(), "hush".into()),
+            ("TIDEFOLD_STORE__PASSWORD".into(), "hush".into()),
+        ];
+        let file = Some(("t.toml".into(), "[kafka]\n\"security.protocol\" = \"SASL_SSL\"\n".into()));
+        let resolved = Layers { environment, file, ..Layers::default() }.resolve().unwrap();
+        assert!(!format!("{resolved:?}").contains("hush"));
+        let settings = resolved.settings().ok().unwrap();
+        assert_eq!(settings.kafka["sasl.password"], "hush");
+        assert_eq!(settings.kafka["security.protocol"], "SASL_SSL");
+        assert_eq!(settings.store_password.as_deref(), Some("hush"));
     }
 
     #[test]

@@ -25,6 +25,20 @@ impl<'a> Reader<'a> {
         self.resolved.0.get(key).map(|(text, _)| text.clone()).unwrap_or_default()
     }
 
+    /// A text, if there is one.
+    pub(super) fn given(&mut self, key: &'static str) -> Option<String> {
+        Some(self.text(key)).filter(|text| !text.is_empty())
+    }
+
+    /// A whole number above 0, if there is one.
+    pub(super) fn number<T: std::str::FromStr + PartialOrd + From<u8>>(
+        &mut self,
+        key: &'static str,
+    ) -> Option<T> {
+        self.given(key)?;
+        self.read(key, "a whole number above 0", |text| text.parse().ok().filter(|n| *n > T::from(0)))
+    }
+
     pub(super) fn path(&mut self, key: &'static str) -> PathBuf {
         self.text(key).into()
     }

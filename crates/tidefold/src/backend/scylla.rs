@@ -1,0 +1,35 @@
+//! The store on ScyllaDB or Apache Cassandra.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidefold_store::{SharedStore, StoreError};
+use tidefold_store_scylla::ScyllaStore;
+use tidefold_telemetry::clock;
+
+use crate::failure::{Code, Failure};
+use crate::settings::Settings;
+
+/// Connects; a server that does not answer is waited for.
+pub(super) async fn store(contact_points: Vec<String>, settings: &Settings) -> Result<SharedStore, Failure> {
+    let of_store = tidefold_store_scylla::Settings {
+        contact_points,
+        keyspace_prefix: settings.keyspace_prefix.clone(),
+        replication_factor: settings.store_replication,
+        local_datacenter: settings.datacenter.clone(),
+        user: settings.store_user.clone(),
+        password: settings.store_password.clone(),
+        in_flight: settings.store_in_flight,
+        ..Default::default()
+    };
+    loop {
+        match ScyllaStore::connect(of_store.clone()).await {
+            Ok(store) => return Ok(Arc::new(store)),
+            Err(error @ StoreError::Unavailable { .. }) => {
+                tracing::warn!(%error, "waiting for the store");
+                clock::pause(Duration::from_secs(1)).await;
+            }
+            Err(error) => return Err(Failure::from_error(Code::Conflict, &error)),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Every setting there is.
+
+/// What a setting's text has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `127.0.0.1:8080`; port 0 picks a free one.
+    Address,
+    /// A path.
+    Path,
+    /// A whole number.
+    Count,
+    /// `64MiB`, `1KiB`, `500`.
+    Bytes,
+    /// `10s`, `250ms`, `2m`.
+    Duration,
+    /// `on`, `off`.
+    Switch,
+    /// Any text.
+    Text,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// `section.key`: `[section] key` in the file, `TIDEFOLD_SECTION__KEY` in the environment.
+    pub key: &'static str,
+    /// What its text has to be.
+    pub kind: Kind,
+    /// Its value where nobody says anything.
+    pub default: &'static str,
+    /// What it does.
+    pub about: &'static str,
+}
+
+const fn setting(key: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Setting {
+    Setting { key, kind, default, about }
+}
+
+/// Every setting.
+pub const SETTINGS: &[Setting] = &[
+    setting("listen.http", Kind::Address, "127.0.0.1:8080", "where the write and read APIs listen"),
+    setting(
+        "listen.admin",
+        Kind::Address,
+        "127.0.0.1:8081",
+        "where health, metrics and the operators' API listen",
+    ),
+    setting(
+        "data.folder",
+        Kind::Path,
+        "data",
+        "where the embedded log and store keep their files, a folder an app",
+    ),
+    setting("log.url", Kind::Text, "embedded", "the log: embedded, or kafka://host:port,host:port"),
+    setting("store.url", Kind::Text, "embedded", "the store: embedded, or scylla://host:port,host:port"),
+    setting(
+        "log.queue_bytes",
+        Kind::Bytes,
+        "64MiB",
+        "appends that may wait for the embedded log's next sync",
+    ),
+    setting("store.cache_bytes", Kind::Bytes, "64MiB", "the embedded store's block cache"),
+    setting("log.topic_prefix", Kind::Text, "", "what stands before every topic's name in Kafka"),
+    setting(
+        "log.replication",
+        Kind::Text,
+        "",
+        "replicas of topics that are created in Kafka; empty: as the broker is set",
+    ),
+    setting(
+        "log.message_timeout",
+        Kind::Duration,
+        "8s",
+        "how long Kafka may take before a message's fate is unknown",
+    ),
+    setting("log.session_timeout", Kind::Duration, "10s", "how long a silent process keeps its partitions"),
+    setting("log.assignor", Kind::Text, "range", "how Kafka shares partitions: range or cooperative-sticky"),
+    setting(
+        "store.keyspace_prefix",
+        Kind::Text,
+        "",
+        "what stands before an app's name in the name of its keyspace",
+    ),
+    setting(
+        "store.replication",
+        Kind::Text,
+        "",
+        "copies of a row in keyspaces that are created; empty: 3, or 1 in a cluster of one",
+    ),
+    setting("store.datacenter", Kind::Text, "", "the data center whose nodes are used"),
+    setting("store.user", Kind::Text, "", "the login of the CQL server"),
+    setting("store.password", Kind::Text, "", "its password; better given in the environment"),
+    setting("store.in_flight", Kind::Count, "256", "requests to the CQL server under way at once"),
+    setting("ingest.body_bytes", Kind::Bytes, "1MiB", "the largest body of a single message"),
+    setting("ingest.line_bytes", Kind::Bytes, "1MiB", "the longest line of an NDJSON body"),
+    setting("ingest.stall", Kind::Duration, "30s", "how long a body may stand still"),
+    setting("ingest.concurrent_requests", Kind::Count, "4096", "requests served at once; more get 503"),
+    setting("projector.batch_records", Kind::Count, "2000", "the most records of one batch"),
+    setting("projector.batch_bytes", Kind::Bytes, "4MiB", "the most bytes of one batch"),
+    setting("projector.memory_bytes", Kind::Bytes, "64MiB", "batches in hand, over all partitions"),
+    setting("projector.cache_bytes", Kind::Bytes, "128MiB", "cached rows, over all partitions"),
+    setting(
+        "projector.stall",
+        Kind::Duration,
+        "30s",
+        "a partition that stands still this long while its log moves is reported",
+    ),
+    setting(
+        "projector.breaker",
+        Kind::Switch,
+        "on",
+        "whether a partition halts when most of its records are dead letters; off lets them pass",
+    ),
+    setting(
+        "fold.window",
+        Kind::Count,
+        "100000",
+        "offsets of a partition in which a repeated message id is a duplicate; another value wants a replay",
+    ),
+    setting("run.drain", Kind::Duration, "10s", "how long a stopping node finishes what it has"),
+];
+
+/// `TIDEFOLD_…` variables that are flags' and no settings.
+pub(super) const NOT_SETTINGS: &[&str] = &["CONFIG", "NODE", "URL"];
+
+// === impl Setting ===
+
+impl Setting {
+    /// `TIDEFOLD_LISTEN__HTTP`.
+    #[must_use]
+    pub fn environment_name(&self) -> String {
+        format!("TIDEFOLD_{}", self.key.replace('.', "__").to_ascii_uppercase())
+    }
+}
