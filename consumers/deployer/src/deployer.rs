@@ -20,6 +20,7 @@ use crate::driver::Driver;
 use crate::error::DeployError;
 use crate::manifest::{manifest, mismatches};
 use crate::node::{GenerationStatus, Node, lock};
+use crate::projected;
 
 /// How a deployer works.
 #[derive(Clone, Debug)]
@@ -92,6 +93,8 @@ impl Deployer {
         patiently(|| node.reconcile()).await?;
         let deployer =
             Deployer { node: Arc::clone(&node), builds: Mutex::default(), tasks: Mutex::default() };
+        let (driver, store) = (node.driver.clone(), Arc::clone(&node.components.store));
+        deployer.spawn(projected::copy(driver, store, node.app.name.clone()));
         deployer.spawn(follow(node));
         deployer.resume();
         Ok(deployer)

@@ -8,7 +8,7 @@ use tidefold_control::{CONTROL_TOPIC, Control, Entry, Envelope, Outcome, SchemaR
 use tidefold_fold::SchemaFate;
 use tidefold_log::{ReadLimit, SharedLog, TopicSpec};
 use tidefold_projector::{SchemaSource, SchemaSourceError};
-use tidefold_record::{BatchBuilder, Headers, Offset, Partition, SchemaId, TopicName};
+use tidefold_record::{BatchBuilder, Headers, Offset, Partition, RecordBatch, SchemaId, TopicName};
 use tidefold_telemetry::clock;
 use tokio::sync::{Mutex, watch};
 
@@ -131,6 +131,16 @@ impl Driver {
             tracing::warn!(app = %self.inner.app, %error, "the control topic cannot be read; trying again");
             clock::pause(Duration::from_secs(1)).await;
         }
+    }
+
+    /// Entries from an offset on, as they stand in the topic, as far as [`Driver::control`] goes.
+    pub(crate) async fn entries(&self, from: Offset) -> Result<RecordBatch, DeployError> {
+        let until = self.control().next();
+        if from >= until {
+            return Ok(RecordBatch::empty(PARTITION, from));
+        }
+        let read = self.inner.log.read(&self.inner.topic, PARTITION, from, READ).await;
+        Ok(read.map_err(DeployError::log("read the control topic"))?.before(until))
     }
 
     async fn append_once(&self, expects: Offset, entry: Entry) -> Result<Offset, DeployError> {

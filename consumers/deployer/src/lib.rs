@@ -13,6 +13,7 @@
 //!   of the lanes: our own id authority.
 //! * `bootstrap`: the first start of an app, and every later one.
 //! * `introduce`: the same for a process that folds nothing.
+//! * `projected`: the control topic copied into the store, for who only reads.
 //! * `node`: which lanes run, as control says.
 //! * `still`: letting an active generation stand still, to look at its tables.
 //! * `build`: a generation from its first record to its activation. [`compare`]: two generations, row by row.
@@ -27,6 +28,7 @@ pub mod error;
 mod introduce;
 pub mod manifest;
 mod node;
+mod projected;
 mod still;
 
 pub use build::{Build, BuildProgress, Phase, ReplayOptions};
@@ -36,4 +38,5 @@ pub use driver::Driver;
 pub use error::DeployError;
 pub use introduce::introduce;
 pub use node::GenerationStatus;
+pub use projected::ControlCopy;
 pub use still::Still;

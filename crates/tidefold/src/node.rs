@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tidefold_app::App;
 use tidefold_control::Control;
-use tidefold_deployer::{Deployer, Options};
+use tidefold_deployer::{ControlCopy, Deployer, Options};
 use tidefold_http::{Limits, Readiness, Server};
 use tidefold_log::ReadLimit;
 use tidefold_telemetry::Telemetry;
@@ -103,8 +103,13 @@ impl Node {
     /// When a port is taken, the data folder is in use, damaged or another app's, the definition has changed, or a part of
     /// a fleet is given a log or store that no other process can open.
     pub async fn start(app: App, settings: &Settings, role: Role) -> Result<Node, Failure> {
-        let embedded = backend::not_shared(settings);
-        if role != Role::Everything && !embedded.is_empty() {
+        let mut embedded = backend::not_shared(settings);
+        // Who reads needs the store alone; with a log it knows besides whether an answer is the newest there is.
+        let store_alone = role == Role::Query && embedded == ["log.url"];
+        if role == Role::Everything || store_alone {
+            embedded.clear();
+        }
+        if !embedded.is_empty() {
             let text = format!(
                 "`tidefold {}` is a part of a fleet, which shares its log and store: {} must name servers, such as \
                  --log kafka://127.0.0.1:9092 --store scylla://127.0.0.1:9042\nfor one process with all of it, use `tidefold up`",
@@ -118,7 +123,10 @@ impl Node {
         let admin = bind(settings.admin).await?;
         let parts = Parts { app, telemetry: Telemetry::new(), readiness: Readiness::new() };
         let gate = parts.readiness.gate(if role.folds() { "projections" } else { "control" });
-        let backends = Backends::open(&parts.app, settings).await?;
+        let backends = match store_alone {
+            true => Backends::open_store(settings).await?,
+            false => Backends::open(&parts.app, settings).await?,
+        };
         let folding = if role.folds() { Some(folding_runtime()?) } else { None };
         let control = parts.control(&backends, folding.as_ref(), settings).await?;
         let mut node = Node {
@@ -216,20 +224,25 @@ impl Parts {
         folding: Option<&Folding>,
         settings: &Settings,
     ) -> Result<ControlSource, Failure> {
-        let (app, log) = (Arc::clone(&self.app), Arc::clone(&backends.log));
         let refused = |error| Failure::from_error(Code::Conflict, &error);
+        let runtime = tokio::runtime::Handle::current();
+        let store = Arc::clone(&backends.store);
+        let Some(log) = backends.log.clone() else {
+            let copy = ControlCopy::open(store, &self.app.name).await.map_err(refused)?;
+            let control = copy.watch();
+            same_definition(&self.app, &control.borrow())?;
+            return Ok(ControlSource::Following(control, runtime.spawn(copy.keep_up())));
+        };
+        let app = Arc::clone(&self.app);
         let Some(folding) = folding else {
             let driver = tidefold_deployer::introduce(app, log).await.map_err(refused)?;
-            let control = driver.watch();
-            let task = tokio::runtime::Handle::current().spawn(driver.keep_up());
-            return Ok(ControlSource::Following(control, task));
+            return Ok(ControlSource::Following(driver.watch(), runtime.spawn(driver.keep_up())));
         };
         let handle = folding.0.as_ref().map(|runtime| runtime.handle().clone());
-        let handle = handle.unwrap_or_else(tokio::runtime::Handle::current);
-        let store = Arc::clone(&backends.store);
-        let deployer = Deployer::start(app, log, store, self.telemetry.clone(), handle, options(settings));
+        let (handle, telemetry) = (handle.unwrap_or(runtime), self.telemetry.clone());
+        let (of_log, of_store) = (Arc::clone(&log), Arc::clone(&store));
+        let deployer = Deployer::start(app, of_log, of_store, telemetry, handle, options(settings));
         let deployer = deployer.await.map_err(refused)?;
-        let (log, store) = (Arc::clone(&backends.log), Arc::clone(&backends.store));
         Ok(ControlSource::Operator(Arc::new(Operator::new(Arc::clone(&self.app), log, store, deployer))))
     }
 
@@ -241,10 +254,10 @@ impl Parts {
         settings: &Settings,
     ) -> axum::Router {
         let mut routes = axum::Router::new();
-        if role.writes() {
+        if let Some(log) = backends.log.as_ref().filter(|_| role.writes()) {
             routes = routes.merge(tidefold_ingest::router(tidefold_ingest::Components {
                 app: Arc::clone(&self.app),
-                log: Arc::clone(&backends.log),
+                log: Arc::clone(log),
                 store: Arc::clone(&backends.store),
                 control: control.clone(),
                 telemetry: self.telemetry.clone(),
@@ -257,11 +270,25 @@ impl Parts {
                 app: Arc::clone(&self.app),
                 store: Arc::clone(&backends.store),
                 control: control.clone(),
-                log: Some(Arc::clone(&backends.log)),
+                log: backends.log.clone(),
             };
             routes = routes.merge(tidefold_query::router(read, tidefold_query::Settings::default()));
         }
         routes
+    }
+}
+
+/// A copy of control that is about another folder serves other tables.
+fn same_definition(app: &App, control: &Control) -> Result<(), Failure> {
+    match control.definition() {
+        Some(definition) if definition.hash != app.definition_hash => {
+            let text = format!(
+                "the store holds app {} as another folder defines it\nstart with the folder that `tidefold project` was started with",
+                app.name
+            );
+            Err(Failure::new(Code::Conflict, text))
+        }
+        _ => Ok(()),
     }
 }
 

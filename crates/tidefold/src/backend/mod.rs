@@ -17,7 +17,8 @@ use crate::settings::Settings;
 
 /// The log and the store of an app.
 pub(crate) struct Backends {
-    pub(crate) log: SharedLog,
+    /// None where a process reads the store alone.
+    pub(crate) log: Option<SharedLog>,
     pub(crate) store: SharedStore,
 }
 
@@ -47,7 +48,17 @@ impl Backends {
             }
             Named::Servers(addresses) => scylla_store(addresses, settings).await?,
         };
-        Ok(Backends { log, store })
+        Ok(Backends { log: Some(log), store })
+    }
+
+    /// Opens a store on servers alone, without a log.
+    pub(crate) async fn open_store(settings: &Settings) -> Result<Backends, Failure> {
+        match named("store.url", &settings.store_url, "scylla")? {
+            Named::Servers(addresses) => {
+                Ok(Backends { log: None, store: scylla_store(addresses, settings).await? })
+            }
+            Named::Embedded => Err(Failure::new(Code::Usage, "the embedded store belongs to one process")),
+        }
     }
 }
 
