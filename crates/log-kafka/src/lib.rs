@@ -1,0 +1,255 @@
+//! The log on Apache Kafka.
+//!
+//! It keeps the contract of [`tidefold_log::Log`] with one idempotent producer and a few consumers. Beyond it: offsets
+//! have gaps where transaction markers and aborted records stand, and a topic may be deleted and created again under
+//! this process, which is noticed by its id and told as a [`LogError::Mismatch`].
+//!
+//! It deliberately has no transactions of its own, trusts no committed offset, never creates a topic by accident and
+//! never changes one. A cluster that does not answer makes every call end within about five seconds.
+//!
+//! A walk through it:
+//! * [`settings`]: what may be set, and what librdkafka is told.
+//! * [`topics`]: what is known of topics; opening, describing and checking them; where partitions end.
+//! * [`producer`] and [`pending`]: appends, and the counting of their delivery reports.
+//! * [`feed`] and [`cursor`]: consumers that read ahead, and the places where they stand.
+//! * [`tail`]: the ends of partitions that are watched and that no feed follows.
+//! * [`membership`]: a place in a consumer group.
+//! * [`native`]: the calls to librdkafka that rdkafka does not offer; [`context`]: its log lines.
+
+mod context;
+mod cursor;
+mod feed;
+mod membership;
+mod native;
+mod pending;
+mod producer;
+mod settings;
+mod tail;
+mod topics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode as Code;
+use tidefold_log::{Appended, Bounds, Log, LogError, ReadLimit, SharedMembership, Topic, TopicSpec};
+use tidefold_record::{BatchBuilder, Offset, Partition, Position, RecordBatch, TopicName};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub use settings::Settings;
+
+use context::Logs;
+use cursor::Taken;
+use feed::Feeds;
+use membership::KafkaMembership;
+use producer::Appender;
+use tail::Tail;
+use topics::{CALL, Cluster, KnownTopic};
+
+/// A log in a Kafka cluster. Dropping it waits a moment for appends that are under way.
+pub struct KafkaLog {
+    settings: Settings,
+    cluster: Arc<Cluster>,
+    appender: Appender,
+    feeds: Arc<Feeds>,
+    tail: Tail,
+}
+
+/// A read that waits for records known to be there asks again after this long where the partition ends.
+const ASK_AGAIN: Duration = Duration::from_millis(400);
+
+// === impl KafkaLog ===
+
+impl KafkaLog {
+    /// Makes the clients. It does not wait for the brokers: a cluster that cannot be reached is told by the calls.
+    ///
+    /// # Errors
+    /// When the settings are wrong; all mistakes are told.
+    pub fn connect(settings: Settings) -> Result<KafkaLog, LogError> {
+        settings.check()?;
+        let wrong = |error: KafkaError| LogError::Unavailable {
+            detail: format!("librdkafka refuses the settings ({error}); correct the property it names"),
+        };
+        let meta = BaseConsumer::from_config_and_context(&settings.meta(), Logs).map_err(wrong)?;
+        let admin =
+            rdkafka::admin::AdminClient::from_config_and_context(&settings.admin(), Logs).map_err(wrong)?;
+        let cluster = Arc::new(Cluster::new(meta, admin, settings.brokers(), settings.replication));
+        let feeds = Arc::new(Feeds::new(settings.feed(), settings.fetch_bytes));
+        let appender = Appender::new(&settings).map_err(wrong)?;
+        let tail = Tail::start(&cluster, &feeds).map_err(|error| LogError::Unavailable {
+            detail: format!("no thread can be started ({error}); raise the process's limits"),
+        })?;
+        Ok(KafkaLog { settings, cluster, appender, feeds, tail })
+    }
+
+    async fn append_batch(
+        &self,
+        topic: &TopicName,
+        partition: Partition,
+        batch: BatchBuilder,
+    ) -> Result<Appended, LogError> {
+        let known = self.cluster.find(topic, partition).await?;
+        if batch.is_empty() {
+            return Ok(Appended::From(known.end(partition)));
+        }
+        let waiting = self.appender.send(&known, partition, &batch)?;
+        drop(batch);
+        let gone = || LogError::Unknown { detail: "the producer is gone; open the log again".to_owned() };
+        waiting.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    async fn read_batch(
+        &self,
+        topic: &TopicName,
+        partition: Partition,
+        from: Offset,
+        limit: ReadLimit,
+    ) -> Result<RecordBatch, LogError> {
+        let known = self.cluster.find(topic, partition).await?;
+        self.cluster.recheck(&known).await?;
+        if !self.feeds.covers(&known, partition, from) {
+            self.place(&known, partition, from).await?;
+        }
+        let part = known.part(partition)?;
+        let deadline = Instant::now() + CALL;
+        let mut patient = true;
+        loop {
+            let mut moved = std::pin::pin!(part.moved.notified());
+            moved.as_mut().enable();
+            match self.feeds.take(&known, partition, from, limit, known.end(partition), patient) {
+                Taken::Batch(batch) => return Ok(batch),
+                Taken::Waiting => {}
+                Taken::Nowhere => self.place(&known, partition, from).await?,
+                Taken::Fault(code) => self.explain(&known, partition, from, code).await?,
+            }
+            if Instant::now() >= deadline {
+                let what = format!(
+                    "the records of partition {partition} of topic {topic} from {from} on are not given"
+                );
+                return Err(self.cluster.unavailable(&what, Code::OperationTimedOut));
+            }
+            if tokio::time::timeout(ASK_AGAIN, moved).await.is_err() {
+                patient = false;
+                let end = self.within(&known, partition, from).await?.end;
+                if from >= end {
+                    return Ok(RecordBatch::empty(partition, from));
+                }
+            }
+        }
+    }
+
+    /// The bounds, if `from` lies in them.
+    async fn within(
+        &self,
+        topic: &Arc<KnownTopic>,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<Bounds, LogError> {
+        let bounds = self.cluster.bounds(topic, partition).await?;
+        if bounds.start <= from && from <= bounds.end {
+            return Ok(bounds);
+        }
+        self.cluster.recheck_now(topic).await?;
+        Err(LogError::OutOfRange { position: Position::new(topic.name.clone(), partition, from), bounds })
+    }
+
+    /// Sends a feed there, if that is a place in the partition.
+    async fn place(
+        &self,
+        topic: &Arc<KnownTopic>,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<(), LogError> {
+        self.within(topic, partition, from).await?;
+        self.feeds.place(topic, partition, from)
+    }
+
+    /// Finds out what a feed's fault means; where it means nothing lasting, the feed is sent there again.
+    async fn explain(
+        &self,
+        topic: &Arc<KnownTopic>,
+        partition: Partition,
+        from: Offset,
+        code: Code,
+    ) -> Result<(), LogError> {
+        self.cluster.recheck_now(topic).await?;
+        self.within(topic, partition, from).await?;
+        if matches!(code, Code::BadMessage | Code::InvalidMessage | Code::BadCompression) {
+            let detail = format!(
+                "a record from here on cannot be read ({code}); restore the partition from a replica or a backup"
+            );
+            return Err(LogError::Damaged {
+                position: Position::new(topic.name.clone(), partition, from),
+                detail,
+            });
+        }
+        if matches!(code, Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed) {
+            let what = format!("partition {partition} of topic {} may not be read", topic.name);
+            return Err(self.cluster.unavailable(&what, code));
+        }
+        self.feeds.forget(topic, partition, from);
+        Ok(())
+    }
+}
+
+impl Log for KafkaLog {
+    fn open<'a>(&'a self, spec: &'a TopicSpec) -> BoxFuture<'a, Result<Topic, LogError>> {
+        Box::pin(self.cluster.open(spec))
+    }
+
+    fn append<'a>(
+        &'a self,
+        topic: &'a TopicName,
+        partition: Partition,
+        batch: BatchBuilder,
+    ) -> BoxFuture<'a, Result<Appended, LogError>> {
+        Box::pin(self.append_batch(topic, partition, batch))
+    }
+
+    fn read<'a>(
+        &'a self,
+        topic: &'a TopicName,
+        partition: Partition,
+        from: Offset,
+        limit: ReadLimit,
+    ) -> BoxFuture<'a, Result<RecordBatch, LogError>> {
+        Box::pin(self.read_batch(topic, partition, from, limit))
+    }
+
+    fn bounds<'a>(
+        &'a self,
+        topic: &'a TopicName,
+        partition: Partition,
+    ) -> BoxFuture<'a, Result<Bounds, LogError>> {
+        Box::pin(async move {
+            let known = self.cluster.find(topic, partition).await?;
+            self.cluster.bounds(&known, partition).await
+        })
+    }
+
+    fn watch_end(
+        &self,
+        topic: &TopicName,
+        partition: Partition,
+    ) -> Result<watch::Receiver<Offset>, LogError> {
+        let known = self.cluster.find_blocking(topic, partition)?;
+        let receiver = known.part(partition)?.end.subscribe();
+        self.tail.look();
+        Ok(receiver)
+    }
+
+    fn join(&self, group: &str, topics: &[(TopicName, u32)]) -> Result<SharedMembership, LogError> {
+        Ok(Arc::new(KafkaMembership::join(&self.settings.member(group), topics)?))
+    }
+}
+
+impl Drop for KafkaLog {
+    fn drop(&mut self) {
+        self.tail.stop();
+        self.feeds.stop();
+    }
+}

@@ -1,0 +1,218 @@
+//! This process's place in a consumer group: a member that is assigned partitions and never fetches from them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use tidefold_log::{Epoch, LogError, Membership, Owned};
+use tidefold_record::{Offset, Partition, TopicName};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// A place in a group. Its thread polls, so that the group hears of it, and commits.
+pub(crate) struct KafkaMembership {
+    seat: Arc<Seat>,
+    left: watch::Receiver<bool>,
+}
+
+struct Seat {
+    owned: watch::Sender<Owned>,
+    folded: Mutex<BTreeMap<(TopicName, Partition), Progress>>,
+    leaving: AtomicBool,
+}
+
+#[derive(Clone, Copy)]
+struct Progress {
+    next: Offset,
+    committed: bool,
+}
+
+struct Callbacks(Arc<Seat>);
+
+/// The group hears of folded offsets this often.
+const COMMIT_EVERY: Duration = Duration::from_secs(2);
+/// How long leaving may take.
+const LEAVE: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(50);
+
+static EPOCHS: AtomicU64 = AtomicU64::new(1);
+
+// === impl KafkaMembership ===
+
+impl KafkaMembership {
+    pub(crate) fn join(
+        config: &ClientConfig,
+        topics: &[(TopicName, u32)],
+    ) -> Result<KafkaMembership, LogError> {
+        let failed = |error: &dyn std::fmt::Display| LogError::Unavailable {
+            detail: format!(
+                "the group cannot be joined ({error}); check the group's name and the log's properties"
+            ),
+        };
+        let seat = Arc::new(Seat {
+            owned: watch::Sender::new(Owned::default()),
+            folded: Mutex::default(),
+            leaving: AtomicBool::new(false),
+        });
+        let consumer = BaseConsumer::from_config_and_context(config, Callbacks(Arc::clone(&seat)))
+            .map_err(|error| failed(&error))?;
+        let names: Vec<&str> = topics.iter().map(|(name, _)| name.as_str()).collect();
+        if !names.is_empty() {
+            consumer.subscribe(&names).map_err(|error| failed(&error))?;
+        }
+        let (leaves, left) = watch::channel(false);
+        let sits = Arc::clone(&seat);
+        let thread = std::thread::Builder::new().name("kafka-member".to_owned());
+        let spawned = thread.spawn(move || {
+            sits.run(consumer);
+            leaves.send_replace(true);
+        });
+        spawned.map_err(|error| failed(&error))?;
+        Ok(KafkaMembership { seat, left })
+    }
+}
+
+impl Membership for KafkaMembership {
+    fn owned(&self) -> watch::Receiver<Owned> {
+        self.seat.owned.subscribe()
+    }
+
+    fn folded(&self, topic: &TopicName, partition: Partition, next: Offset) {
+        let place = (topic.clone(), partition);
+        if self.seat.owned.borrow().partitions.contains_key(&place) {
+            let mut folded = self.seat.folded.lock().unwrap_or_else(PoisonError::into_inner);
+            let same = folded.get(&place).is_some_and(|known| known.next == next);
+            if !same {
+                folded.insert(place, Progress { next, committed: false });
+            }
+        }
+    }
+
+    fn leave(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.seat.leaving.store(true, Ordering::Release);
+            let mut left = self.left.clone();
+            if tokio::time::timeout(LEAVE, left.wait_for(|left| *left)).await.is_err() {
+                tracing::warn!("leaving the group takes long; it will notice by itself");
+            }
+            self.seat.owned.send_replace(Owned::default());
+        })
+    }
+}
+
+impl Drop for KafkaMembership {
+    fn drop(&mut self) {
+        // The thread ends on its own; nobody waits for it.
+        self.seat.leaving.store(true, Ordering::Release);
+    }
+}
+
+// === impl Seat ===
+
+impl Seat {
+    fn run(&self, consumer: BaseConsumer<Callbacks>) {
+        let mut due = Instant::now() + COMMIT_EVERY;
+        while !self.leaving.load(Ordering::Acquire) {
+            // Partitions are paused, so messages are none of a reader's.
+            if let Some(Err(error)) = consumer.poll(POLL) {
+                tracing::debug!(%error, "the group's member was told of a fault");
+            }
+            if Instant::now() >= due {
+                self.commit(&consumer);
+                due = Instant::now() + COMMIT_EVERY;
+            }
+        }
+        self.commit(&consumer);
+        self.owned.send_replace(Owned::default());
+        // Closing waits for the commit and tells the group that this member is gone.
+        drop(consumer);
+    }
+
+    /// Sends what changed of the partitions that are still owned.
+    fn commit(&self, consumer: &BaseConsumer<Callbacks>) {
+        let mut list = TopicPartitionList::new();
+        let owned = self.owned.borrow().clone();
+        let mut folded = self.folded.lock().unwrap_or_else(PoisonError::into_inner);
+        folded.retain(|place, _| owned.partitions.contains_key(place));
+        for ((topic, partition), progress) in folded.iter_mut().filter(|(_, progress)| !progress.committed) {
+            let offset = KafkaOffset::Offset(progress.next.0 as i64);
+            if list.add_partition_offset(topic.as_str(), partition.0 as i32, offset).is_ok() {
+                progress.committed = true;
+            }
+        }
+        drop(folded);
+        if list.count() > 0
+            && let Err(error) = consumer.commit(&list, CommitMode::Async)
+        {
+            tracing::debug!(%error, "folded offsets were not committed");
+        }
+    }
+
+    fn place(topic: &str, partition: i32) -> (TopicName, Partition) {
+        (TopicName::new(topic), Partition(partition.max(0) as u32))
+    }
+}
+
+// === impl Callbacks ===
+
+impl ClientContext for Callbacks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        crate::context::log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", "{error}: {reason}");
+    }
+}
+
+impl ConsumerContext for Callbacks {
+    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(list) = rebalance {
+            self.0.owned.send_modify(|owned| {
+                for element in list.elements() {
+                    owned.partitions.remove(&Seat::place(element.topic(), element.partition()));
+                }
+            });
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                if let Err(error) = consumer.pause(list) {
+                    tracing::debug!(%error, "assigned partitions could not be paused");
+                }
+                self.0.owned.send_modify(|owned| {
+                    for element in list.elements() {
+                        let epoch = Epoch(EPOCHS.fetch_add(1, Ordering::Relaxed));
+                        owned.partitions.insert(Seat::place(element.topic(), element.partition()), epoch);
+                    }
+                });
+            }
+            Rebalance::Revoke(_) => {}
+            Rebalance::Error(error) => {
+                tracing::warn!(%error, "a rebalance failed; nothing is owned until the next");
+                self.0.owned.send_replace(Owned::default());
+            }
+        }
+    }
+
+    fn commit_callback(&self, result: Result<(), KafkaError>, offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(%error, "folded offsets were not committed");
+            let mut folded = self.0.folded.lock().unwrap_or_else(PoisonError::into_inner);
+            for element in offsets.elements() {
+                if let Some(progress) = folded.get_mut(&Seat::place(element.topic(), element.partition())) {
+                    progress.committed = false;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Appends: one idempotent producer, whose reports are counted down per append.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use tidefold_log::LogError;
+use tidefold_record::{BatchBuilder, Offset, Partition, RecordRef, TopicName};
+use tokio::sync::oneshot;
+
+use crate::pending::{Answer, Pending};
+use crate::settings::Settings;
+use crate::topics::{KnownTopic, no_such};
+
+/// The producer of this process. A fatal error of librdkafka's ends one; another takes its place.
+pub(crate) struct Appender {
+    config: ClientConfig,
+    current: RwLock<Arc<ThreadedProducer<Reports>>>,
+    pending: Arc<Pending>,
+    queue_bytes: usize,
+    record_bytes: usize,
+    message_timeout: Duration,
+}
+
+/// Takes delivery reports.
+#[derive(Clone)]
+pub(crate) struct Reports {
+    pending: Arc<Pending>,
+    record_bytes: usize,
+    brokers: String,
+}
+
+/// What librdkafka keeps beside a record's bytes.
+const RECORD_OVERHEAD: usize = 128;
+/// When there may be room again.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+// === impl Appender ===
+
+impl Appender {
+    pub(crate) fn new(settings: &Settings) -> Result<Appender, KafkaError> {
+        let config = settings.producer();
+        let pending = Arc::new(Pending::default());
+        let reports = Reports {
+            pending: Arc::clone(&pending),
+            record_bytes: settings.record_bytes,
+            brokers: settings.brokers(),
+        };
+        let current = ThreadedProducer::from_config_and_context(&config, reports)?;
+        Ok(Appender {
+            config,
+            current: RwLock::new(Arc::new(current)),
+            pending,
+            queue_bytes: settings.queue_bytes,
+            record_bytes: settings.record_bytes,
+            message_timeout: settings.message_timeout,
+        })
+    }
+
+    /// Hands a batch that is not empty to librdkafka; the receiver gets the answer.
+    pub(crate) fn send(
+        &self,
+        topic: &Arc<KnownTopic>,
+        partition: Partition,
+        batch: &BatchBuilder,
+    ) -> Result<oneshot::Receiver<Answer>, LogError> {
+        if batch.size_bytes() > self.record_bytes {
+            let mut sizes = batch.pieces(1, usize::MAX).map(|(_, bytes)| bytes.len()).enumerate();
+            if let Some((index, size_bytes)) = sizes.find(|(_, size)| *size > self.record_bytes) {
+                return Err(LogError::TooLarge { index, size_bytes, limit_bytes: self.record_bytes });
+            }
+        }
+        let producer = self.producer()?;
+        let full = LogError::Full { retry_after: RETRY_AFTER };
+        let count = u32::try_from(batch.len()).map_err(|_| full.clone())?;
+        let bytes = batch.size_bytes() + batch.len() * RECORD_OVERHEAD;
+        let admitted = self.pending.admit(topic, partition, count, bytes, self.queue_bytes);
+        let (slot, waiting) = admitted.ok_or_else(|| full.clone())?;
+        for (index, record) in (0..count).zip(batch.iter(Offset::ZERO)) {
+            if let Err(error) = enqueue(&producer, &topic.name, partition, slot, index, &record) {
+                let refused = self.refused(&error, &topic.name, partition, index, full);
+                (index..count).for_each(|i| self.pending.deliver(slot, i, Err(refused.clone())));
+                break;
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// Why librdkafka did not take a record: it certainly does not stand in the log.
+    fn refused(
+        &self,
+        error: &KafkaError,
+        topic: &TopicName,
+        partition: Partition,
+        index: u32,
+        full: LogError,
+    ) -> LogError {
+        match error.rdkafka_error_code() {
+            Some(Code::QueueFull) => full,
+            Some(Code::MessageSizeTooLarge) => LogError::TooLarge {
+                index: index as usize,
+                size_bytes: self.record_bytes,
+                limit_bytes: self.record_bytes,
+            },
+            Some(Code::UnknownPartition | Code::UnknownTopic | Code::UnknownTopicOrPartition) => {
+                no_such(topic, partition)
+            }
+            _ => {
+                LogError::Unavailable { detail: format!("the producer took no record ({error}); try again") }
+            }
+        }
+    }
+
+    /// The producer, or a new one where a fatal error ended it.
+    fn producer(&self) -> Result<Arc<ThreadedProducer<Reports>>, LogError> {
+        let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        if current.client().fatal_error().is_none() {
+            return Ok(current);
+        }
+        let mut place = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some((code, reason)) = place.client().fatal_error() {
+            tracing::error!(%code, reason, "the producer failed for good; a new one takes its place");
+            let reports = Reports::clone(place.context());
+            let next = ThreadedProducer::from_config_and_context(&self.config, reports).map_err(|error| {
+                LogError::Unavailable {
+                    detail: format!("no new producer can be made ({error}); start again"),
+                }
+            })?;
+            let old = std::mem::replace(&mut *place, Arc::new(next));
+            retire(old);
+        }
+        Ok(Arc::clone(&place))
+    }
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        let current = self.current.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if current.in_flight_count() > 0 {
+            let patience = self.message_timeout.min(Duration::from_secs(2));
+            if let Err(error) = current.flush(patience) {
+                tracing::warn!(%error, "appends were still under way when the log was closed");
+            }
+        }
+    }
+}
+
+/// What was on its way in a failed producer is answered with "unknown": dropping it purges it, which takes a while.
+fn retire(old: Arc<ThreadedProducer<Reports>>) {
+    let thread = std::thread::Builder::new().name("kafka-retire".to_owned());
+    if let Err(error) = thread.spawn(move || drop(old)) {
+        tracing::warn!(%error, "no thread for retiring a producer");
+    }
+}
+
+fn enqueue(
+    producer: &ThreadedProducer<Reports>,
+    topic: &TopicName,
+    partition: Partition,
+    slot: u32,
+    index: u32,
+    record: &RecordRef<'_>,
+) -> Result<(), KafkaError> {
+    let headers = record.headers.iter().fold(None, |headers: Option<OwnedHeaders>, (name, value)| {
+        let headers = headers.unwrap_or_else(|| OwnedHeaders::new_with_capacity(8));
+        Some(headers.insert(Header { key: name.as_str(), value: Some(value) }))
+    });
+    let record = BaseRecord {
+        topic: topic.as_str(),
+        partition: Some(partition.0 as i32),
+        payload: record.value,
+        key: record.key,
+        timestamp: None,
+        headers,
+        delivery_opaque: ((slot as usize) << 32) | index as usize,
+    };
+    producer.send(record).map_err(|(error, _)| error)
+}
+
+// === impl Reports ===
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        crate::context::log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", "{error}: {reason}");
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        let (slot, index) = ((opaque >> 32) as u32, opaque as u32);
+        let fate = match result {
+            Ok(message) => Ok(Offset(message.offset().max(0) as u64)),
+            Err((error, message)) => Err(self.failed(error, message, index)),
+        };
+        self.pending.deliver(slot, index, fate);
+    }
+}
+
+impl Reports {
+    fn failed(&self, error: &KafkaError, message: &BorrowedMessage<'_>, index: u32) -> LogError {
+        match error.rdkafka_error_code() {
+            Some(Code::MessageSizeTooLarge) => LogError::TooLarge {
+                index: index as usize,
+                size_bytes: message.payload_len() + message.key_len(),
+                limit_bytes: self.record_bytes,
+            },
+            Some(Code::UnknownPartition | Code::UnknownTopic | Code::UnknownTopicOrPartition)
+                if crate::native::certainly_not_written(message) =>
+            {
+                no_such(&TopicName::new(message.topic()), Partition(message.partition().max(0) as u32))
+            }
+            _ if crate::native::certainly_not_written(message) => LogError::Unavailable {
+                detail: format!(
+                    "the brokers at {} took no record in time ({error}); nothing was written; check that they run, \
+                     then try again",
+                    self.brokers
+                ),
+            },
+            _ => LogError::Unknown { detail: format!("{error} from the brokers at {}", self.brokers) },
+        }
+    }
+}

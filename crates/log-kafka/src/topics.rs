@@ -1,0 +1,455 @@
+//! Topics this process knows, and what the cluster says of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode as Code;
+use tidefold_log::{Bounds, LogError, Topic, TopicSpec};
+use tidefold_record::{Offset, Partition, TopicName};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::context::Logs;
+use crate::native::{Described, describe_topic};
+
+/// Every call ends within this time.
+pub(crate) const CALL: Duration = Duration::from_secs(5);
+/// What one question to a broker may take of it.
+pub(crate) const ASK: Duration = Duration::from_millis(4_200);
+/// A topic's id is looked at again after this time, at the next read.
+const RECHECK: Duration = Duration::from_secs(5);
+
+/// One incarnation of a topic.
+pub(crate) struct KnownTopic {
+    pub(crate) name: TopicName,
+    pub(crate) incarnation: String,
+    parts: Vec<Part>,
+    checked: Mutex<Instant>,
+    /// Why this incarnation is void, once it is.
+    void: OnceLock<LogError>,
+}
+
+/// What is known of a partition.
+pub(crate) struct Part {
+    /// The end, as far as it is known: it only rises.
+    pub(crate) end: watch::Sender<Offset>,
+    /// Told when a feed got on in the partition.
+    pub(crate) moved: Notify,
+}
+
+/// The cluster, asked about topics and offsets.
+pub(crate) struct Cluster {
+    pub(crate) meta: BaseConsumer<Logs>,
+    admin: AdminClient<Logs>,
+    brokers: String,
+    replication: Option<i32>,
+    known: RwLock<HashMap<TopicName, Arc<KnownTopic>>>,
+}
+
+// === impl KnownTopic ===
+
+impl KnownTopic {
+    fn new(name: &TopicName, described: Described) -> KnownTopic {
+        let part = |_| Part { end: watch::Sender::new(Offset::ZERO), moved: Notify::new() };
+        KnownTopic {
+            name: name.clone(),
+            incarnation: described.id,
+            parts: (0..described.partitions).map(part).collect(),
+            checked: Mutex::new(Instant::now()),
+            void: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn partitions(&self) -> u32 {
+        self.parts.len() as u32
+    }
+
+    pub(crate) fn part(&self, partition: Partition) -> Result<&Part, LogError> {
+        self.parts.get(partition.0 as usize).ok_or_else(|| no_such(&self.name, partition))
+    }
+
+    pub(crate) fn end(&self, partition: Partition) -> Offset {
+        self.parts.get(partition.0 as usize).map_or(Offset::ZERO, |part| *part.end.borrow())
+    }
+
+    /// Notes that the partition ends there or later.
+    pub(crate) fn raise(&self, partition: Partition, end: Offset) {
+        // Receivers hold a lock while they look; whoever moves nothing must not wait for them.
+        if let Some(part) = self.parts.get(partition.0 as usize)
+            && *part.end.borrow() < end
+        {
+            part.end.send_if_modified(|known| {
+                let moved = end > *known;
+                *known = end.max(*known);
+                moved
+            });
+        }
+    }
+
+    pub(crate) fn watched(&self) -> impl Iterator<Item = Partition> {
+        let watched = self.parts.iter().enumerate().filter(|(_, part)| part.end.receiver_count() > 0);
+        watched.map(|(i, _)| Partition(i as u32))
+    }
+
+    fn check(&self, partition: Partition) -> Result<(), LogError> {
+        match self.void.get() {
+            Some(error) => Err(error.clone()),
+            None => self.part(partition).map(|_| ()),
+        }
+    }
+
+    fn recheck_is_due(&self) -> bool {
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = checked.elapsed() > RECHECK;
+        if due {
+            *checked = Instant::now();
+        }
+        due
+    }
+
+    /// Compares with what the cluster says now.
+    fn compare(&self, now: Option<&Described>) -> Result<(), LogError> {
+        let error = match now {
+            Some(now) if now.id == self.incarnation => return Ok(()),
+            Some(now) => LogError::Mismatch {
+                topic: self.name.clone(),
+                detail: format!(
+                    "it was deleted and created again: its id was {} and is {} now; what was folded from the old one \
+                     does not follow from the new one, so start again and rebuild from it, or restore the topic",
+                    self.incarnation, now.id
+                ),
+            },
+            None => no_such(&self.name, Partition(0)),
+        };
+        Err(self.void.get_or_init(|| error).clone())
+    }
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    pub(crate) fn new(
+        meta: BaseConsumer<Logs>,
+        admin: AdminClient<Logs>,
+        brokers: String,
+        replication: Option<i32>,
+    ) -> Cluster {
+        Cluster { meta, admin, brokers, replication, known: RwLock::default() }
+    }
+
+    pub(crate) fn known(&self) -> Vec<Arc<KnownTopic>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn get(&self, name: &TopicName) -> Option<Arc<KnownTopic>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Keeps what was described; the same incarnation stays the same object.
+    fn keep(&self, name: &TopicName, described: Described) -> Arc<KnownTopic> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(name)
+            && found.incarnation == described.id
+            && found.partitions() == described.partitions
+            && found.void.get().is_none()
+        {
+            return Arc::clone(found);
+        }
+        let topic = Arc::new(KnownTopic::new(name, described));
+        known.insert(name.clone(), Arc::clone(&topic));
+        topic
+    }
+
+    /// The topic, with this partition; blocks for a topic that was not asked for before.
+    pub(crate) fn find_blocking(
+        &self,
+        name: &TopicName,
+        partition: Partition,
+    ) -> Result<Arc<KnownTopic>, LogError> {
+        let topic = match self.get(name) {
+            Some(topic) => topic,
+            None => match self.describe_blocking(name)? {
+                Some(described) => self.keep(name, described),
+                None => return Err(no_such(name, partition)),
+            },
+        };
+        topic.check(partition)?;
+        Ok(topic)
+    }
+
+    /// The topic, with this partition.
+    pub(crate) async fn find(
+        self: &Arc<Self>,
+        name: &TopicName,
+        partition: Partition,
+    ) -> Result<Arc<KnownTopic>, LogError> {
+        if let Some(topic) = self.get(name) {
+            topic.check(partition)?;
+            return Ok(topic);
+        }
+        let (this, name) = (Arc::clone(self), name.clone());
+        blocking(move || this.find_blocking(&name, partition)).await
+    }
+
+    fn describe_blocking(&self, name: &TopicName) -> Result<Option<Described>, LogError> {
+        match describe_topic(self.meta.client(), name.as_str(), ASK) {
+            Ok(described) => Ok(Some(described)),
+            Err(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Ok(None),
+            Err(Code::InvalidTopic) => Err(LogError::Mismatch {
+                topic: name.clone(),
+                detail: "no topic can have this name; use letters, digits, `.`, `_` and `-`, at most 249"
+                    .to_owned(),
+            }),
+            Err(code) => Err(self.unavailable(&format!("topic {name} cannot be described"), code)),
+        }
+    }
+
+    async fn describe(self: &Arc<Self>, name: &TopicName) -> Result<Option<Described>, LogError> {
+        let (this, name) = (Arc::clone(self), name.clone());
+        blocking(move || this.describe_blocking(&name)).await
+    }
+
+    /// Looks at the topic's id again, if that is some time ago. A cluster that does not answer is no reason to fail.
+    pub(crate) async fn recheck(self: &Arc<Self>, topic: &KnownTopic) -> Result<(), LogError> {
+        if topic.recheck_is_due() { self.recheck_now(topic).await } else { Ok(()) }
+    }
+
+    pub(crate) async fn recheck_now(self: &Arc<Self>, topic: &KnownTopic) -> Result<(), LogError> {
+        match self.describe(&topic.name).await {
+            Ok(now) => topic.compare(now.as_ref()),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Asks the partition's leader, for as long as there is none just now.
+    pub(crate) fn bounds_blocking(
+        &self,
+        topic: &KnownTopic,
+        partition: Partition,
+        timeout: Duration,
+    ) -> Result<Bounds, KafkaError> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(50));
+            match self.meta.fetch_watermarks(topic.name.as_str(), partition.0 as i32, left) {
+                Ok((start, end)) => {
+                    let bounds = Bounds {
+                        start: Offset(start.max(0) as u64),
+                        end: Offset(end.max(start).max(0) as u64),
+                    };
+                    topic.raise(partition, bounds.end);
+                    return Ok(bounds);
+                }
+                Err(error) if leaderless(&error) && Instant::now() < deadline => pause_blocking(),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Where the partition starts and ends now: asked of its leader.
+    pub(crate) async fn bounds(
+        self: &Arc<Self>,
+        topic: &Arc<KnownTopic>,
+        partition: Partition,
+    ) -> Result<Bounds, LogError> {
+        let before = topic.end(partition);
+        let (this, asked) = (Arc::clone(self), Arc::clone(topic));
+        let found = blocking(move || Ok(this.bounds_blocking(&asked, partition, ASK))).await?;
+        match found {
+            Ok(bounds) if bounds.end >= before => Ok(bounds),
+            Ok(bounds) => self.recheck_now(topic).await.map(|()| bounds),
+            Err(error) => {
+                let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+                if matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
+                {
+                    self.recheck_now(topic).await?;
+                }
+                let what =
+                    format!("the bounds of partition {partition} of topic {} are not told", topic.name);
+                Err(self.unavailable(&what, code))
+            }
+        }
+    }
+
+    pub(crate) fn unavailable(&self, what: &str, code: Code) -> LogError {
+        let advice = match code {
+            Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::GroupAuthorizationFailed => "allow this principal the operation (access control lists)",
+            Code::Authentication | Code::SaslAuthenticationFailed => "check the sasl.* and ssl.* properties",
+            _ => "check that the brokers run and can be reached; the call may be repeated",
+        };
+        let detail = format!("{what} by the brokers at {} ({code}); {advice}", self.brokers);
+        LogError::Unavailable { detail }
+    }
+
+    /// Makes sure the topic is as described.
+    pub(crate) async fn open(self: &Arc<Self>, spec: &TopicSpec) -> Result<Topic, LogError> {
+        if spec.partitions == 0 || spec.partitions > 10_000 {
+            let detail = format!("it cannot have {} partitions; ask for 1 to 10,000", spec.partitions);
+            return Err(LogError::Mismatch { topic: spec.name.clone(), detail });
+        }
+        let described = match self.describe(&spec.name).await? {
+            Some(described) => described,
+            None if !spec.create => return Err(no_such(&spec.name, Partition(0))),
+            None => self.create(spec).await?,
+        };
+        if described.partitions != spec.partitions {
+            let detail = format!(
+                "it has {} partitions and {} are asked for; the number is fixed for ever, so ask for {} or use another \
+                 topic",
+                described.partitions, spec.partitions, described.partitions
+            );
+            return Err(LogError::Mismatch { topic: spec.name.clone(), detail });
+        }
+        self.check_config(&spec.name).await?;
+        let this = Arc::clone(self);
+        let cluster = blocking(move || Ok(this.meta.client().fetch_cluster_id(ASK))).await?;
+        let cluster = cluster
+            .ok_or_else(|| self.unavailable("the cluster's id is not told", Code::OperationTimedOut))?;
+        let topic = self.keep(&spec.name, described);
+        self.learn_ends(&topic).await?;
+        Ok(Topic {
+            name: spec.name.clone(),
+            partitions: topic.partitions(),
+            cluster,
+            incarnation: topic.incarnation.clone(),
+        })
+    }
+
+    /// Learns where all partitions end, so that who watches them starts there.
+    async fn learn_ends(self: &Arc<Self>, topic: &Arc<KnownTopic>) -> Result<(), LogError> {
+        let (this, asked) = (Arc::clone(self), Arc::clone(topic));
+        let told = blocking(move || {
+            let deadline = Instant::now() + ASK;
+            let ask = |partition| {
+                let left = deadline.saturating_duration_since(Instant::now());
+                this.bounds_blocking(&asked, Partition(partition), left.max(Duration::from_millis(50)))
+            };
+            Ok((0..asked.partitions()).try_for_each(|partition| ask(partition).map(|_| ())))
+        });
+        told.await?.map_err(|error| {
+            let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+            self.unavailable(&format!("the ends of topic {} are not told", topic.name), code)
+        })
+    }
+
+    /// Creates the topic and waits until it is seen.
+    async fn create(self: &Arc<Self>, spec: &TopicSpec) -> Result<Described, LogError> {
+        let topic = NewTopic::new(
+            spec.name.as_str(),
+            spec.partitions as i32,
+            TopicReplication::Fixed(self.replication.unwrap_or(-1)),
+        )
+        .set("cleanup.policy", "delete")
+        .set("retention.ms", "-1")
+        .set("retention.bytes", "-1");
+        let options = AdminOptions::new().request_timeout(Some(ASK)).operation_timeout(Some(ASK));
+        let what = format!("topic {} cannot be created", spec.name);
+        let made = self.admin.create_topics([&topic], &options).await;
+        let made =
+            made.map_err(|error| self.unavailable(&what, error.rdkafka_error_code().unwrap_or(Code::Fail)))?;
+        match made.into_iter().next() {
+            Some(Ok(_)) | None | Some(Err((_, Code::TopicAlreadyExists))) => {}
+            Some(Err((_, Code::InvalidTopic))) => {
+                let detail =
+                    "no topic can have this name; use letters, digits, `.`, `_` and `-`, at most 249";
+                return Err(LogError::Mismatch { topic: spec.name.clone(), detail: detail.to_owned() });
+            }
+            Some(Err((_, Code::InvalidReplicationFactor))) => {
+                let detail = format!(
+                    "{} replicas are asked for and there are not so many brokers; start more or lower replication",
+                    self.replication.map_or("the broker's default of".to_owned(), |n| n.to_string())
+                );
+                return Err(LogError::Mismatch { topic: spec.name.clone(), detail });
+            }
+            Some(Err((_, code))) => return Err(self.unavailable(&what, code)),
+        }
+        let deadline = Instant::now() + CALL;
+        loop {
+            if let Some(described) = self.describe(&spec.name).await?
+                && described.partitions > 0
+            {
+                return Ok(described);
+            }
+            if Instant::now() >= deadline {
+                return Err(self.unavailable(
+                    &format!("topic {} was created and is not seen", spec.name),
+                    Code::OperationTimedOut,
+                ));
+            }
+            pause().await;
+        }
+    }
+
+    /// A topic whose records go away cannot be the truth from which tables are folded.
+    async fn check_config(&self, name: &TopicName) -> Result<(), LogError> {
+        let options = AdminOptions::new().request_timeout(Some(ASK)).operation_timeout(Some(ASK));
+        let told = self.admin.describe_configs(&[ResourceSpecifier::Topic(name.as_str())], &options).await;
+        let code = |error: &KafkaError| error.rdkafka_error_code().unwrap_or(Code::Fail);
+        let told = told
+            .map_err(|error| code(&error))
+            .and_then(|told| told.into_iter().next().unwrap_or(Err(Code::Fail)));
+        let config = told
+            .map_err(|code| self.unavailable(&format!("the settings of topic {name} are not told"), code))?;
+        let mut wrong = Vec::new();
+        for entry in &config.entries {
+            let Some(value) = entry.value.as_deref() else { continue };
+            match entry.name.as_str() {
+                "cleanup.policy" if value.contains("compact") => wrong.push(format!(
+                    "cleanup.policy is {value}: compaction takes records away that tables are folded from; set \
+                     cleanup.policy=delete"
+                )),
+                setting @ ("retention.ms" | "retention.bytes") if value != "-1" => wrong.push(format!(
+                    "{setting} is {value}: tables cannot be rebuilt from records that are gone; set {setting}=-1"
+                )),
+                _ => {}
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(LogError::Mismatch { topic: name.clone(), detail: wrong.join("; ") })
+    }
+}
+
+pub(crate) fn no_such(topic: &TopicName, partition: Partition) -> LogError {
+    LogError::NoSuchPartition { topic: topic.clone(), partition }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "brokers learn of a new topic one after the other and tell nobody"
+)]
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
+/// Runs what blocks where it may.
+pub(crate) async fn blocking<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    tokio::task::spawn_blocking(ask).await.unwrap_or_else(|_| {
+        Err(LogError::Unavailable { detail: "the process is shutting down; start it again".to_owned() })
+    })
+}
+
+/// A leader is being found, or the news of one is on its way.
+fn leaderless(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable | Code::OffsetNotAvailable)
+    )
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "brokers learn of a new leader one after the other and tell nobody"
+)]
+fn pause_blocking() {
+    std::thread::sleep(Duration::from_millis(20));
+}
