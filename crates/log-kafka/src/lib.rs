@@ -86,13 +86,27 @@ impl KafkaLog {
         Ok(KafkaLog { settings, cluster, appender, feeds, tail })
     }
 
+    /// The cluster's own name of a topic.
+    fn own(&self, topic: &TopicName) -> TopicName {
+        match self.settings.topic_prefix.as_str() {
+            "" => topic.clone(),
+            prefix => TopicName::new(format!("{prefix}{topic}")),
+        }
+    }
+
+    async fn open_topic(&self, spec: &TopicSpec) -> Result<Topic, LogError> {
+        let own = TopicSpec { name: self.own(&spec.name), ..spec.clone() };
+        let opened = self.cluster.open(&own).await?;
+        Ok(Topic { name: spec.name.clone(), ..opened })
+    }
+
     async fn append_batch(
         &self,
         topic: &TopicName,
         partition: Partition,
         batch: BatchBuilder,
     ) -> Result<Appended, LogError> {
-        let known = self.cluster.find(topic, partition).await?;
+        let known = self.cluster.find(&self.own(topic), partition).await?;
         if batch.is_empty() {
             return Ok(Appended::From(known.end(partition)));
         }
@@ -109,7 +123,7 @@ impl KafkaLog {
         from: Offset,
         limit: ReadLimit,
     ) -> Result<RecordBatch, LogError> {
-        let known = self.cluster.find(topic, partition).await?;
+        let known = self.cluster.find(&self.own(topic), partition).await?;
         self.cluster.recheck(&known).await?;
         if !self.feeds.covers(&known, partition, from) {
             self.place(&known, partition, from).await?;
@@ -198,7 +212,7 @@ impl KafkaLog {
 
 impl Log for KafkaLog {
     fn open<'a>(&'a self, spec: &'a TopicSpec) -> BoxFuture<'a, Result<Topic, LogError>> {
-        Box::pin(self.cluster.open(spec))
+        Box::pin(self.open_topic(spec))
     }
 
     fn append<'a>(
@@ -226,7 +240,7 @@ impl Log for KafkaLog {
         partition: Partition,
     ) -> BoxFuture<'a, Result<Bounds, LogError>> {
         Box::pin(async move {
-            let known = self.cluster.find(topic, partition).await?;
+            let known = self.cluster.find(&self.own(topic), partition).await?;
             self.cluster.bounds(&known, partition).await
         })
     }
@@ -236,14 +250,16 @@ impl Log for KafkaLog {
         topic: &TopicName,
         partition: Partition,
     ) -> Result<watch::Receiver<Offset>, LogError> {
-        let known = self.cluster.find_blocking(topic, partition)?;
+        let known = self.cluster.find_blocking(&self.own(topic), partition)?;
         let receiver = known.part(partition)?.end.subscribe();
         self.tail.look();
         Ok(receiver)
     }
 
     fn join(&self, group: &str, topics: &[(TopicName, u32)]) -> Result<SharedMembership, LogError> {
-        Ok(Arc::new(KafkaMembership::join(&self.settings.member(group), topics)?))
+        let prefix = &self.settings.topic_prefix;
+        let config = self.settings.member(&format!("{prefix}{group}"));
+        Ok(Arc::new(KafkaMembership::join(&config, prefix, topics)?))
     }
 }
 

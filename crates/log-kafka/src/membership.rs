@@ -23,6 +23,8 @@ pub(crate) struct KafkaMembership {
 }
 
 struct Seat {
+    /// What the cluster puts before the names that we are asked for.
+    prefix: String,
     owned: watch::Sender<Owned>,
     folded: Mutex<BTreeMap<(TopicName, Partition), Progress>>,
     leaving: AtomicBool,
@@ -49,6 +51,7 @@ static EPOCHS: AtomicU64 = AtomicU64::new(1);
 impl KafkaMembership {
     pub(crate) fn join(
         config: &ClientConfig,
+        prefix: &str,
         topics: &[(TopicName, u32)],
     ) -> Result<KafkaMembership, LogError> {
         let failed = |error: &dyn std::fmt::Display| LogError::Unavailable {
@@ -57,13 +60,15 @@ impl KafkaMembership {
             ),
         };
         let seat = Arc::new(Seat {
+            prefix: prefix.to_owned(),
             owned: watch::Sender::new(Owned::default()),
             folded: Mutex::default(),
             leaving: AtomicBool::new(false),
         });
         let consumer = BaseConsumer::from_config_and_context(config, Callbacks(Arc::clone(&seat)))
             .map_err(|error| failed(&error))?;
-        let names: Vec<&str> = topics.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<String> = topics.iter().map(|(name, _)| format!("{prefix}{name}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         if !names.is_empty() {
             consumer.subscribe(&names).map_err(|error| failed(&error))?;
         }
@@ -143,7 +148,8 @@ impl Seat {
         folded.retain(|place, _| owned.partitions.contains_key(place));
         for ((topic, partition), progress) in folded.iter_mut().filter(|(_, progress)| !progress.committed) {
             let offset = KafkaOffset::Offset(progress.next.0 as i64);
-            if list.add_partition_offset(topic.as_str(), partition.0 as i32, offset).is_ok() {
+            let own = format!("{}{topic}", self.prefix);
+            if list.add_partition_offset(&own, partition.0 as i32, offset).is_ok() {
                 progress.committed = true;
             }
         }
@@ -155,8 +161,9 @@ impl Seat {
         }
     }
 
-    fn place(topic: &str, partition: i32) -> (TopicName, Partition) {
-        (TopicName::new(topic), Partition(partition.max(0) as u32))
+    fn place(&self, topic: &str, partition: i32) -> (TopicName, Partition) {
+        let name = topic.strip_prefix(self.prefix.as_str()).unwrap_or(topic);
+        (TopicName::new(name), Partition(partition.max(0) as u32))
     }
 }
 
@@ -177,7 +184,7 @@ impl ConsumerContext for Callbacks {
         if let Rebalance::Revoke(list) = rebalance {
             self.0.owned.send_modify(|owned| {
                 for element in list.elements() {
-                    owned.partitions.remove(&Seat::place(element.topic(), element.partition()));
+                    owned.partitions.remove(&self.0.place(element.topic(), element.partition()));
                 }
             });
         }
@@ -192,7 +199,7 @@ impl ConsumerContext for Callbacks {
                 self.0.owned.send_modify(|owned| {
                     for element in list.elements() {
                         let epoch = Epoch(EPOCHS.fetch_add(1, Ordering::Relaxed));
-                        owned.partitions.insert(Seat::place(element.topic(), element.partition()), epoch);
+                        owned.partitions.insert(self.0.place(element.topic(), element.partition()), epoch);
                     }
                 });
             }
@@ -209,7 +216,7 @@ impl ConsumerContext for Callbacks {
             tracing::debug!(%error, "folded offsets were not committed");
             let mut folded = self.0.folded.lock().unwrap_or_else(PoisonError::into_inner);
             for element in offsets.elements() {
-                if let Some(progress) = folded.get_mut(&Seat::place(element.topic(), element.partition())) {
+                if let Some(progress) = folded.get_mut(&self.0.place(element.topic(), element.partition())) {
                     progress.committed = false;
                 }
             }

@@ -12,6 +12,8 @@ use tidefold_log::LogError;
 pub struct Settings {
     /// Brokers to ask first, each `host:port`.
     pub bootstrap: Vec<String>,
+    /// What stands before every topic's and group's name in the cluster, so that environments can share one.
+    pub topic_prefix: String,
     /// How this process calls itself in the brokers' logs and quotas.
     pub client_id: String,
     /// Replicas of topics that are created; none: as the broker is set.
@@ -70,6 +72,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             bootstrap: vec!["127.0.0.1:9092".to_owned()],
+            topic_prefix: String::new(),
             client_id: "tidefold".to_owned(),
             replication: None,
             message_timeout: Duration::from_secs(8),
@@ -98,6 +101,7 @@ impl fmt::Debug for Settings {
             .collect();
         f.debug_struct("Settings")
             .field("bootstrap", &self.bootstrap)
+            .field("topic_prefix", &self.topic_prefix)
             .field("client_id", &self.client_id)
             .field("replication", &self.replication)
             .field("message_timeout", &self.message_timeout)
