@@ -6,6 +6,7 @@
 //! ```
 #![expect(clippy::expect_used, reason = "a behaviour that does not hold fails its test")]
 
+mod layouts;
 mod reading;
 mod writing;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidefold_app::layout::{Row, RowWrite, Stamp, TableId, TableKind, TableLayout};
 
+pub use self::layouts::*;
 pub use self::reading::*;
 pub use self::writing::*;
 use crate::{Lane, Scan, SharedStore, Table, TableWrites};
@@ -39,7 +41,8 @@ macro_rules! store_contract {
             unopened_tables_are_refused, dropped_tables_are_empty, reopened_rows_are_there,
             stamps_outlive_a_reopen, checkpoint_writes_are_told, two_lanes_write_at_once,
             a_range_goes_through_a_prefix, a_range_ends_where_told, a_prefix_of_the_largest_bytes_has_an_end,
-            deleted_rows_are_not_scanned, pages_cover_each_row_once,
+            deleted_rows_are_not_scanned, pages_cover_each_row_once, columns_are_scanned_like_bytes,
+            columns_of_every_key_type_are_kept, verdicts_are_scanned_by_position,
         );
     };
     (@ $harness:expr; $($behaviour:ident),+ $(,)?) => {
@@ -65,7 +68,7 @@ pub fn table(name: &str, kind: TableKind) -> Table {
     Table { id: TableId::new("contract", name, 1), layout: Arc::new(layout) }
 }
 
-/// A put.
+/// A put. Its stamp is odd, as a put's is.
 #[must_use]
 pub fn put(key: &[u8], value: &[u8], stamp: u64) -> RowWrite {
     RowWrite {
@@ -75,7 +78,7 @@ pub fn put(key: &[u8], value: &[u8], stamp: u64) -> RowWrite {
     }
 }
 
-/// A delete.
+/// A delete. Its stamp is even.
 #[must_use]
 pub fn delete(key: &[u8], stamp: u64) -> RowWrite {
     RowWrite { key: Bytes::copy_from_slice(key), value: None, stamp: Stamp(stamp) }

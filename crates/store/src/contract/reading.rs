@@ -113,7 +113,7 @@ pub async fn pages_cover_each_row_once(harness: &mut dyn Harness) {
         }
         seen.extend(page.into_iter().map(|row| row.key));
         let other = u64::try_from(seen.len()).expect("fits");
-        let rows: Vec<RowWrite> = vec![put(format!("other-{other}").as_bytes(), b"1", 5 + other)];
+        let rows: Vec<RowWrite> = vec![put(format!("other-{other}").as_bytes(), b"1", 5 + 2 * other)];
         write(&store, &table, rows).await;
     }
     let mut rows: Vec<Bytes> = seen.into_iter().filter(|key| key.starts_with(b"row-")).collect();

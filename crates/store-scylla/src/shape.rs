@@ -1,0 +1,243 @@
+//! The columns of a table: how the bytes of a key lie in the key's columns, and how they come back.
+//!
+//! | table | primary key |
+//! |---|---|
+//! | entity | `(_key blob)` |
+//! | index | `((partition key columns), clustering columns)` |
+//! | rollup | `((partition key columns), clustering columns, _shard int)` |
+//! | verdicts | `((_partition int), _at bigint)` |
+//! | checkpoints | `(_partition int)` |
+//!
+//! Every table has `_value blob`, the row's exact bytes, and `_offset bigint`, the offset its stamp is made from; an index
+//! has its other columns besides, typed, for whoever looks with a tool: nothing here reads them. A column of an app never
+//! starts with an underscore. A table without a partition key has `_bucket int`, always 0, in that place.
+
+use bumpalo::Bump;
+use tidefold_app::layout::{TableKind, TableLayout};
+use tidefold_codec::ordered::{self, KeyColumn};
+use tidefold_codec::{ColumnType, Datum, Type, columns};
+
+use crate::cells::Cells;
+use crate::typed;
+
+/// The columns of a table.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) kind: TableKind,
+    /// Key columns: those of the partition key, then the clustering columns.
+    pub(crate) parts: Vec<KeyPart>,
+    /// How many of them are the partition key.
+    pub(crate) partition: usize,
+    /// Columns that are copied out of the value.
+    pub(crate) copies: Vec<(String, ColumnType)>,
+}
+
+/// A key column.
+#[derive(Debug)]
+pub(crate) struct KeyPart {
+    pub(crate) name: String,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// No bytes of the key.
+    Bucket,
+    /// Four bytes.
+    Word,
+    /// Eight bytes.
+    Long,
+    /// All the bytes that are left.
+    Rest { alone: bool },
+    /// A column of the app. `alone`: it is all of the partition key.
+    Typed { column: KeyColumn, alone: bool },
+}
+
+/// Key or value bytes that do not fit their table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Misshapen;
+
+// === impl Shape ===
+
+impl Shape {
+    pub(crate) fn of(layout: &TableLayout) -> Shape {
+        let part = |name: &str, form| KeyPart { name: name.to_owned(), form };
+        let own =
+            |parts: Vec<KeyPart>, partition| Shape { kind: layout.kind, parts, partition, copies: vec![] };
+        match layout.kind {
+            TableKind::Entity => own(vec![part("_key", Form::Rest { alone: true })], 1),
+            TableKind::Verdicts => own(vec![part("_partition", Form::Word), part("_at", Form::Long)], 1),
+            TableKind::Checkpoints => own(vec![part("_partition", Form::Word)], 1),
+            TableKind::Index | TableKind::Rollup if layout.columns.is_empty() => {
+                own(vec![part("_bucket", Form::Bucket), part("_key", Form::Rest { alone: false })], 1)
+            }
+            TableKind::Index | TableKind::Rollup => Shape::of_view(layout),
+        }
+    }
+
+    fn of_view(layout: &TableLayout) -> Shape {
+        let mut parts: Vec<KeyPart> = Vec::new();
+        if layout.partition_key.is_empty() {
+            parts.push(KeyPart { name: "_bucket".to_owned(), form: Form::Bucket });
+        }
+        let alone = layout.partition_key.len() == 1;
+        for (at, column) in layout.key_columns() {
+            let name = layout.columns.get(at).map(|column| column.name.clone()).unwrap_or_default();
+            let alone = alone && parts.is_empty();
+            parts.push(KeyPart { name, form: Form::Typed { column, alone } });
+        }
+        let mut copies = Vec::new();
+        if layout.kind == TableKind::Rollup {
+            parts.push(KeyPart { name: "_shard".to_owned(), form: Form::Word });
+        } else {
+            copies.extend(layout.value_columns().map(|(_, c)| (c.name.clone(), c.column.clone())));
+        }
+        Shape { kind: layout.kind, parts, partition: layout.partition_key.len().max(1), copies }
+    }
+
+    /// The partition key's columns.
+    pub(crate) fn partition(&self) -> &[KeyPart] {
+        self.parts.get(..self.partition).unwrap_or_default()
+    }
+
+    /// The clustering columns.
+    pub(crate) fn clustering(&self) -> &[KeyPart] {
+        self.parts.get(self.partition..).unwrap_or_default()
+    }
+
+    /// Appends a whole key.
+    pub(crate) fn key(&self, key: &[u8], cells: &mut Cells) -> Result<(), Misshapen> {
+        let mut rest = key;
+        for part in &self.parts {
+            rest = part.write(rest, cells)?;
+        }
+        if rest.is_empty() { Ok(()) } else { Err(Misshapen) }
+    }
+
+    /// Appends the partition key at the front of `bytes`; returns what follows.
+    pub(crate) fn partition_key<'b>(
+        &self,
+        bytes: &'b [u8],
+        cells: &mut Cells,
+    ) -> Result<&'b [u8], Misshapen> {
+        self.partition().iter().try_fold(bytes, |rest, part| part.write(rest, cells))
+    }
+
+    /// Appends the copies of a put.
+    pub(crate) fn copies(&self, value: &[u8], cells: &mut Cells) -> Result<(), Misshapen> {
+        if self.copies.is_empty() {
+            return Ok(());
+        }
+        let bytes = value.get(8..).ok_or(Misshapen)?;
+        let mut slots = vec![Datum::Null; self.copies.len()];
+        columns::decode(self.copies.iter().map(|(_, column)| column), bytes, &mut slots)
+            .map_err(|_| Misshapen)?;
+        for ((_, column), slot) in self.copies.iter().zip(slots) {
+            match slot {
+                Datum::Null => cells.null(),
+                slot => cells.fill(|out| typed::write(&column.ty, slot, out)),
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl KeyPart ===
+
+impl KeyPart {
+    pub(crate) fn cql_type(&self) -> &'static str {
+        match &self.form {
+            Form::Bucket | Form::Word => "int",
+            Form::Long => "bigint",
+            Form::Rest { .. } => "blob",
+            Form::Typed { column, .. } => typed::cql_type(&column.ty),
+        }
+    }
+
+    pub(crate) fn descending(&self) -> bool {
+        matches!(&self.form, Form::Typed { column, .. } if column.descending)
+    }
+
+    /// Appends the column at the front of `bytes`; returns what follows.
+    ///
+    /// A partition key of one column must not be empty in CQL: there, a value of nothing but zeros gets one more.
+    pub(crate) fn write<'b>(&self, bytes: &'b [u8], cells: &mut Cells) -> Result<&'b [u8], Misshapen> {
+        let lengthen = |alone: bool, plain: &[u8], out: &mut Vec<u8>| {
+            if alone && plain.iter().all(|byte| *byte == 0) {
+                out.push(0);
+            }
+        };
+        match &self.form {
+            Form::Bucket => {
+                cells.put(&0_i32.to_be_bytes());
+                Ok(bytes)
+            }
+            Form::Word => {
+                let (word, rest) = bytes.split_at_checked(4).ok_or(Misshapen)?;
+                cells.put(word);
+                Ok(rest)
+            }
+            Form::Long => {
+                let (long, rest) = bytes.split_at_checked(8).ok_or(Misshapen)?;
+                cells.put(long);
+                Ok(rest)
+            }
+            Form::Rest { alone } => {
+                cells.fill(|out| {
+                    out.extend_from_slice(bytes);
+                    lengthen(*alone, bytes, out);
+                });
+                Ok(&[])
+            }
+            Form::Typed { column, alone } => {
+                let arena = Bump::new();
+                let (datum, rest) = ordered::decode(column, bytes, &arena).map_err(|_| Misshapen)?;
+                cells.fill(|out| {
+                    typed::write(&column.ty, datum, out);
+                    if let Datum::Text(text) = datum {
+                        lengthen(*alone, text.as_bytes(), out);
+                    }
+                });
+                bytes.get(bytes.len() - rest.len()..).ok_or(Misshapen)
+            }
+        }
+    }
+
+    /// Appends the key's bytes of a column that came back.
+    pub(crate) fn read(&self, cell: &[u8], key: &mut Vec<u8>) -> Result<(), Misshapen> {
+        let shorten = |alone: bool, cell: &'_ [u8]| {
+            usize::from(alone && !cell.is_empty() && cell.iter().all(|byte| *byte == 0))
+        };
+        match &self.form {
+            Form::Bucket => {}
+            Form::Word | Form::Long => key.extend_from_slice(cell),
+            Form::Rest { alone } => {
+                key.extend_from_slice(cell.get(shorten(*alone, cell)..).unwrap_or_default());
+            }
+            Form::Typed { column, alone } => {
+                let arena = Bump::new();
+                let is_text = matches!(column.ty, Type::String | Type::Enum(_) | Type::Uuid);
+                let cell = cell.get(shorten(*alone && is_text, cell)..).unwrap_or_default();
+                let datum = typed::read(&column.ty, cell, &arena).ok_or(Misshapen)?;
+                ordered::encode(column, datum, key);
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of a column of fixed width.
+    pub(crate) fn width(&self) -> Option<usize> {
+        match &self.form {
+            Form::Bucket => Some(0),
+            Form::Word => Some(4),
+            Form::Long => Some(8),
+            Form::Rest { .. } => None,
+            Form::Typed { column, .. } => match &column.ty {
+                Type::String | Type::Enum(_) | Type::Uuid => None,
+                Type::Boolean => Some(1),
+                Type::Decimal { .. } => Some(16),
+                _ => Some(8),
+            },
+        }
+    }
+}
