@@ -219,8 +219,8 @@ impl Feed {
 
     fn run(&self) {
         while !self.stop.load(Ordering::Acquire) {
+            self.obey();
             let consumer = self.consumer();
-            self.obey(&consumer);
             let some = consumer.poll(TICK, &mut |event| self.lock().accept(event));
             let mut cursors = self.lock();
             let mut left = if some { BURST } else { 0 };
@@ -234,14 +234,18 @@ impl Feed {
     }
 
     /// Does what readers asked for, and looks after cursors that stand still.
-    fn obey(&self, consumer: &Arc<FeedConsumer>) {
+    fn obey(&self) {
+        let consumer = self.consumer();
         let mut cursors = self.lock();
-        cursors.drop_idle(consumer);
+        cursors.drop_idle(&consumer);
         if cursors.nudge() {
             match self::consumer(&self.config) {
                 Ok(next) => {
                     let next = Arc::new(next);
-                    *self.consumer.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
+                    let mut place = self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
+                    let old = std::mem::replace(&mut *place, Arc::clone(&next));
+                    drop((place, consumer));
+                    retire(old);
                     cursors.start_again();
                     let high = self.high(cursors.all.len());
                     return cursors.obey(&next, high);
@@ -251,8 +255,16 @@ impl Feed {
         }
         if std::mem::take(&mut cursors.wanted) {
             let high = self.high(cursors.all.len());
-            cursors.obey(consumer, high);
+            cursors.obey(&consumer, high);
         }
+    }
+}
+
+/// Closing a consumer takes as long as the cluster likes; the feed goes on meanwhile.
+fn retire(old: Arc<FeedConsumer>) {
+    let thread = std::thread::Builder::new().name("kafka-retire".to_owned());
+    if let Err(error) = thread.spawn(move || drop(old)) {
+        tracing::warn!(%error, "no thread for retiring a consumer");
     }
 }
 

@@ -269,3 +269,6 @@ impl Drop for KafkaLog {
         self.feeds.stop();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,19 +113,17 @@ impl KnownTopic {
 
     /// Compares with what the cluster says now.
     fn compare(&self, now: Option<&Described>) -> Result<(), LogError> {
-        let error = match now {
-            Some(now) if now.id == self.incarnation => return Ok(()),
-            Some(now) => LogError::Mismatch {
-                topic: self.name.clone(),
-                detail: format!(
-                    "it was deleted and created again: its id was {} and is {} now; what was folded from the old one \
-                     does not follow from the new one, so start again and rebuild from it, or restore the topic",
-                    self.incarnation, now.id
-                ),
-            },
-            None => no_such(&self.name, Partition(0)),
-        };
-        Err(self.void.get_or_init(|| error).clone())
+        // A broker that has not heard of it yet proves nothing for ever; another id does.
+        let Some(now) = now else { return Err(no_such(&self.name, Partition(0))) };
+        if now.id == self.incarnation {
+            return Ok(());
+        }
+        let detail = format!(
+            "it was deleted and created again: its id was {} and is {} now; what was folded from the old one does not \
+             follow from the new one, so start again and rebuild from it, or restore the topic",
+            self.incarnation, now.id
+        );
+        Err(self.void.get_or_init(|| LogError::Mismatch { topic: self.name.clone(), detail }).clone())
     }
 }
 
@@ -150,7 +148,7 @@ impl Cluster {
     }
 
     /// Keeps what was described; the same incarnation stays the same object.
-    fn keep(&self, name: &TopicName, described: Described) -> Arc<KnownTopic> {
+    pub(crate) fn keep(&self, name: &TopicName, described: Described) -> Arc<KnownTopic> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known.get(name)
             && found.incarnation == described.id

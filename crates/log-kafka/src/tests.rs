@@ -1,0 +1,96 @@
+//! Brokers that fail in ways a healthy one does not: librdkafka's own mock cluster. It has no controller, so that topics
+//! cannot be described on it; the tests say what they are.
+
+use std::time::Duration;
+
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::RDKafkaApiKey as Api;
+use rdkafka::types::RDKafkaRespErr as Error;
+use tidefold_log::{Log, LogError, ReadLimit};
+use tidefold_record::{BatchBuilder, Headers, Offset, Partition, TopicName};
+
+use crate::native::Described;
+use crate::{KafkaLog, Settings};
+
+const P0: Partition = Partition(0);
+
+fn mock(topic: &TopicName) -> MockCluster<'static, DefaultProducerContext> {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(topic.as_str(), 1, 1).unwrap();
+    cluster
+}
+
+fn connect(
+    cluster: &MockCluster<'static, DefaultProducerContext>,
+    topic: &TopicName,
+    settings: Settings,
+) -> KafkaLog {
+    let settings = Settings { bootstrap: vec![cluster.bootstrap_servers()], ..settings };
+    let log = KafkaLog::connect(settings).unwrap();
+    log.cluster.keep(topic, Described { partitions: 1, id: "mock".to_owned() });
+    log
+}
+
+fn batch(count: usize) -> BatchBuilder {
+    let mut batch = BatchBuilder::new();
+    for i in 0..count {
+        batch.push(Some(b"k"), Some(format!("{i}").as_bytes()), Headers::default());
+    }
+    batch
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_never_confirms_leaves_the_fate_unknown() {
+    let topic = TopicName::new("unknown");
+    let cluster = mock(&topic);
+    let log = connect(
+        &cluster,
+        &topic,
+        Settings { message_timeout: Duration::from_millis(900), ..Settings::default() },
+    );
+    log.append(&topic, P0, batch(2)).await.unwrap();
+    cluster.request_errors(Api::Produce, &[Error::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT; 200]);
+    let error = log.append(&topic, P0, batch(3)).await.unwrap_err();
+    assert!(matches!(error, LogError::Unknown { .. }), "{error}");
+    cluster.clear_request_errors(Api::Produce);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_stumbles_is_asked_again_and_nothing_is_written_twice() {
+    let topic = TopicName::new("stumbles");
+    let cluster = mock(&topic);
+    let log = connect(&cluster, &topic, Settings::default());
+    cluster.request_errors(Api::Produce, &[Error::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 2]);
+    let appended = log.append(&topic, P0, batch(3)).await.unwrap();
+    let first = appended.offset(0).unwrap();
+    assert_eq!(appended.offset(2).unwrap(), first.advance(2));
+    let all = ReadLimit { records: 100, bytes: usize::MAX };
+    assert_eq!(log.read(&topic, P0, first, all).await.unwrap().len(), 3);
+    assert_eq!(log.bounds(&topic, P0).await.unwrap().end, first.advance(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_and_a_large_record_leave_nothing() {
+    let topic = TopicName::new("bounded");
+    let cluster = mock(&topic);
+    let settings = Settings {
+        queue_bytes: 2_000,
+        record_bytes: 10_000,
+        message_timeout: Duration::from_secs(4),
+        ..Settings::default()
+    };
+    let log = connect(&cluster, &topic, settings);
+    log.append(&topic, P0, batch(1)).await.unwrap();
+    let mut large = batch(1);
+    large.push(None, Some(&[0; 11_000]), Headers::default());
+    let error = log.append(&topic, P0, large).await.unwrap_err();
+    assert!(matches!(error, LogError::TooLarge { index: 1, limit_bytes: 10_000, .. }), "{error}");
+    cluster.broker_round_trip_time(1, Duration::from_millis(500)).unwrap();
+    let waiting = log.append(&topic, P0, batch(20));
+    let refused = async { log.append(&topic, P0, batch(20)).await.unwrap_err() };
+    let (waited, error) = futures_util::future::join(waiting, refused).await;
+    assert!(waited.is_ok(), "{waited:?}");
+    assert!(matches!(error, LogError::Full { .. }), "{error}");
+    assert_eq!(log.bounds(&topic, P0).await.unwrap().end, Offset(21));
+}
