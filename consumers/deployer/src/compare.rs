@@ -291,6 +291,7 @@ mod tests {
             columns: vec![],
             partition_key: vec![],
             clustering: vec![],
+            bucket: None,
         };
         Table { id: TableId::new("shop", name, 1), layout: Arc::new(layout) }
     }

@@ -86,6 +86,7 @@ fn table_json(app: &str, layout: &TableLayout, example: Option<String>) -> Value
         "columns": columns,
         "partition_key": layout.partition_key.iter().map(|at| name(*at)).collect::<Vec<_>>(),
         "clustering": clustering,
+        "bucket": layout.bucket.map(|bucket| bucket.to_string()),
         "href": format!("/v1/{app}/{}", layout.name),
         "allows": allowed(layout),
         "example": example,

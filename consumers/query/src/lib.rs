@@ -9,6 +9,7 @@
 //! * [`cursor`]: where the next page goes on.
 //! * [`position`]: what is visible, how old it is, and waiting for `Tidefold-Min-Position`.
 //! * `read`: one row under its key, a page of a range.
+//! * `scan`: rows in key order, whatever buckets they are stored in.
 //! * [`rows`]: stored rows to JSON.
 //! * [`index`]: what `/` and `/v1/{app}` say.
 //! * [`api`]: the routes.
@@ -21,5 +22,6 @@ pub mod position;
 mod read;
 pub mod request;
 pub mod rows;
+mod scan;
 
 pub use api::{Components, Settings, router};

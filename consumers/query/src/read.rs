@@ -16,6 +16,7 @@ use crate::generations::ReadTable;
 use crate::position::store_problem;
 use crate::request::{PageLimits, Query, allowed, given_twice, read_limit, successor};
 use crate::rows::{self, DamagedRow};
+use crate::scan::Scanner;
 
 /// A row's key.
 pub(crate) struct Key {
@@ -133,7 +134,10 @@ pub(crate) async fn row(
 ) -> Result<Option<Found>, Problem> {
     let mut json = Vec::with_capacity(256);
     if let Some(view) = table.view().filter(|view| view.layout.kind == TableKind::Rollup) {
-        let shards = scan(store, table, key.clone(), None, None, SCAN_ROWS).await?;
+        // A key of one column has no bucket in it: a view with buckets has clustering columns.
+        let scan =
+            Scan::Range { prefix: key.clone(), from: None, until: None, reverse: false, limit: SCAN_ROWS };
+        let shards = store.scan(&table.table.id, &scan).await.map_err(store_problem)?;
         let groups = add_up(view, &shards, true)?;
         let Some((group_key, group)) = groups.into_iter().find(|(_, group)| group.count > 0) else {
             return Ok(None);
@@ -162,8 +166,7 @@ pub(crate) async fn page(store: &SharedStore, table: &ReadTable<'_>, query: &Que
 }
 
 async fn index_page(store: &SharedStore, table: &ReadTable<'_>, query: &Query) -> Result<Page, Problem> {
-    let (from, until) = (query.from.clone(), query.until.clone());
-    let found = scan(store, table, query.prefix.clone(), from, until, query.limit + 1).await?;
+    let found = Scanner { store, table, query }.rows(query.from.clone(), query.limit + 1).await?;
     let mut json = Vec::new();
     for (at, row) in found.iter().take(query.limit).enumerate() {
         if at > 0 {
@@ -184,11 +187,12 @@ async fn rollup_page(
 ) -> Result<Page, Problem> {
     let wanted = (query.limit + 1) * table.topic.partitions as usize;
     let mut from = query.from.clone();
+    let scanner = Scanner { store, table, query };
     let (mut json, mut written, mut last_key) = (Vec::new(), 0, Vec::new());
     loop {
         let limit = wanted
             .clamp(table.topic.partitions as usize + 1, SCAN_ROWS.max(table.topic.partitions as usize + 1));
-        let shards = scan(store, table, query.prefix.clone(), from, query.until.clone(), limit).await?;
+        let shards = scanner.rows(from, limit).await?;
         let at_end = shards.len() < limit;
         let groups = add_up(view, &shards, at_end)?;
         let resume = groups.last().and_then(|(key, _)| successor(key));
@@ -211,18 +215,6 @@ async fn rollup_page(
             _ => return Ok(Page { json, next: None }),
         }
     }
-}
-
-async fn scan(
-    store: &SharedStore,
-    table: &ReadTable<'_>,
-    prefix: Bytes,
-    from: Option<Bytes>,
-    until: Option<Bytes>,
-    limit: usize,
-) -> Result<Vec<Row>, Problem> {
-    let scan = Scan::Range { prefix, from, until, reverse: false, limit };
-    store.scan(&table.table.id, &scan).await.map_err(store_problem)
 }
 
 /// Adds up neighboring shards of one group. The last group is left out where its shards may go on behind the page.
@@ -258,6 +250,6 @@ fn stamp_of(shards: &[Row]) -> u64 {
     hash.finish()
 }
 
-fn damaged(error: DamagedRow) -> Problem {
+pub(crate) fn damaged(error: DamagedRow) -> Problem {
     Problem::new(ProblemKind::Internal, error.to_string())
 }

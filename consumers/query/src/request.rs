@@ -5,9 +5,10 @@
 
 use bumpalo::Bump;
 use bytes::Bytes;
+use tidefold_app::bucket::{BUCKET_BYTES, Bucket, unit_name};
 use tidefold_app::layout::{TableKind, TableLayout};
 use tidefold_codec::ordered::{self, KeyColumn};
-use tidefold_codec::text;
+use tidefold_codec::{Datum, text};
 use tidefold_http::{FieldError, Problem, ProblemKind};
 
 use crate::cursor;
@@ -25,7 +26,24 @@ pub struct Query {
     pub limit: usize,
     /// What a cursor of this query carries.
     pub filter_hash: u64,
+    /// The buckets that its rows may lie in; `None` of a table without. `prefix`, `from` and `until` have no bucket in
+    /// them.
+    pub buckets: Option<Buckets>,
 }
+
+/// The buckets that rows of a query may lie in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buckets {
+    /// How many bytes of a key are in front of the bucket: the partition key.
+    pub at: usize,
+    /// The buckets, in key order.
+    pub each: Vec<[u8; BUCKET_BYTES]>,
+    /// Whether all rows of one come before those of the next.
+    pub in_order: bool,
+}
+
+/// The most buckets by time that a query may span.
+pub const BUCKETS_MAX: usize = 1_000;
 
 /// How many rows a page may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +92,20 @@ pub fn allowed(layout: &TableLayout) -> String {
             clustering.join(", ")
         ));
     }
+    if let Some((first, unit)) = clustering.first().zip(by_time(layout)) {
+        text.push_str(&format!(
+            "; {first} has to be given, or both ends of a range of at most {BUCKETS_MAX} {unit}s"
+        ));
+    }
     text
+}
+
+/// The unit that a table's buckets have, where they are by time.
+fn by_time(layout: &TableLayout) -> Option<&'static str> {
+    match layout.bucket? {
+        Bucket::Trunc { unit } => Some(unit_name(unit)),
+        Bucket::Hash { .. } => None,
+    }
 }
 
 /// Reads a query string.
@@ -97,10 +128,11 @@ pub fn read(layout: &TableLayout, pairs: &[(String, String)], limits: PageLimits
         }
     }
     let bounds = reading.bounds(&conditions);
+    let buckets = reading.buckets(&conditions, &bounds);
     if !reading.errors.is_empty() {
         return Err(Problem::new(ProblemKind::InvalidQuery, allowed(layout)).with_errors(reading.errors));
     }
-    let (prefix, mut from, until) = bounds;
+    let Bounds { prefix, mut from, until, .. } = bounds;
     let filter_hash = filter_hash(layout, pairs);
     if let Some(text) = cursor_text {
         let key =
@@ -113,7 +145,7 @@ pub fn read(layout: &TableLayout, pairs: &[(String, String)], limits: PageLimits
         // A cursor that was made up may lie before the range; it never widens it.
         from = from.max(Some(following(layout, &key)));
     }
-    Ok(Query { prefix: prefix.into(), from, until, limit, filter_hash })
+    Ok(Query { prefix: prefix.into(), from, until, limit, filter_hash, buckets })
 }
 
 /// The first key behind a row (of a rollup: behind all shards of a group).
@@ -161,6 +193,9 @@ fn filter_hash(layout: &TableLayout, pairs: &[(String, String)]) -> u64 {
     for (at, column) in layout.key_columns() {
         text.push_str(&format!("\0{at}{}{:?}", column.descending, column.ty));
     }
+    if let Some(bucket) = layout.bucket {
+        text.push_str(&format!("\0{bucket}"));
+    }
     for (name, value) in filters {
         text.push('\0');
         text.push_str(name);
@@ -170,7 +205,16 @@ fn filter_hash(layout: &TableLayout, pairs: &[(String, String)]) -> u64 {
     twox_hash::XxHash3_64::oneshot(text.as_bytes())
 }
 
-type Bounds = (Vec<u8>, Option<Bytes>, Option<Bytes>);
+/// What the conditions come to, in bytes.
+struct Bounds {
+    prefix: Vec<u8>,
+    from: Option<Bytes>,
+    until: Option<Bytes>,
+    /// How many key columns are fixed.
+    fixed: usize,
+    /// How many bytes of the prefix are the partition key.
+    partition: usize,
+}
 
 // === impl Reading ===
 
@@ -229,12 +273,16 @@ impl<'a> Reading<'a> {
         let mut prefix = Vec::new();
         let mut used = vec![false; conditions.len()];
         let mut fixed = 0;
+        let mut partition = 0;
         for (at, column) in &key {
             let equal = |c: &Condition<'_>| c.column == *at && c.comparison == Comparison::Equal;
             let Some(place) = conditions.iter().position(equal) else { break };
             used[place] = true;
             self.encode(column, &conditions[place], &mut prefix);
             fixed += 1;
+            if fixed == self.layout.partition_key.len() {
+                partition = prefix.len();
+            }
         }
         for (at, _) in key.iter().take(self.layout.partition_key.len()).skip(fixed) {
             let name = self.layout.columns[*at].name.clone();
@@ -251,7 +299,63 @@ impl<'a> Reading<'a> {
             let detail = format!("{} cannot be used here", condition.parameter);
             self.refuse(condition.parameter, "not_allowed_by_key", detail);
         }
-        (prefix, from, until)
+        Bounds { prefix, from, until, fixed, partition }
+    }
+
+    /// The buckets to be read. A mistake that was found before leaves some that nobody reads.
+    fn buckets(&mut self, conditions: &[Condition<'_>], bounds: &Bounds) -> Option<Buckets> {
+        let bucketing = self.layout.bucketing()?;
+        let at = bounds.partition;
+        let clustering = bounds.prefix.get(at..).unwrap_or_default();
+        let Some(unit) = by_time(self.layout) else {
+            let whole = bounds.fixed == self.layout.partition_key.len() + self.layout.clustering.len();
+            let each = if whole { vec![bucketing.of(clustering)] } else { bucketing.all() };
+            return Some(Buckets { at, each, in_order: whole });
+        };
+        if bounds.fixed < self.layout.partition_key.len() {
+            return None;
+        }
+        if bounds.fixed > self.layout.partition_key.len() {
+            return Some(Buckets { at, each: vec![bucketing.of(clustering)], in_order: true });
+        }
+        let first = self.layout.clustering.first()?.column;
+        let name = self.layout.columns.get(first)?.name.clone();
+        let (low, high) = self.ends(conditions, first)?;
+        let (Some(low), Some(high)) = (low, high) else {
+            let missing = if low.is_none() { format!("{name}.gte") } else { format!("{name}.lt") };
+            let parameter = if low.or(high).is_none() { &name } else { &missing };
+            let detail = format!(
+                "{} is split by the {unit} of {name}: give {name}, or both ends of a range ({name}.gte=…&{name}.lt=…)",
+                self.layout.name
+            );
+            self.refuse(parameter, "missing", detail);
+            return None;
+        };
+        let each = bucketing.between(low, high, BUCKETS_MAX);
+        if each.is_none() {
+            let detail =
+                format!("the range of {name} spans more than {BUCKETS_MAX} {unit}s: ask for it in parts");
+            self.refuse(&name, "out_of_range", detail);
+        }
+        Some(Buckets { at, each: each?, in_order: true })
+    }
+
+    /// The smallest and largest value that a range on a column lets through, each where the range says it; `None` where
+    /// one cannot be read, which was reported.
+    fn ends(&self, conditions: &[Condition<'_>], at: usize) -> Option<(Option<i64>, Option<i64>)> {
+        let ty = &self.layout.columns.get(at)?.column.ty;
+        let (mut low, mut high) = (None, None);
+        for condition in conditions.iter().filter(|condition| condition.column == at) {
+            let Ok(Datum::Long(value)) = text::parse(ty, condition.text, &self.arena) else { return None };
+            match condition.comparison {
+                Comparison::Equal => (low, high) = (Some(value), Some(value)),
+                Comparison::Greater => low = Some(value.saturating_add(1)),
+                Comparison::GreaterOrEqual => low = Some(value),
+                Comparison::Less => high = Some(value.saturating_sub(1)),
+                Comparison::LessOrEqual => high = Some(value),
+            }
+        }
+        Some((low, high))
     }
 
     fn encode(&mut self, column: &KeyColumn, condition: &Condition<'_>, out: &mut Vec<u8>) {
@@ -328,6 +432,7 @@ mod tests {
                 Clustering { column: 1, descending: true },
                 Clustering { column: 2, descending: false },
             ],
+            bucket: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Tables: columns, keys, rows as bytes, stamps. What a store has to know of an app is here.
 //!
 //! A row is two byte strings. The *key* is the ordered encoding ([`tidefold_codec::ordered`]) of partition key columns
-//! and clustering columns; of a rollup also, at the end, the source partition as four bytes big-endian. The *value* is
+//! and clustering columns, with a hidden bucket between them where the view has one ([`crate::bucket`]); of a rollup also, at the end, the source partition as four bytes big-endian. The *value* is
 //!
 //! | table | key | value |
 //! |---|---|---|
@@ -20,6 +20,7 @@ use bytes::Bytes;
 use tidefold_codec::ordered::KeyColumn;
 use tidefold_record::Offset;
 
+use crate::bucket::Bucket;
 use crate::model::Column;
 
 /// What a table holds.
@@ -50,6 +51,9 @@ pub struct TableLayout {
     pub partition_key: Vec<usize>,
     /// Clustering columns: places in `columns`, in key order, with their direction.
     pub clustering: Vec<Clustering>,
+    /// How its partitions are split, if they are: the stored key then has a hidden column
+    /// ([`TableLayout::stored_key_columns`]).
+    pub bucket: Option<Bucket>,
 }
 
 /// A clustering column.
@@ -93,7 +97,8 @@ pub struct Row {
 // === impl TableLayout ===
 
 impl TableLayout {
-    /// The key columns in key order: partition key, then clustering.
+    /// The key columns that there are for a query, in key order: partition key, then clustering. What a store holds may
+    /// have one more: [`TableLayout::stored_key_columns`].
     pub fn key_columns(&self) -> impl Iterator<Item = (usize, KeyColumn)> + '_ {
         let partition = self.partition_key.iter().map(|column| (*column, false));
         let clustering = self.clustering.iter().map(|c| (c.column, c.descending));

@@ -18,6 +18,7 @@
 //! * [`difference`]: what changed between two definitions, in words.
 //! * [`scenario`]: given these messages, when this one comes, then that: the app's own tests.
 
+pub mod bucket;
 pub mod diagnostic;
 pub mod difference;
 pub mod expr;
@@ -29,6 +30,7 @@ pub mod scenario;
 pub mod sql;
 pub mod summary;
 pub mod tables;
+pub mod time;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Style};
 pub use difference::difference;

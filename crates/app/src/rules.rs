@@ -27,7 +27,6 @@ rules! {
     MISSING_KEY "missing-key" "What a section cannot do without is there."
     WRONG_VALUE "wrong-value" "A value has the type its key asks for."
     OUT_OF_RANGE "out-of-range" "A number is in the range its key allows."
-    NOT_YET_SUPPORTED "not-yet-supported" "A part of the language that is planned but not built is not used."
     // names
     BAD_NAME "bad-name" "Apps, topics, tables, columns, guards and lets are snake_case, messages PascalCase, none too long."
     RESERVED_NAME "reserved-name" "Names that Tidefold itself uses are left to it."
@@ -70,6 +69,7 @@ rules! {
     KEY_COLUMN_NULL "key-column-null" "A key column is never NULL."
     KEY_INCOMPLETE "key-incomplete" "An index has the key of its source in its own key, and over UNNEST the ordinality too."
     ROLLUP_KEY "rollup-key" "A rollup's key is all its group columns and nothing else."
+    BAD_BUCKET "bad-bucket" "A view is split by a hash or by the time of its first clustering column, not by both."
     BAD_CLUSTERING "bad-clustering" "A clustering column is a column, with ASC or DESC behind it."
     // scenarios
     UNKNOWN_SCENARIO_NAME "unknown-scenario-name" "Messages, tables and columns in scenarios are the app's."

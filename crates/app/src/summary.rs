@@ -48,6 +48,9 @@ pub struct TableSummary {
     pub partition_key: Vec<String>,
     /// The columns that order the rows under them, `DESC` behind those where larger values come first.
     pub clustering: Vec<String>,
+    /// How its partitions are split, as `app.toml` writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
     /// All columns, in order.
     pub columns: Vec<ColumnSummary>,
 }
@@ -107,6 +110,7 @@ fn table(layout: &TableLayout) -> TableSummary {
         },
         partition_key: layout.partition_key.iter().map(|at| name(*at)).collect(),
         clustering: clustering.collect(),
+        bucket: layout.bucket.map(|bucket| bucket.to_string()),
         columns: columns.collect(),
     }
 }
@@ -129,6 +133,9 @@ impl fmt::Display for Summary {
                 write!(f, "  {:<9} {}  key ({})", table.kind, table.table, table.partition_key.join(", "))?;
                 if !table.clustering.is_empty() {
                     write!(f, ", by {}", table.clustering.join(", "))?;
+                }
+                if let Some(bucket) = &table.bucket {
+                    write!(f, ", {bucket}")?;
                 }
                 writeln!(f)?;
                 let width = table.columns.iter().map(|column| column.name.len()).max().unwrap_or(0);

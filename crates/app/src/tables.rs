@@ -45,6 +45,7 @@ impl GenerationTables {
                 columns: vec![],
                 partition_key: vec![],
                 clustering: vec![],
+                bucket: None,
             }))
         };
         GenerationTables {

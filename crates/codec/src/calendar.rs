@@ -16,8 +16,8 @@ pub(crate) const MICROS: RangeInclusive<i64> =
 pub(crate) const MILLIS: RangeInclusive<i64> =
     *DAYS.start() * 86_400_000..=*DAYS.end() * 86_400_000 + 86_400_000 - 1;
 
-/// The day of a date, if there is such a date.
-fn days_of(year: i64, month: i64, day: i64) -> Option<i64> {
+/// The day of a date, if there is such a date in the years 1 to 9999.
+fn date(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let last = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
@@ -29,17 +29,32 @@ fn days_of(year: i64, month: i64, day: i64) -> Option<i64> {
     if !(1..=9999).contains(&year) || !(1..=last).contains(&day) {
         return None;
     }
+    Some(days_of(year, month, day))
+}
+
+/// Days since 1970-01-01. The date has to be one.
+#[must_use]
+pub fn days_of(year: i64, month: i64, day: i64) -> i64 {
     // Years start in March, so that the leap day is the last; eras of 400 years have 146,097 days.
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let of_era = year.rem_euclid(400);
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// Year, month and day.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
+/// Days since Monday.
+#[must_use]
+pub fn weekday(days: i64) -> i64 {
+    // 1970-01-01 was a Thursday.
+    (days.rem_euclid(7) + 3) % 7
+}
+
+/// Year, month and day, from days since 1970-01-01. Days are at most a long's microseconds divided by a day, or an int;
+/// what lies far beyond is cut to the nearest.
+#[must_use]
+pub fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days.clamp(-200_000_000_000, 200_000_000_000) + 719_468;
     let era = days.div_euclid(146_097);
     let of_era = days.rem_euclid(146_097);
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -60,7 +75,7 @@ fn number(digits: &[u8]) -> Option<i64> {
 pub(crate) fn parse_date(text: &[u8]) -> Option<i64> {
     match text {
         [year @ .., b'-', m1, m2, b'-', d1, d2] if year.len() == 4 => {
-            days_of(number(year)?, number(&[*m1, *m2])?, number(&[*d1, *d2])?)
+            date(number(year)?, number(&[*m1, *m2])?, number(&[*d1, *d2])?)
         }
         _ => None,
     }

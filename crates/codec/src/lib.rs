@@ -18,7 +18,7 @@
 //! * [`ordered`]: key columns to bytes that sort as the columns do.
 
 mod base64;
-mod calendar;
+pub mod calendar;
 pub mod columns;
 pub mod datum;
 pub mod decode;

@@ -2,6 +2,7 @@
 //! cannot be evaluated is NULL. A row whose key (or another column that is never NULL) cannot be evaluated is left out.
 
 use smallvec::SmallVec;
+use tidefold_app::bucket::{BUCKET_BYTES, Bucketing};
 use tidefold_app::expr::{Expr, ViewSource};
 use tidefold_app::model::{Aggregate, AggregateFunction, RollupColumn, View, ViewKind};
 use tidefold_codec::ordered::{self, KeyColumn};
@@ -18,6 +19,9 @@ use crate::rollup::Delta;
 pub(crate) struct ViewPlan {
     /// The key's columns: place in the layout, encoding.
     keys: Vec<(usize, KeyColumn)>,
+    /// How many of them are the partition key, and how rows find their buckets behind it.
+    partition_columns: usize,
+    bucketing: Option<Bucketing>,
     /// The places of the other columns.
     values: Vec<usize>,
 }
@@ -36,8 +40,28 @@ impl ViewPlan {
     pub(crate) fn new(view: &View) -> ViewPlan {
         ViewPlan {
             keys: view.layout.key_columns().collect(),
+            partition_columns: view.layout.partition_key.len(),
+            bucketing: view.layout.bucketing(),
             values: view.layout.value_columns().map(|(at, _)| at).collect(),
         }
+    }
+
+    /// Appends the stored key of a row; `None` where a column of it has no value.
+    fn key<'a>(&self, datum: impl Fn(usize) -> Option<Datum<'a>>, bytes: &mut Vec<u8>) -> Option<()> {
+        let mut bucket = 0;
+        for (place, (at, column)) in self.keys.iter().enumerate() {
+            if place == self.partition_columns && self.bucketing.is_some() {
+                bucket = bytes.len();
+                bytes.extend_from_slice(&[0; BUCKET_BYTES]);
+            }
+            ordered::encode(column, datum(*at)?, bytes);
+        }
+        if let Some(bucketing) = &self.bucketing {
+            let behind = bucket + BUCKET_BYTES;
+            let found = bucketing.of(bytes.get(behind..)?);
+            bytes.get_mut(bucket..behind)?.copy_from_slice(&found);
+        }
+        Some(())
     }
 
     /// Adds the rows that a state or event makes in an index.
@@ -60,9 +84,7 @@ impl ViewPlan {
         rows: &mut Vec<(usize, usize, usize)>,
     ) -> Option<()> {
         let key = bytes.len();
-        for (at, column) in &self.keys {
-            ordered::encode(column, value(columns.get(*at)?, env)?, bytes);
-        }
+        self.key(|at| value(columns.get(at)?, env), bytes)?;
         let start = bytes.len();
         let mut slots: SmallVec<[Datum<'a>; 12]> = SmallVec::new();
         for at in &self.values {
@@ -91,10 +113,12 @@ impl ViewPlan {
         let ViewKind::Rollup { columns, groups, aggregates } = &view.kind else { return };
         source_rows(&view.source, env, |env| {
             key.clear();
-            for (at, column) in &self.keys {
-                let Some(RollupColumn::Group(group)) = columns.get(*at) else { return };
-                let Some(datum) = groups.get(*group).and_then(|group| value(group, env)) else { return };
-                ordered::encode(column, datum, key);
+            let datum = |at: usize| match columns.get(at) {
+                Some(RollupColumn::Group(group)) => value(groups.get(*group)?, env),
+                _ => None,
+            };
+            if self.key(datum, key).is_none() {
+                return;
             }
             key.extend_from_slice(&partition.0.to_be_bytes());
             changes.add_row(key, sign);

@@ -65,6 +65,7 @@ impl Bench {
             columns: Vec::new(),
             partition_key: Vec::new(),
             clustering: Vec::new(),
+            bucket: None,
         };
         let table = Table { id: TableId::new("bench", name, 1), layout: Arc::new(layout) };
         now(self.store.open(std::slice::from_ref(&table)));

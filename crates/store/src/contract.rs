@@ -64,6 +64,7 @@ pub fn table(name: &str, kind: TableKind) -> Table {
         columns: Vec::new(),
         partition_key: Vec::new(),
         clustering: Vec::new(),
+        bucket: None,
     };
     Table { id: TableId::new("contract", name, 1), layout: Arc::new(layout) }
 }

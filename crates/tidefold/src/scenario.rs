@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tidefold_app::App;
-use tidefold_app::layout::TableKind;
+use tidefold_app::layout::{TableKind, TableLayout};
 use tidefold_app::model::Topic;
 use tidefold_app::scenario::{ExpectedRows, ExpectedTable, OutcomeKind, Scenario, ScenarioMessage};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
@@ -213,7 +213,7 @@ fn objects(topic: &Topic, slot: TableSlot, stored: Vec<(Bytes, Bytes)>) -> Resul
         (TableSlot::View(view), _) => {
             let view = topic.views.get(view).ok_or("there is no such view")?;
             if view.layout.kind == TableKind::Index {
-                for (key, value) in stored {
+                for (key, value) in logical(&view.layout, stored)? {
                     let mut json = Vec::new();
                     rows::write_index(&view.layout, &key, &value, &mut json)
                         .map_err(|error| error.to_string())?;
@@ -221,6 +221,7 @@ fn objects(topic: &Topic, slot: TableSlot, stored: Vec<(Bytes, Bytes)>) -> Resul
                 }
                 return Ok(found);
             }
+            let stored = logical(&view.layout, stored)?;
             let mut groups: BTreeMap<&[u8], Group> = BTreeMap::new();
             for (key, value) in &stored {
                 let shard = Group::decode(view, value).map_err(|error| error.to_string())?;
@@ -241,6 +242,20 @@ fn objects(topic: &Topic, slot: TableSlot, stored: Vec<(Bytes, Bytes)>) -> Resul
         _ => {}
     }
     Ok(found)
+}
+
+/// Rows as a query lists them: without buckets, in the order of their keys.
+fn logical(layout: &TableLayout, stored: Vec<(Bytes, Bytes)>) -> Result<Vec<(Bytes, Bytes)>, String> {
+    if layout.bucket.is_none() {
+        return Ok(stored);
+    }
+    let cut = |(key, value): (Bytes, Bytes)| match layout.without_bucket(&key) {
+        Ok(key) => Ok((Bytes::from(key.into_owned()), value)),
+        Err(error) => Err(error.to_string()),
+    };
+    let mut rows = stored.into_iter().map(cut).collect::<Result<Vec<_>, _>>()?;
+    rows.sort();
+    Ok(rows)
 }
 
 fn differences(

@@ -59,12 +59,23 @@ pub struct Answer {
 }
 
 pub fn app(name: &str) -> App {
+    patched(name, &[])
+}
+
+/// An app of schemas/ with pieces of its app.toml replaced.
+pub fn patched(name: &str, patches: &[(&str, &str)]) -> App {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas").join(name);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
-            let text = std::fs::read_to_string(&path).unwrap();
+            let mut text = std::fs::read_to_string(&path).unwrap();
+            if path.ends_with("app.toml") {
+                for (find, replace) in patches {
+                    assert!(text.contains(find), "{find} does not occur");
+                    text = text.replacen(find, replace, 1);
+                }
+            }
             files.push(SourceFile { path: path.file_name().unwrap().to_str().unwrap().to_owned(), text });
         }
     }
@@ -88,9 +99,14 @@ impl Reader {
     }
 
     /// `built`: generation 1 of every topic is active.
-    #[expect(clippy::disallowed_methods, reason = "a test's server ends with its runtime")]
     pub async fn with(name: &str, settings: Settings, built: bool) -> Reader {
-        let app = Arc::new(app(name));
+        Reader::of(app(name), settings, built).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test's server ends with its runtime")]
+    pub async fn of(app: App, settings: Settings, built: bool) -> Reader {
+        let app = Arc::new(app);
+        let name = app.name.as_str();
         let (log, store) = (MemoryLog::new(), Arc::new(MemoryStore::new()));
         for topic in &app.topics {
             let spec =

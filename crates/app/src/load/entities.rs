@@ -128,6 +128,7 @@ fn draft<'s>(
             columns: columns.clone(),
             partition_key: (0..key_columns).collect(),
             clustering: Vec::new(),
+            bucket: None,
         }),
         columns,
         key_columns,

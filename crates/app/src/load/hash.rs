@@ -133,6 +133,12 @@ impl Facts<'_> {
             format!("{} {direction}", column.column)
         });
         self.part(&whole, "the clustering", clustering.collect::<Vec<_>>().join(", "));
+        if let Some((buckets, _)) = &view.buckets {
+            self.part(&whole, "`buckets`", buckets.to_string());
+        }
+        if let Some(unit) = &view.bucket_by {
+            self.part(&whole, "`bucket_by`", &unit.value);
+        }
     }
 
     /// The canonical schema of a declared type, empty where there is none.

@@ -5,6 +5,7 @@
 //! passes on what is right; what is broken counts as known, so that one mistake is one diagnostic.
 
 pub(crate) mod avro;
+mod buckets;
 mod entities;
 pub(crate) mod hash;
 mod json;

@@ -67,6 +67,9 @@ pub(crate) struct ViewSpec {
     pub sql: Option<Text>,
     pub partition_key: Vec<Text>,
     pub clustering: Vec<ClusteringSpec>,
+    /// `buckets`: how many, at the key's place. `None`: there are none, or a mistake was reported.
+    pub buckets: Option<(u32, Range<usize>)>,
+    pub bucket_by: Option<Text>,
 }
 
 /// An element of `clustering`.
@@ -224,14 +227,6 @@ fn when(reader: &mut Reader<'_>, text: &Text) -> Option<When> {
 
 fn view(reader: &mut Reader<'_>, name: Text, table: &Table<'_>) -> ViewSpec {
     reader.only(table, &["sql", "partition_key", "clustering", "buckets", "bucket_by"]);
-    for key in ["buckets", "bucket_by"] {
-        if let Some(at) = reader.key(table, key) {
-            let message = format!("`{key}` is not supported yet");
-            let help = "put a column that splits the partition into `partition_key`, such as the day: \
-                        date_trunc('day', placed_at) AS day";
-            reader.report.toml(rules::NOT_YET_SUPPORTED, &at.span, message, help);
-        }
-    }
     let sql = reader.required_text(table, "sql", "write its SELECT: sql = \"SELECT … FROM …\"");
     let partition_key = reader.texts(table, "partition_key");
     match (&partition_key, reader.key(table, "partition_key")) {
@@ -253,7 +248,12 @@ fn view(reader: &mut Reader<'_>, name: Text, table: &Table<'_>) -> ViewSpec {
     }
     let clustering = reader.texts(table, "clustering").unwrap_or_default();
     let clustering = clustering.into_iter().map(|text| clustering_column(reader, text)).collect();
-    ViewSpec { name, sql, partition_key: partition_key.unwrap_or_default(), clustering }
+    let place = reader.key(table, "buckets").map(|key| key.span);
+    let buckets = reader.integer(table, "buckets", 2..=1024).and_then(|count| u32::try_from(count).ok());
+    let buckets = buckets.zip(place);
+    let bucket_by = reader.text(table, "bucket_by");
+    let partition_key = partition_key.unwrap_or_default();
+    ViewSpec { name, sql, partition_key, clustering, buckets, bucket_by }
 }
 
 /// `column`, `column ASC` or `column DESC`.

@@ -173,12 +173,14 @@ fn compile(
         ViewKind::Index { .. } => TableKind::Index,
         ViewKind::Rollup { .. } => TableKind::Rollup,
     };
+    let bucket = super::buckets::judge(spec, &compiled.columns, &clustering, judge.report);
     let layout = TableLayout {
         name: spec.name.value.clone(),
         kind,
         columns: compiled.columns.iter().map(|output| output.column.clone()).collect(),
         partition_key,
         clustering,
+        bucket,
     };
     Some(View {
         name: spec.name.value.clone(),
