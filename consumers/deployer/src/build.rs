@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::future::select_all;
 use tidefold_control::{Control, Entry, GenerationState};
-use tidefold_fold::Checkpoint;
 use tidefold_projector::{LaneState, LaneStatus};
-use tidefold_record::{Offset, Partition};
+use tidefold_record::Offset;
 use tidefold_telemetry::clock;
 use tokio::sync::watch;
 
@@ -100,7 +97,7 @@ impl Builder {
         loop {
             let phase = match self.attempt().await {
                 Ok(phase) => phase,
-                Err(error) if error.is_passing() || matches!(error, DeployError::NotTogether { .. }) => {
+                Err(error) if error.is_passing() || error.may_settle() => {
                     tracing::warn!(topic = %self.name(), generation = self.to, %error, "build waits and tries again");
                     clock::pause(std::time::Duration::from_millis(500)).await;
                     continue;
@@ -127,18 +124,18 @@ impl Builder {
         self.switch(&suspects).await
     }
 
-    /// Waits until every lane is within `near` of where it can get.
+    /// Waits until every partition is within `near` of where it can get. Its lanes may be anywhere: checkpoints tell.
     async fn catch_up(&self, near: u64) -> Result<(), DeployError> {
         let started = clock::instant();
-        let mut lanes = self.node.lanes((self.topic, self.to));
+        let mut moved = self.node.components.store.checkpoints_moved();
         let mut before = None;
         let telemetry = &self.node.components.telemetry;
         let ratio = telemetry.replay_progress_ratio(self.name(), &self.to.to_string());
         loop {
-            lanes.iter_mut().for_each(|lane| {
-                lane.mark_unchanged();
-            });
-            let nexts = self.nexts(&lanes)?;
+            moved.borrow_and_update();
+            self.can_go_on()?;
+            let nexts = self.node.checkpoints((self.topic, self.to)).await?;
+            let nexts: Vec<_> = nexts.into_iter().map(|checkpoint| checkpoint.next).collect();
             let targets = self.targets().await?;
             let (done, total) = (sum(&nexts), sum(&targets));
             let base = *before.get_or_insert(done);
@@ -153,7 +150,10 @@ impl Builder {
             if is_near && nexts.len() == targets.len() {
                 return Ok(());
             }
-            changed(&mut lanes).await?;
+            tokio::select! {
+                Ok(()) = moved.changed() => {}
+                () = clock::pause(self.node.options.lanes.look_again) => {}
+            }
         }
     }
 
@@ -166,7 +166,7 @@ impl Builder {
     /// Brings both generations to a common position, compares what differed, and activates the new one there: so each
     /// generation's verdicts go on where the other's end.
     pub(crate) async fn switch(&self, suspects: &[Suspects]) -> Result<Phase, DeployError> {
-        let limit = self.node.options.hold;
+        let (limit, owned) = (self.node.options.hold, self.node.all_owned(self.topic)?);
         let _hold = self.follows.then(|| self.node.hold((self.topic, self.from)));
         if self.follows {
             let together = tokio::time::timeout(limit, self.come_together()).await;
@@ -176,6 +176,10 @@ impl Builder {
         let comparison = compare::recheck(&*self.node.components.store, suspects).await?;
         if comparison.differing() > 0 && !self.options.accept_differences {
             return Ok(Phase::Differs(comparison));
+        }
+        if self.node.all_owned(self.topic)? != owned {
+            let (topic, from, to) = (self.name().to_owned(), self.from, self.to);
+            return Err(DeployError::NotTogether { topic, from, to, limit });
         }
         self.activate().await?;
         Ok(Phase::Done(comparison))
@@ -206,46 +210,28 @@ impl Builder {
         self.node.reconcile().await
     }
 
-    /// Where the lanes stand; an error once one of them is halted.
-    fn nexts(&self, lanes: &[watch::Receiver<LaneStatus>]) -> Result<Vec<Offset>, DeployError> {
-        let (topic, generation) = (self.name().to_owned(), self.to);
-        if let Some(reason) = self.node.halted((self.topic, self.to)) {
-            return Err(DeployError::Halted { topic, generation, reason });
+    /// An error once the generation is gone, or it or one of its lanes here is halted.
+    fn can_go_on(&self) -> Result<(), DeployError> {
+        let (topic, generation, key) = (self.name().to_owned(), self.to, (self.topic, self.to));
+        if self.is_gone() {
+            return Err(DeployError::NoGeneration { topic, wanted: "such" });
         }
-        let mut nexts = Vec::new();
-        for lane in lanes {
-            let status = lane.borrow();
-            match &status.state {
-                LaneState::Halted(halt) => {
-                    let reason = halt.to_string();
-                    return Err(DeployError::Halted { topic, generation, reason });
-                }
-                LaneState::Stopped => return Err(DeployError::Ending),
-                _ => nexts.push(status.next),
-            }
-        }
-        Ok(nexts)
+        let of_lane = |lane: watch::Receiver<LaneStatus>| match &lane.borrow().state {
+            LaneState::Halted(halt) => Some(halt.to_string()),
+            _ => None,
+        };
+        let halted = self.node.halted(key).or_else(|| self.node.lanes(key).into_iter().find_map(of_lane));
+        halted.map_or(Ok(()), |reason| Err(DeployError::Halted { topic, generation, reason }))
     }
 
     /// How far each lane can get: to the active generation's checkpoint while it follows, never past the log's end.
     async fn targets(&self) -> Result<Vec<Offset>, DeployError> {
-        let components = &self.node.components;
-        let Some(topic) = self.node.topics.get(self.topic) else { return Ok(Vec::new()) };
-        let mut ends = Vec::new();
-        for partition in (0..topic.partitions).map(Partition) {
-            let bounds = components.log.bounds(&topic.name, partition).await;
-            ends.push(bounds.map_err(DeployError::log("look at the log's ends"))?.end);
-        }
-        let Some(active) = self.node.tables((self.topic, self.from)).filter(|_| self.follows) else {
+        let ends = self.node.ends(self.topic).await?;
+        if !self.follows {
             return Ok(ends);
-        };
-        let keys: Vec<_> = (0..topic.partitions).map(|p| Bytes::copy_from_slice(&p.to_be_bytes())).collect();
-        let rows = components.store.load(&active.checkpoints.id, &keys).await;
-        let rows = rows.map_err(DeployError::store("read checkpoints"))?;
-        let next = |row: Option<Bytes>| {
-            row.and_then(|row| Checkpoint::decode(&row)).map_or(Offset::ZERO, |checkpoint| checkpoint.next)
-        };
-        Ok(rows.into_iter().zip(ends).map(|(row, end)| next(row).min(end)).collect())
+        }
+        let active = self.node.checkpoints((self.topic, self.from)).await?;
+        Ok(active.into_iter().zip(ends).map(|(checkpoint, end)| checkpoint.next.min(end)).collect())
     }
 
     fn is_gone(&self) -> bool {
@@ -265,13 +251,4 @@ impl Builder {
 
 fn sum(offsets: &[Offset]) -> u64 {
     offsets.iter().map(|offset| offset.0).sum()
-}
-
-/// Waits until one of the lanes tells something new.
-async fn changed(lanes: &mut [watch::Receiver<LaneStatus>]) -> Result<(), DeployError> {
-    let any = lanes.iter_mut().map(|lane| Box::pin(lane.changed())).collect::<Vec<_>>();
-    if any.is_empty() {
-        return Err(DeployError::Ending);
-    }
-    select_all(any).await.0.map_err(|_| DeployError::Ending)
 }

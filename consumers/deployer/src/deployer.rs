@@ -18,6 +18,7 @@ use crate::bootstrap::{bootstrap, open_topics};
 use crate::build::{Build, BuildProgress, Builder, Phase, ReplayOptions};
 use crate::driver::Driver;
 use crate::error::DeployError;
+use crate::fleet;
 use crate::manifest::{manifest, mismatches};
 use crate::node::{GenerationStatus, Node, lock};
 use crate::projected;
@@ -39,6 +40,8 @@ pub struct Options {
     pub hold: Duration,
     /// How long lanes may take to finish the batch in hand.
     pub drain: Duration,
+    /// How often topics are looked at: whether they are still the ones that were opened.
+    pub look_at_topics: Duration,
 }
 
 /// An app, folded. Dropping it kills everything where it stands, which loses nothing.
@@ -58,6 +61,7 @@ impl Default for Options {
             near: 1_000,
             hold: Duration::from_secs(10),
             drain: Duration::from_secs(10),
+            look_at_topics: Duration::from_secs(5),
         }
     }
 }
@@ -80,8 +84,13 @@ impl Deployer {
         let driver = patiently(|| Driver::open(Arc::clone(&log), &app.name)).await?;
         let topics = patiently(|| open_topics(&app, &*log)).await?;
         patiently(|| bootstrap(&app, &topics, &driver, &*store, options.window)).await?;
+        let group = Node::group(&app.name);
+        let shares: Vec<_> = topics.iter().map(|topic| (topic.name.clone(), topic.partitions)).collect();
+        let join =
+            || std::future::ready(log.join(&group, &shares).map_err(DeployError::log("join the group")));
+        let membership = patiently(join).await?;
         let components = Components {
-            log,
+            log: Arc::clone(&log),
             store,
             schemas: Arc::new(driver.clone()),
             telemetry,
@@ -89,13 +98,16 @@ impl Deployer {
             settings: options.lanes.clone(),
             runtime,
         };
-        let node = Arc::new(Node::new(app, topics, components, options, driver));
+        let node = Arc::new(Node::new(app, topics, components, options, driver, membership));
         patiently(|| node.reconcile()).await?;
         let deployer =
             Deployer { node: Arc::clone(&node), builds: Mutex::default(), tasks: Mutex::default() };
         let (driver, store) = (node.driver.clone(), Arc::clone(&node.components.store));
         deployer.spawn(projected::copy(driver, store, node.app.name.clone()));
-        deployer.spawn(follow(node));
+        deployer.spawn(follow(Arc::clone(&node)));
+        deployer.spawn(fleet::follow_owned(Arc::clone(&node)));
+        deployer.spawn(fleet::tell(Arc::clone(&node)));
+        deployer.spawn(fleet::watch_topics(node));
         deployer.resume();
         Ok(deployer)
     }
@@ -118,7 +130,7 @@ impl Deployer {
         self.node.status()
     }
 
-    /// The lanes of a generation, in the order of partitions; none while it is not folded here.
+    /// The lanes of a generation that are here, in the order of partitions; none while it is not folded here.
     #[must_use]
     pub fn lanes(&self, topic: &str, generation: u32) -> Vec<watch::Receiver<LaneStatus>> {
         self.place(topic).map(|place| self.node.lanes((place, generation))).unwrap_or_default()
@@ -134,7 +146,7 @@ impl Deployer {
     /// `None`: all topics. A build that is under way is joined, with these options.
     ///
     /// # Errors
-    /// When a topic does not exist, or the log does not answer.
+    /// When a topic does not exist, its partitions are not all here, or the log does not answer.
     pub async fn replay(
         &self,
         topics: Option<&[String]>,
@@ -162,6 +174,7 @@ impl Deployer {
             (Some(topic), Some(there)) => (topic.name.as_str(), there),
             _ => return Err(DeployError::NoGeneration { topic: place.to_string(), wanted: "such" }),
         };
+        self.node.all_owned(place)?;
         let trusted = self.verdicts_can_be_followed(place).await;
         let begin = |control: &Control| {
             let Some(projection) = control.projection(name) else { return Ok(None) };
@@ -285,11 +298,12 @@ impl Deployer {
         Ok(chosen)
     }
 
-    /// Ends everything, letting every lane finish the batch in hand.
+    /// Ends everything, letting every lane finish the batch in hand; then leaves the group, so that others take over.
     pub async fn shutdown(self) {
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         tasks.shutdown().await;
         self.node.drain(self.node.options.drain).await;
+        self.node.membership.leave().await;
     }
 
     /// Goes on with builds that were begun: checkpoints make that natural.
@@ -343,14 +357,19 @@ fn start_of(phase: Phase) -> BuildProgress {
 async fn follow(node: Arc<Node>) {
     loop {
         node.driver.follow().await;
-        let mut last = String::new();
-        while let Err(error) = node.reconcile().await {
-            // Once for each reason, not once for each attempt.
-            if std::mem::replace(&mut last, error.to_string()) != last {
-                tracing::warn!(%error, "what control wants cannot be done yet; trying again");
-            }
-            clock::pause(Duration::from_secs(1)).await;
+        settle(&node).await;
+    }
+}
+
+/// Makes what runs equal to what is wanted, however long that takes.
+pub(crate) async fn settle(node: &Node) {
+    let mut last = String::new();
+    while let Err(error) = node.reconcile().await {
+        // Once for each reason, not once for each attempt.
+        if std::mem::replace(&mut last, error.to_string()) != last {
+            tracing::warn!(%error, "what control wants cannot be done yet; trying again");
         }
+        clock::pause(Duration::from_secs(1)).await;
     }
 }
 

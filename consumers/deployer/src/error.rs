@@ -93,6 +93,19 @@ pub enum DeployError {
         /// How long they had.
         limit: std::time::Duration,
     },
+    /// A topic has to stand still as a whole, and this process does not fold all of it.
+    #[error(
+        "this process folds {owned} of the {partitions} partitions of {topic}, and can only let those stand still: run a \
+         single folding process for this, then start the others again"
+    )]
+    Spread {
+        /// The topic.
+        topic: String,
+        /// How many of its partitions are here.
+        owned: usize,
+        /// How many it has.
+        partitions: u32,
+    },
     /// The deployer is ending.
     #[error("the node is shutting down; what was begun goes on at the next start")]
     Ending,
@@ -105,6 +118,11 @@ impl DeployError {
 
     pub(crate) fn store(doing: &'static str) -> impl FnOnce(StoreError) -> DeployError {
         move |source| DeployError::Store { doing, source }
+    }
+
+    /// Whether a build may come further once partitions come here, or its lanes come together.
+    pub(crate) fn may_settle(&self) -> bool {
+        matches!(self, DeployError::NotTogether { .. } | DeployError::Spread { .. })
     }
 
     /// Whether trying again may help by itself: the log or the store does not answer just now.

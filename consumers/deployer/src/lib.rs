@@ -7,6 +7,10 @@
 //! It deliberately keeps no state of its own: kill it anywhere, and the next start reads the control topic, drops the
 //! tables of generations that are gone, and finishes the builds that were begun.
 //!
+//! Any number of processes fold one app. They form a group, each folds the partitions it owns, and two that own one for a
+//! while do no harm. What has to stand still as a whole (the end of a replay, a roll back, a verify) still needs one
+//! process that owns the whole topic, and refuses to begin elsewhere.
+//!
 //! A walk through it:
 //! * [`deployer`]: [`Deployer`], what the composition root starts: `replay`, `rollback`, `retire`, status.
 //! * [`driver`]: [`Driver`], the control topic followed and appended to; also the [`tidefold_projector::SchemaSource`]
@@ -15,6 +19,7 @@
 //! * `introduce`: the same for a process that folds nothing.
 //! * `projected`: the control topic copied into the store, for who only reads.
 //! * `node`: which lanes run, as control says.
+//! * `fleet`: which partitions are here, and whether the topics are still the ones that were opened.
 //! * `still`: letting an active generation stand still, to look at its tables.
 //! * `build`: a generation from its first record to its activation. [`compare`]: two generations, row by row.
 //! * [`manifest`]: what a generation was built from, against what is there.
@@ -25,6 +30,7 @@ pub mod compare;
 pub mod deployer;
 pub mod driver;
 pub mod error;
+mod fleet;
 mod introduce;
 pub mod manifest;
 mod node;
@@ -36,6 +42,7 @@ pub use compare::{Comparison, RowDifference, TableComparison};
 pub use deployer::{Deployer, Options};
 pub use driver::Driver;
 pub use error::DeployError;
+pub use fleet::Elsewhere;
 pub use introduce::introduce;
 pub use node::GenerationStatus;
 pub use projected::ControlCopy;

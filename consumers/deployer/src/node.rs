@@ -7,10 +7,10 @@ use std::time::Duration;
 use tidefold_app::App;
 use tidefold_app::tables::GenerationTables;
 use tidefold_control::{Control, Generation, GenerationState};
-use tidefold_log::Topic;
+use tidefold_log::{Owned, SharedMembership, Topic};
 use tidefold_projector::{Assignment, Components, LaneStatus, Orders, Projector, Role};
-use tidefold_record::Partition;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::bootstrap::open_tables;
 use crate::deployer::Options;
@@ -28,11 +28,18 @@ pub(crate) struct Node {
     pub(crate) components: Components,
     pub(crate) options: Options,
     pub(crate) driver: Driver,
+    pub(crate) membership: SharedMembership,
+    /// What this process owns.
+    pub(crate) owned: watch::Receiver<Owned>,
+    /// Topics that were replaced while they were folded, and what to do.
+    pub(crate) replaced: Mutex<BTreeMap<usize, String>>,
     folding: Mutex<BTreeMap<Key, Folding>>,
     /// Generations that are to stand still.
     held: Mutex<BTreeSet<Key>>,
     /// Generations whose tables this process has dropped.
     dropped: Mutex<BTreeSet<Key>>,
+    /// Lanes of partitions that were lost, finishing the batch in hand.
+    ending: Mutex<JoinSet<()>>,
     /// One reconciliation at a time.
     serial: tokio::sync::Mutex<()>,
 }
@@ -54,7 +61,7 @@ pub struct GenerationStatus {
     pub generation: u32,
     /// Where it stands.
     pub state: GenerationState,
-    /// Its lanes.
+    /// Its lanes that are here.
     pub lanes: Vec<LaneStatus>,
     /// Why it is not folded at all, and what to do.
     pub halted: Option<String>,
@@ -80,6 +87,7 @@ impl Node {
         components: Components,
         options: Options,
         driver: Driver,
+        membership: SharedMembership,
     ) -> Node {
         Node {
             app,
@@ -87,9 +95,13 @@ impl Node {
             components,
             options,
             driver,
+            owned: membership.owned(),
+            membership,
+            replaced: Mutex::default(),
             folding: Mutex::default(),
             held: Mutex::default(),
             dropped: Mutex::default(),
+            ending: Mutex::default(),
             serial: tokio::sync::Mutex::default(),
         }
     }
@@ -106,11 +118,39 @@ impl Node {
                 lock(&self.folding).insert(key, folding);
             }
         }
+        self.assign();
         self.give_orders();
         Ok(())
     }
 
-    /// Starts the lanes of a generation, if it was built from what is there.
+    /// Gives every generation the lanes of the partitions that are owned. The others end by and by, which nothing waits
+    /// for: what a lane of a partition that was lost still writes is void and does no harm.
+    fn assign(&self) {
+        let mut ending = lock(&self.ending);
+        while ending.try_join_next().is_some() {}
+        for (key, folding) in &mut *lock(&self.folding) {
+            if let Folding::Lanes(projector) = folding {
+                let lost = projector.assign(&self.owned(key.0));
+                if !lost.is_empty() {
+                    ending.spawn_on(lost.within(self.options.drain), &self.components.runtime);
+                }
+            }
+        }
+    }
+
+    /// Ends the lanes of a topic where they stand: it is not the one they were begun with, so that what they have read may
+    /// belong to another log.
+    pub(crate) async fn halt_topic(&self, place: usize, reason: String) {
+        let _one_at_a_time = self.serial.lock().await;
+        lock(&self.replaced).insert(place, reason.clone());
+        for (key, folding) in &mut *lock(&self.folding) {
+            if key.0 == place && matches!(folding, Folding::Lanes(_)) {
+                *folding = Folding::Halted(reason.clone());
+            }
+        }
+    }
+
+    /// Makes a generation ready for its lanes, if it was built from what is there.
     async fn begin(
         &self,
         key: Key,
@@ -120,6 +160,9 @@ impl Node {
         let (Some(topic), Some(there)) = (self.app.topics.get(key.0), self.topics.get(key.0)) else {
             return Ok(Folding::Halted("the app has no such topic".to_owned()));
         };
+        if let Some(reason) = lock(&self.replaced).get(&key.0) {
+            return Ok(Folding::Halted(reason.clone()));
+        }
         let differs =
             mismatches(&generation.manifest, &manifest(&self.app, there, self.options.window, None));
         if !differs.is_empty() {
@@ -134,11 +177,11 @@ impl Node {
             topic: key.0,
             generation: key.1,
             window: generation.manifest.window,
-            partitions: (0..there.partitions).map(Partition).collect(),
+            partitions: Vec::new(),
             cache_bytes: self.cache_bytes(),
         };
         let orders = self.orders(key, control);
-        Ok(Folding::Lanes(Projector::start(&self.components, &assignment, orders)))
+        Ok(Folding::Lanes(Projector::idle(&self.components, &assignment, orders)))
     }
 
     /// Ends the lanes of a generation and drops its tables.
@@ -194,10 +237,10 @@ impl Node {
         }
     }
 
-    /// The lanes of a generation, in the order of partitions; none while it is not folded.
+    /// The lanes of a generation that are here, in the order of partitions; none while it is not folded.
     pub(crate) fn lanes(&self, key: Key) -> Vec<watch::Receiver<LaneStatus>> {
         match lock(&self.folding).get(&key) {
-            Some(Folding::Lanes(projector)) => projector.lanes().to_vec(),
+            Some(Folding::Lanes(projector)) => projector.lanes(),
             _ => Vec::new(),
         }
     }
@@ -248,6 +291,9 @@ impl Node {
             Folding::Halted(_) => None,
         });
         futures_util::future::join_all(projectors).await;
+        // Each has its own limit.
+        let mut ending = std::mem::take(&mut *lock(&self.ending));
+        while ending.join_next().await.is_some() {}
     }
 
     /// Caches of one lane: the budget is shared by all lanes, with room for a build beside each.

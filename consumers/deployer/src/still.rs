@@ -17,12 +17,13 @@ impl Deployer {
     /// Lets the active generation of a topic finish the batches in hand and stand still. Its log goes on growing.
     ///
     /// # Errors
-    /// When the topic has no active generation, or a lane does not come to a stand within `limit`.
+    /// When the topic has no active generation or its partitions are not all here, or a lane does not come to a stand within `limit`.
     pub async fn still(&self, topic: &str, limit: Duration) -> Result<Still, DeployError> {
         let place = self.place(topic)?;
         let active = self.node().driver.control().active(topic);
         let generation =
             active.ok_or_else(|| DeployError::NoGeneration { topic: topic.to_owned(), wanted: "active" })?;
+        let owned = self.node().all_owned(place)?;
         let hold = self.node().hold((place, generation));
         let standing = async {
             for mut lane in self.node().lanes((place, generation)) {
@@ -30,9 +31,16 @@ impl Deployer {
                 let _ = lane.wait_for(|status| status.state.is_still()).await;
             }
         };
-        let late =
-            |_| DeployError::NotTogether { topic: topic.to_owned(), from: generation, to: generation, limit };
-        tokio::time::timeout(limit, standing).await.map_err(late)?;
+        let late = |()| DeployError::NotTogether {
+            topic: topic.to_owned(),
+            from: generation,
+            to: generation,
+            limit,
+        };
+        tokio::time::timeout(limit, standing).await.map_err(|_| late(()))?;
+        if self.node().all_owned(place)? != owned {
+            return Err(late(()));
+        }
         Ok(Still { generation, _hold: hold })
     }
 }

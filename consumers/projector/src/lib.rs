@@ -10,7 +10,8 @@
 //! log or the store holds the partition, it never makes a dead letter.
 //!
 //! A walk through it:
-//! * [`projector`]: [`Projector`], the lanes of one generation: start, orders, status, drain.
+//! * [`projector`]: [`Projector`], the lanes of one generation: start, assign, orders, status, drain. A
+//!   partition that comes back under another epoch gets a new lane.
 //! * [`settings`]: [`Components`], [`Settings`], [`Assignment`], [`Orders`] and [`Budget`]: what a projector is given.
 //! * `lane`: the loop of one partition; `recover`: how it finds its place; `step`: the batch step, which reads like the
 //!   list in ARCHITECTURE.md and says where the invariants I1 to I6 hold.
@@ -35,7 +36,7 @@ pub mod watchdog;
 
 pub use breaker::{Breaker, BreakerSettings};
 pub use halt::Halt;
-pub use projector::Projector;
+pub use projector::{Ending, Projector};
 pub use settings::{Assignment, Backoff, Budget, Components, Orders, Role, Settings};
 pub use source::{SchemaSource, SchemaSourceError};
 pub use status::{LaneState, LaneStatus, VerdictCounts};

@@ -1,8 +1,10 @@
 //! The lanes of one generation.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidefold_log::Epoch;
 use tidefold_record::{Offset, Partition};
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
@@ -16,47 +18,90 @@ use crate::status::LaneStatus;
 use crate::watchdog::Watchdog;
 
 /// The lanes of one generation, at work. Dropping it kills them where they stand, which loses nothing.
-#[derive(Debug)]
 pub struct Projector {
-    generation: u32,
-    lanes: Vec<watch::Receiver<LaneStatus>>,
+    components: Components,
+    assignment: Assignment,
+    lanes: BTreeMap<Partition, Running>,
     orders: watch::Sender<Orders>,
+    /// Whether nothing was ever written to the tables, once the first lane has looked.
+    fresh: Arc<OnceCell<bool>>,
+}
+
+/// A lane at work: it and its watchdog.
+struct Running {
+    epoch: Epoch,
+    status: watch::Receiver<LaneStatus>,
     cancel: CancellationToken,
     tasks: JoinSet<()>,
 }
 
+/// Lanes that were told to end. Dropping it kills them where they stand, which loses nothing.
+#[must_use = "lanes that end are killed when this is dropped"]
+pub struct Ending {
+    generation: u32,
+    lanes: Vec<Running>,
+}
+
+// === impl Projector ===
+
 impl Projector {
+    /// A generation without lanes yet. The generation's tables have to be open.
+    #[must_use]
+    pub fn idle(components: &Components, assignment: &Assignment, orders: Orders) -> Projector {
+        Projector {
+            components: components.clone(),
+            assignment: assignment.clone(),
+            lanes: BTreeMap::new(),
+            orders: watch::channel(orders).0,
+            fresh: Arc::new(OnceCell::new()),
+        }
+    }
+
     /// Starts a lane for each partition of the assignment. The generation's tables have to be open.
     #[must_use]
     pub fn start(components: &Components, assignment: &Assignment, orders: Orders) -> Projector {
-        let (sender, receiver) = watch::channel(orders);
-        let cancel = CancellationToken::new();
-        let fresh = Arc::new(OnceCell::new());
-        let (mut lanes, mut watched, mut tasks) = (Vec::new(), Vec::new(), JoinSet::new());
+        let mut projector = Projector::idle(components, assignment, orders);
         for partition in &assignment.partitions {
-            let (status, seen) = watch::channel(LaneStatus::new(*partition));
-            let lane = Lane::new(
-                components,
-                assignment,
-                *partition,
-                receiver.clone(),
-                cancel.clone(),
-                Arc::new(status),
-            );
-            let Some(lane) = lane else { continue };
-            watched.push(Watched::new(&lane, components));
-            lanes.push(seen);
-            tasks.spawn_on(lane.run(Arc::clone(&fresh)), &components.runtime);
+            projector.begin(*partition, Epoch::default());
         }
+        projector
+    }
+
+    /// Folds exactly these partitions from now on. The lane of a partition that is given under another epoch ends, and
+    /// another one begins with caches of its own (I5). What ends is returned, to be waited for; that a lane which ends
+    /// and one which begins work on one partition for a moment does no harm.
+    pub fn assign(&mut self, wanted: &BTreeMap<Partition, Epoch>) -> Ending {
+        let void = |(partition, lane): &(&Partition, &Running)| wanted.get(partition) != Some(&lane.epoch);
+        let void: Vec<_> = self.lanes.iter().filter(void).map(|(partition, _)| *partition).collect();
+        let lanes: Vec<_> = void.iter().filter_map(|partition| self.lanes.remove(partition)).collect();
+        lanes.iter().for_each(|lane| lane.cancel.cancel());
+        for (partition, epoch) in wanted {
+            if !self.lanes.contains_key(partition) {
+                self.begin(*partition, *epoch);
+            }
+        }
+        Ending { generation: self.assignment.generation, lanes }
+    }
+
+    fn begin(&mut self, partition: Partition, epoch: Epoch) {
+        let components = &self.components;
+        let (status, seen) = watch::channel(LaneStatus::new(partition));
+        let cancel = CancellationToken::new();
+        let (orders, status) = (self.orders.subscribe(), Arc::new(status));
+        let lane = Lane::new(components, &self.assignment, partition, orders, cancel.clone(), status);
+        let Some(lane) = lane else { return };
+        let watched = Watched::new(&lane, components);
+        let mut tasks = JoinSet::new();
+        tasks.spawn_on(lane.run(Arc::clone(&self.fresh)), &components.runtime);
         let limit = components.settings.stalled_after;
         tasks.spawn_on(watch_over(watched, limit, cancel.clone()), &components.runtime);
-        Projector { generation: assignment.generation, lanes, orders: sender, cancel, tasks }
+        self.lanes.insert(partition, Running { epoch, status: seen, cancel, tasks });
     }
 
     /// The generation it folds into.
     #[must_use]
     pub fn generation(&self) -> u32 {
-        self.generation
+        self.assignment.generation
     }
 
     /// Tells the lanes what to do. They obey between two batches; their status says when they have.
@@ -74,36 +119,60 @@ impl Projector {
         *self.orders.borrow()
     }
 
-    /// The lanes' status, in the order of the assignment's partitions.
+    /// The status of the lanes that are here, in the order of partitions.
     #[must_use]
-    pub fn lanes(&self) -> &[watch::Receiver<LaneStatus>] {
-        &self.lanes
+    pub fn lanes(&self) -> Vec<watch::Receiver<LaneStatus>> {
+        self.lanes.values().map(|lane| lane.status.clone()).collect()
     }
 
     /// The lanes' status now.
     #[must_use]
     pub fn status(&self) -> Vec<LaneStatus> {
-        self.lanes.iter().map(|lane| lane.borrow().clone()).collect()
+        self.lanes.values().map(|lane| lane.status.borrow().clone()).collect()
     }
 
     /// Where a partition's fold stands.
     #[must_use]
     pub fn next(&self, partition: Partition) -> Option<Offset> {
-        self.lanes.iter().map(|lane| lane.borrow()).find(|s| s.partition == partition).map(|s| s.next)
+        self.lanes.get(&partition).map(|lane| lane.status.borrow().next)
     }
 
     /// Lets every lane finish the batch in hand, for at most `limit`, then ends them. A lane that waits for a store or
     /// log that does not answer ends at once.
     pub async fn drain(mut self, limit: Duration) {
-        self.cancel.cancel();
-        let all = async { while self.tasks.join_next().await.is_some() {} };
+        self.assign(&BTreeMap::new()).within(limit).await;
+    }
+}
+
+impl std::fmt::Debug for Projector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let partitions = self.lanes.keys();
+        write!(f, "Projector {{ generation: {}, lanes: {partitions:?} }}", self.assignment.generation)
+    }
+}
+
+// === impl Ending ===
+
+impl Ending {
+    /// Whether there is nothing to wait for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    /// Lets the lanes finish the batch in hand, for at most `limit`, then cuts them off.
+    pub async fn within(mut self, limit: Duration) {
+        let all = async {
+            for lane in &mut self.lanes {
+                while lane.tasks.join_next().await.is_some() {}
+            }
+        };
         if tokio::time::timeout(limit, all).await.is_err() {
-            tracing::warn!(
-                generation = self.generation,
-                ?limit,
-                "lanes did not end in time; they are cut off"
-            );
-            self.tasks.shutdown().await;
+            let generation = self.generation;
+            tracing::warn!(generation, ?limit, "lanes did not end in time; they are cut off");
+            for lane in &mut self.lanes {
+                lane.tasks.shutdown().await;
+            }
         }
     }
 }
@@ -137,7 +206,7 @@ impl Watched {
     }
 }
 
-async fn watch_over(mut lanes: Vec<Watched>, limit: Duration, cancel: CancellationToken) {
+async fn watch_over(mut lane: Watched, limit: Duration, cancel: CancellationToken) {
     let start = Instant::now();
     let mut ticks = tokio::time::interval((limit / 4).max(Duration::from_millis(10)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -147,6 +216,6 @@ async fn watch_over(mut lanes: Vec<Watched>, limit: Duration, cancel: Cancellati
             _ = ticks.tick() => {}
         }
         let now = start.elapsed();
-        lanes.iter_mut().for_each(|lane| lane.look(now));
+        lane.look(now);
     }
 }

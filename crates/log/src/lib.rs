@@ -1,7 +1,7 @@
 //! The log: append-only topics of partitions, the one truth from which every table is folded.
 //!
 //! This crate owns the contract ([`Log`]), a memory log that can be told to fail, delay and lose what was not synced
-//! ([`memory`]), and the suite that every log must pass ([`contract`], behind the feature `contract`).
+//! ([`memory`]), a membership that tests move by hand ([`scripted`]), and the suite that every log must pass ([`contract`], behind the feature `contract`).
 //!
 //! It deliberately knows nothing of apps, Avro or folds: a record is bytes with an offset. Who writes a log starts with
 //! [`Log`], makes a [`contract::Subject`] of it and runs `log_contract!` in its tests.
@@ -10,9 +10,11 @@
 pub mod contract;
 pub mod membership;
 pub mod memory;
+pub mod scripted;
 
 pub use membership::{Epoch, Membership, Owned, SharedMembership, Sole};
 pub use memory::{Faults, MemoryLog};
+pub use scripted::Scripted;
 
 use std::sync::Arc;
 use std::time::Duration;

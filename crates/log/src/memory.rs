@@ -211,6 +211,11 @@ impl Faults {
         }
     }
 
+    /// Damage: the topic is deleted.
+    pub fn delete(&self, topic: &TopicName) {
+        lock(&self.state).topics.remove(topic);
+    }
+
     /// Damage: the topic is deleted and created again with as many partitions, empty. It has another incarnation.
     pub fn recreate(&self, topic: &TopicName) {
         let mut state = lock(&self.state);

@@ -43,6 +43,11 @@ impl Stepped {
         self.permits.add_permits(calls);
     }
 
+    /// How many calls may still happen.
+    pub fn left(&self) -> usize {
+        self.permits.available_permits()
+    }
+
     async fn step(&self) -> Dice {
         self.permits.acquire().await.unwrap().forget();
         let mut dice =

@@ -60,7 +60,7 @@ pub fn router(operator: Arc<Operator>) -> Router {
 }
 
 async fn status_of(State(operator): Shared) -> Json<status::Status> {
-    Json(status::status(&operator))
+    Json(status::status(&operator).await)
 }
 
 async fn schemas_of(State(operator): Shared, Path(app): Path<String>) -> Result<Json<Value>, Problem> {

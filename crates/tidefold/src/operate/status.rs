@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidefold_control::GenerationState;
+use tidefold_deployer::Elsewhere;
 use tidefold_projector::{LaneState, LaneStatus};
 use tidefold_telemetry::clock;
 
@@ -70,10 +71,20 @@ pub struct Verdicts {
     pub dead: u64,
 }
 
-pub(super) fn status(operator: &Operator) -> Status {
+pub(super) async fn status(operator: &Operator) -> Status {
     let now = clock::now_micros();
+    // What is here is told even while the log or the store does not answer.
+    let elsewhere = operator.deployer().elsewhere().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "partitions of other processes cannot be told");
+        Vec::new()
+    });
     let generations = operator.deployer().status().into_iter().map(|generation| {
-        let partitions: Vec<_> = generation.lanes.iter().map(|lane| partition(lane, now)).collect();
+        let others = elsewhere.iter().filter(|other| {
+            (other.topic.as_str(), other.generation) == (generation.topic.as_str(), generation.generation)
+        });
+        let lanes = generation.lanes.iter().map(|lane| partition(lane, now));
+        let mut partitions: Vec<_> = lanes.chain(others.map(|other| owned_elsewhere(other, now))).collect();
+        partitions.sort_by_key(|partition| partition.partition);
         let topic = operator.app().topic(&generation.topic);
         let mut verdicts = Verdicts::default();
         for lane in &generation.lanes {
@@ -121,6 +132,17 @@ fn partition(lane: &LaneStatus, now_micros: i64) -> PartitionReport {
         state: told(&lane.state),
         stalled: lane.stalled,
     }
+}
+
+/// A partition without a lane here.
+fn owned_elsewhere(other: &Elsewhere, now_micros: i64) -> PartitionReport {
+    let as_a_lane = LaneStatus {
+        next: other.next,
+        end: other.end,
+        appended_at_micros: other.appended_at_micros,
+        ..LaneStatus::new(other.partition)
+    };
+    PartitionReport { state: "owned elsewhere".to_owned(), ..partition(&as_a_lane, now_micros) }
 }
 
 /// What a lane does, with why where it does not go on.

@@ -1,0 +1,210 @@
+//! One app folded by many processes: which partitions are here, and whether the topics are still the ones that were opened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidefold_control::GenerationState;
+use tidefold_fold::Checkpoint;
+use tidefold_log::{Epoch, LogError, Topic, TopicSpec};
+use tidefold_record::{Offset, Partition};
+use tidefold_telemetry::clock;
+
+use crate::deployer::{Deployer, settle};
+use crate::error::DeployError;
+use crate::node::{Key, Node, lock};
+
+/// How often the group's lag tools are told how far partitions are folded.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// A partition that another process folds, or none does just now: what the store and the log know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The projection's topic.
+    pub topic: String,
+    /// The generation.
+    pub generation: u32,
+    /// The partition.
+    pub partition: Partition,
+    /// The next offset to fold, as its checkpoint says.
+    pub next: Offset,
+    /// Where the log ends.
+    pub end: Offset,
+    /// The append time of the last record folded that had one, in microseconds; 0 if none had.
+    pub appended_at_micros: i64,
+}
+
+// === impl Node ===
+
+impl Node {
+    /// The group that the processes of an app form.
+    pub(crate) fn group(app: &str) -> String {
+        format!("tidefold.{app}")
+    }
+
+    /// The partitions of a topic that this process owns now.
+    pub(crate) fn owned(&self, place: usize) -> BTreeMap<Partition, Epoch> {
+        let Some(topic) = self.topics.get(place) else { return BTreeMap::new() };
+        let owned = self.owned.borrow();
+        let of_topic = owned
+            .partitions
+            .iter()
+            .filter(|((name, partition), _)| *name == topic.name && partition.0 < topic.partitions);
+        of_topic.map(|((_, partition), epoch)| (*partition, *epoch)).collect()
+    }
+
+    /// The partitions of a topic, where all of them are here.
+    ///
+    /// # Errors
+    /// Where they are not: then this process cannot let them stand still.
+    pub(crate) fn all_owned(&self, place: usize) -> Result<BTreeMap<Partition, Epoch>, DeployError> {
+        let (owned, partitions) = (self.owned(place), self.topics.get(place).map_or(0, |t| t.partitions));
+        if owned.len() == partitions as usize {
+            return Ok(owned);
+        }
+        let topic = self.app.topics.get(place).map_or(String::new(), |topic| topic.name.to_string());
+        Err(DeployError::Spread { topic, owned: owned.len(), partitions })
+    }
+
+    /// Checkpoints of a generation, in the order of partitions.
+    pub(crate) async fn checkpoints(&self, key: Key) -> Result<Vec<Checkpoint>, DeployError> {
+        let (Some(tables), Some(topic)) = (self.tables(key), self.topics.get(key.0)) else {
+            return Ok(Vec::new());
+        };
+        let keys: Vec<_> = (0..topic.partitions).map(|p| Bytes::copy_from_slice(&p.to_be_bytes())).collect();
+        let rows = self.components.store.load(&tables.checkpoints.id, &keys).await;
+        let rows = rows.map_err(DeployError::store("read checkpoints"))?;
+        let checkpoint = |row: Option<Bytes>| row.and_then(|row| Checkpoint::decode(&row));
+        Ok(rows.into_iter().map(|row| checkpoint(row).unwrap_or(Checkpoint::START)).collect())
+    }
+
+    /// Where each partition of a topic ends.
+    pub(crate) async fn ends(&self, place: usize) -> Result<Vec<Offset>, DeployError> {
+        let Some(topic) = self.topics.get(place) else { return Ok(Vec::new()) };
+        let mut ends = Vec::new();
+        for partition in (0..topic.partitions).map(Partition) {
+            let bounds = self.components.log.bounds(&topic.name, partition).await;
+            ends.push(bounds.map_err(DeployError::log("look at the log's ends"))?.end);
+        }
+        Ok(ends)
+    }
+
+    /// Tells the group how far the lanes of active generations are.
+    pub(crate) fn tell(&self) {
+        let control = self.driver.control();
+        for (key, generation) in self.generations(&control) {
+            let Some(topic) = self.topics.get(key.0) else { continue };
+            if generation.state != GenerationState::Active {
+                continue;
+            }
+            for lane in self.lanes(key) {
+                let status = lane.borrow();
+                if status.next > Offset::ZERO {
+                    self.membership.folded(&topic.name, status.partition, status.next);
+                }
+            }
+        }
+    }
+
+    /// Looks whether a topic is still the one that was opened, and says what to do where it is not. What passes by itself
+    /// is no answer.
+    async fn changed(&self, was: &Topic) -> Option<String> {
+        let spec = TopicSpec { name: was.name.clone(), partitions: was.partitions, create: false };
+        match self.components.log.open(&spec).await {
+            Ok(is) if is == *was => None,
+            Ok(is) => Some(format!(
+                "topic {} was incarnation {} in log {} with {} partitions, and is {} in log {} with {}: it was \
+                 replaced while it was folded. Put back the topic that was folded and start again; to go on with this \
+                 one, start again and build the tables anew with `tidefold replay`",
+                was.name,
+                was.incarnation,
+                was.cluster,
+                was.partitions,
+                is.incarnation,
+                is.cluster,
+                is.partitions
+            )),
+            Err(error @ LogError::Mismatch { .. }) => {
+                Some(format!("{error}. Set the topic right, then start again"))
+            }
+            Err(LogError::NoSuchPartition { .. }) => Some(format!(
+                "topic {} was deleted while it was folded: put it back, then start again; to go on without its records, \
+                 start again and build the tables anew with `tidefold replay`",
+                was.name
+            )),
+            Err(_) => None,
+        }
+    }
+}
+
+// === impl Deployer ===
+
+impl Deployer {
+    /// The partitions of generations folded here whose lanes are not here, from their checkpoints in the store.
+    ///
+    /// # Errors
+    /// When the log or the store does not answer.
+    pub async fn elsewhere(&self) -> Result<Vec<Elsewhere>, DeployError> {
+        let (node, mut all) = (self.node(), Vec::new());
+        let control = node.driver.control();
+        for (key, generation) in node.generations(&control) {
+            let here: Vec<_> = node.lanes(key).iter().map(|lane| lane.borrow().partition).collect();
+            let Some((topic, there)) = node.app.topics.get(key.0).zip(node.topics.get(key.0)) else {
+                continue;
+            };
+            let complete = here.len() == there.partitions as usize;
+            if generation.state == GenerationState::Gone || complete || node.halted(key).is_some() {
+                continue;
+            }
+            let (checkpoints, ends) = (node.checkpoints(key).await?, node.ends(key.0).await?);
+            for ((partition, checkpoint), end) in (0..).map(Partition).zip(checkpoints).zip(ends) {
+                if !here.contains(&partition) {
+                    all.push(Elsewhere {
+                        topic: topic.name.as_str().to_owned(),
+                        generation: key.1,
+                        partition,
+                        next: checkpoint.next,
+                        end: end.max(checkpoint.next),
+                        appended_at_micros: checkpoint.appended_at_micros,
+                    });
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Follows what this process owns, for ever.
+pub(crate) async fn follow_owned(node: Arc<Node>) {
+    let mut owned = node.owned.clone();
+    let rebalances = node.components.telemetry.rebalances(&Node::group(&node.app.name));
+    while owned.changed().await.is_ok() {
+        rebalances.inc();
+        settle(&node).await;
+    }
+}
+
+/// Tells the group's lag tools how far partitions are folded, for ever.
+pub(crate) async fn tell(node: Arc<Node>) {
+    loop {
+        clock::pause(TELL_EVERY).await;
+        node.tell();
+    }
+}
+
+/// Looks now and then whether the topics are still the ones that were opened, for ever.
+pub(crate) async fn watch_topics(node: Arc<Node>) {
+    loop {
+        clock::pause(node.options.look_at_topics).await;
+        for (place, topic) in node.topics.iter().enumerate() {
+            if lock(&node.replaced).contains_key(&place) {
+                continue;
+            }
+            if let Some(reason) = node.changed(topic).await {
+                tracing::error!(topic = %topic.name, reason, "topic halted");
+                node.halt_topic(place, reason).await;
+            }
+        }
+    }
+}
