@@ -179,6 +179,7 @@ fn table(app: &str) -> Table {
         columns: vec![],
         partition_key: vec![],
         clustering: vec![],
+        bucket: None,
     };
     Table { id: TableId::new(app, "_control", 0), layout: Arc::new(layout) }
 }

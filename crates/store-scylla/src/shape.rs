@@ -13,6 +13,7 @@
 //! starts with an underscore. A table without a partition key has `_bucket int`, always 0, in that place.
 
 use bumpalo::Bump;
+use tidefold_app::bucket::{BUCKET_COLUMN, StoredColumn};
 use tidefold_app::layout::{TableKind, TableLayout};
 use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{ColumnType, Datum, Type, columns};
@@ -80,9 +81,14 @@ impl Shape {
         if layout.partition_key.is_empty() {
             parts.push(KeyPart { name: "_bucket".to_owned(), form: Form::Bucket });
         }
-        let alone = layout.partition_key.len() == 1;
-        for (at, column) in layout.key_columns() {
-            let name = layout.columns.get(at).map(|column| column.name.clone()).unwrap_or_default();
+        let alone = layout.partition_key.len() == 1 && layout.bucket.is_none();
+        for stored in layout.stored_key_columns() {
+            let (name, column) = match stored {
+                StoredColumn::Bucket(column) => (BUCKET_COLUMN.to_owned(), column),
+                StoredColumn::Column(at, column) => {
+                    (layout.columns.get(at).map(|column| column.name.clone()).unwrap_or_default(), column)
+                }
+            };
             let alone = alone && parts.is_empty();
             parts.push(KeyPart { name, form: Form::Typed { column, alone } });
         }
@@ -92,7 +98,8 @@ impl Shape {
         } else {
             copies.extend(layout.value_columns().map(|(_, c)| (c.name.clone(), c.column.clone())));
         }
-        Shape { kind: layout.kind, parts, partition: layout.partition_key.len().max(1), copies }
+        let partition = layout.partition_key.len().max(1) + usize::from(layout.bucket.is_some());
+        Shape { kind: layout.kind, parts, partition, copies }
     }
 
     /// The partition key's columns.

@@ -188,6 +188,7 @@ fn view(name: &str, kind: TableKind, partition: &[Type], clustering: &[(Type, bo
         columns,
         partition_key: (0..partition.len()).collect(),
         clustering,
+        bucket: None,
     };
     Table { id: TableId::new("contract", name, 1), layout: Arc::new(layout) }
 }
