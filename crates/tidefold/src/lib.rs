@@ -15,6 +15,7 @@ pub mod cli;
 pub mod command;
 pub mod failure;
 pub mod folder;
+mod following;
 pub mod node;
 pub mod operate;
 pub mod output;

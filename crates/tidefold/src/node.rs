@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backend::{self, Backends};
 use crate::failure::{Code, Failure};
+use crate::following::Opened;
 use crate::operate::{self, Operator};
 use crate::settings::Settings;
 
@@ -52,7 +53,7 @@ enum ControlSource {
     /// It folds, so it drives.
     Operator(Arc<Operator>),
     /// It follows the control topic.
-    Following(watch::Receiver<Arc<Control>>, JoinHandle<()>),
+    Following(watch::Receiver<Arc<Control>>, [JoinHandle<()>; 2]),
 }
 
 /// The runtime that folds. Dropped anywhere, it ends without waiting: a runtime must not be waited for on another one.
@@ -172,7 +173,7 @@ impl Node {
             }
         }
         match self.control {
-            ControlSource::Following(_, task) => task.abort(),
+            ControlSource::Following(_, tasks) => tasks.iter().for_each(JoinHandle::abort),
             ControlSource::Operator(operator) => match Arc::try_unwrap(operator) {
                 Ok(operator) => operator.shutdown().await,
                 Err(_) => {
@@ -231,12 +232,12 @@ impl Parts {
             let copy = ControlCopy::open(store, &self.app.name).await.map_err(refused)?;
             let control = copy.watch();
             same_definition(&self.app, &control.borrow())?;
-            return Ok(ControlSource::Following(control, runtime.spawn(copy.keep_up())));
+            return self.follow(control, runtime.spawn(copy.keep_up()), backends).await;
         };
         let app = Arc::clone(&self.app);
         let Some(folding) = folding else {
             let driver = tidefold_deployer::introduce(app, log).await.map_err(refused)?;
-            return Ok(ControlSource::Following(driver.watch(), runtime.spawn(driver.keep_up())));
+            return self.follow(driver.watch(), runtime.spawn(driver.keep_up()), backends).await;
         };
         let handle = folding.0.as_ref().map(|runtime| runtime.handle().clone());
         let (handle, telemetry) = (handle.unwrap_or(runtime), self.telemetry.clone());
@@ -244,6 +245,20 @@ impl Parts {
         let deployer = Deployer::start(app, of_log, of_store, telemetry, handle, options(settings));
         let deployer = deployer.await.map_err(refused)?;
         Ok(ControlSource::Operator(Arc::new(Operator::new(Arc::clone(&self.app), log, store, deployer))))
+    }
+
+    /// Follows control, which `source` keeps up with.
+    async fn follow(
+        &self,
+        control: watch::Receiver<Arc<Control>>,
+        source: JoinHandle<()>,
+        backends: &Backends,
+    ) -> Result<ControlSource, Failure> {
+        let opened = Opened::new(Arc::clone(&self.app), Arc::clone(&backends.store), control).await;
+        let opened = opened.map_err(|error| Failure::from_error(Code::Conflict, &error))?;
+        let control = opened.watch();
+        let opening = tokio::runtime::Handle::current().spawn(opened.keep_up());
+        Ok(ControlSource::Following(control, [source, opening]))
     }
 
     fn public_routes(

@@ -28,6 +28,11 @@ impl Backends {
         Some(Backends { flags })
     }
 
+    /// Whether everything is in one process.
+    pub fn are_embedded(&self) -> bool {
+        self.flags.is_empty()
+    }
+
     /// What a node is started with.
     pub fn flags(&self) -> Vec<&str> {
         self.flags.iter().map(String::as_str).collect()
