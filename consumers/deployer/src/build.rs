@@ -1,16 +1,17 @@
 //! A generation from its first record to its activation, beside the live one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidefold_control::{Control, Entry, GenerationState};
-use tidefold_projector::{LaneState, LaneStatus};
-use tidefold_record::Offset;
+use tidefold_record::{Offset, Partition};
 use tidefold_telemetry::clock;
 use tokio::sync::watch;
 
 use crate::compare::{self, Comparison, Suspects};
 use crate::error::DeployError;
 use crate::node::Node;
+use crate::still::Hold;
 
 /// How a replay ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +86,8 @@ pub(crate) struct Builder {
     pub(crate) topic: usize,
     pub(crate) from: u32,
     pub(crate) to: u32,
+    /// The state in which the new one is until this is done: another process may do it as well.
+    pub(crate) state: GenerationState,
     /// Whether it takes the active generation's verdicts, and so can be compared with it at a common position.
     pub(crate) follows: bool,
     pub(crate) options: ReplayOptions,
@@ -95,15 +98,15 @@ impl Builder {
     /// Builds to the end. Trouble that passes is waited out.
     pub(crate) async fn run(self) {
         loop {
-            let phase = match self.attempt().await {
-                Ok(phase) => phase,
-                Err(error) if error.is_passing() || error.may_settle() => {
+            let attempt = self.attempt().await;
+            let phase = match (self.fate(), attempt) {
+                (_, Ok(phase)) | (Some(phase), Err(_)) => phase,
+                (None, Err(error)) if error.is_passing() || error.may_settle() => {
                     tracing::warn!(topic = %self.name(), generation = self.to, %error, "build waits and tries again");
-                    clock::pause(std::time::Duration::from_millis(500)).await;
+                    clock::pause(Duration::from_millis(500)).await;
                     continue;
                 }
-                Err(_) if self.is_gone() => Phase::Failed("it was abandoned".to_owned()),
-                Err(error) => Phase::Failed(error.to_string()),
+                (None, Err(error)) => Phase::Failed(error.to_string()),
             };
             tracing::info!(topic = %self.name(), generation = self.to, ?phase, "build ended");
             return self.progress.send_modify(|progress| progress.phase = phase);
@@ -166,35 +169,27 @@ impl Builder {
     /// Brings both generations to a common position, compares what differed, and activates the new one there: so each
     /// generation's verdicts go on where the other's end.
     pub(crate) async fn switch(&self, suspects: &[Suspects]) -> Result<Phase, DeployError> {
-        let (limit, owned) = (self.node.options.hold, self.node.all_owned(self.topic)?);
-        let _hold = self.follows.then(|| self.node.hold((self.topic, self.from)));
-        if self.follows {
-            let together = tokio::time::timeout(limit, self.come_together()).await;
-            let (topic, from, to) = (self.name().to_owned(), self.from, self.to);
-            together.map_err(|_| DeployError::NotTogether { topic, from, to, limit })??;
+        let limit = self.node.options.hold;
+        if !self.follows {
+            let comparison = compare::recheck(&*self.node.components.store, suspects).await?;
+            self.activate(None).await?;
+            return Ok(Phase::Done(comparison));
         }
+        let hold = self.node.hold((self.topic, self.from), limit).await?;
+        let together = tokio::time::timeout(limit, self.catch_up(0)).await;
+        let (topic, from, to) = (self.name().to_owned(), self.from, self.to);
+        together.map_err(|_| DeployError::NotTogether { topic, from, to, limit })??;
         let comparison = compare::recheck(&*self.node.components.store, suspects).await?;
+        hold.has_stood().await?;
         if comparison.differing() > 0 && !self.options.accept_differences {
             return Ok(Phase::Differs(comparison));
         }
-        if self.node.all_owned(self.topic)? != owned {
-            let (topic, from, to) = (self.name().to_owned(), self.from, self.to);
-            return Err(DeployError::NotTogether { topic, from, to, limit });
-        }
-        self.activate().await?;
+        self.activate(Some(&hold)).await?;
         Ok(Phase::Done(comparison))
     }
 
-    /// The active generation is held: waits until it stands, and the other has come to where it stands.
-    async fn come_together(&self) -> Result<(), DeployError> {
-        for mut lane in self.node.lanes((self.topic, self.from)) {
-            // A lane that is gone stands still, too.
-            let _ = lane.wait_for(|status| status.state.is_still()).await;
-        }
-        self.catch_up(0).await
-    }
-
-    async fn activate(&self) -> Result<(), DeployError> {
+    /// Activates the new generation, if the one before still stands.
+    async fn activate(&self, hold: Option<&Hold>) -> Result<(), DeployError> {
         let name = self.name();
         let decide = |control: &Control| {
             let active = control.active(name);
@@ -204,23 +199,34 @@ impl Builder {
             if active != Some(self.from) {
                 return Err(DeployError::NoGeneration { topic: name.to_owned(), wanted: "such active" });
             }
+            let stands = self.node.hold_of(self.topic, control).map(|held| held.at);
+            if hold.is_some_and(|hold| stands != Some(hold.at())) {
+                let (topic, limit) = (name.to_owned(), self.node.options.hold);
+                return Err(DeployError::NotTogether { topic, from: self.from, to: self.to, limit });
+            }
             Ok(Some(Entry::Activated { topic: name.to_owned(), generation: self.to }))
         };
         self.node.driver.append(decide).await?;
         self.node.reconcile().await
     }
 
-    /// An error once the generation is gone, or it or one of its lanes here is halted.
+    /// An error once the generation is not what is being built any more, or a partition of it is halted. Of those that are
+    /// here their lanes tell, of others what their processes said.
     fn can_go_on(&self) -> Result<(), DeployError> {
         let (topic, generation, key) = (self.name().to_owned(), self.to, (self.topic, self.to));
-        if self.is_gone() {
+        let control = self.node.driver.control();
+        let projection = control.projection(&topic);
+        if projection.and_then(|projection| projection.state(self.to)) != Some(self.state) {
             return Err(DeployError::NoGeneration { topic, wanted: "such" });
         }
-        let of_lane = |lane: watch::Receiver<LaneStatus>| match &lane.borrow().state {
-            LaneState::Halted(halt) => Some(halt.to_string()),
-            _ => None,
+        let owned = self.node.owned(self.topic);
+        let elsewhere = || {
+            let mut halted = projection.into_iter().flat_map(|projection| projection.halted(self.to));
+            let other = halted.find(|(partition, _)| !owned.contains_key(&Partition(*partition)));
+            other.map(|(partition, reason)| format!("partition {partition}: {reason}"))
         };
-        let halted = self.node.halted(key).or_else(|| self.node.lanes(key).into_iter().find_map(of_lane));
+        let here = || self.node.lanes(key).into_iter().find_map(|lane| self.node.halt_of(&lane));
+        let halted = self.node.halted(key).or_else(here).or_else(elsewhere);
         halted.map_or(Ok(()), |reason| Err(DeployError::Halted { topic, generation, reason }))
     }
 
@@ -234,10 +240,14 @@ impl Builder {
         Ok(active.into_iter().zip(ends).map(|(checkpoint, end)| checkpoint.next.min(end)).collect())
     }
 
-    fn is_gone(&self) -> bool {
+    /// What became of the generation, where that is decided: by another process, or by whoever gave it up.
+    fn fate(&self) -> Option<Phase> {
         let control = self.node.driver.control();
-        let generation = control.projection(self.name()).and_then(|p| p.generations.get(&self.to));
-        generation.is_some_and(|generation| generation.state == GenerationState::Gone)
+        match control.projection(self.name())?.state(self.to)? {
+            GenerationState::Building => None,
+            GenerationState::Active | GenerationState::Kept => Some(Phase::Done(Comparison::default())),
+            GenerationState::Gone => Some(Phase::Failed("it was abandoned".to_owned())),
+        }
     }
 
     fn enter(&self, phase: Phase) {

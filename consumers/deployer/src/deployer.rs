@@ -7,8 +7,9 @@ use std::time::Duration;
 use tidefold_app::App;
 use tidefold_control::{Control, Entry, GenerationState};
 use tidefold_fold::FoldSettings;
-use tidefold_log::{LogError, SharedLog};
+use tidefold_log::{Bounds, LogError, SharedLog};
 use tidefold_projector::{Budget, Components, Halt, LaneState, LaneStatus, Settings};
+use tidefold_record::Partition;
 use tidefold_store::SharedStore;
 use tidefold_telemetry::{Telemetry, clock};
 use tokio::sync::watch;
@@ -20,8 +21,9 @@ use crate::driver::Driver;
 use crate::error::DeployError;
 use crate::fleet;
 use crate::manifest::{manifest, mismatches};
-use crate::node::{GenerationStatus, Node, lock};
+use crate::node::{GenerationStatus, Key, Node, lock};
 use crate::projected;
+use crate::still;
 
 /// How a deployer works.
 #[derive(Clone, Debug)]
@@ -47,9 +49,22 @@ pub struct Options {
 /// An app, folded. Dropping it kills everything where it stands, which loses nothing.
 pub struct Deployer {
     node: Arc<Node>,
-    builds: Mutex<BTreeMap<usize, Build>>,
+    builds: Builds,
     tasks: Mutex<JoinSet<()>>,
 }
+
+/// The builds that this process runs or ran, by topic.
+type Builds = Arc<Mutex<BTreeMap<usize, Known>>>;
+
+/// A build that this process runs or ran.
+struct Known {
+    build: Build,
+    /// Whether it runs only in case that whoever began it is gone.
+    second: bool,
+}
+
+/// How many of the holder's pauses a build is left to whoever began it.
+const PATIENCE: u32 = 3;
 
 impl Default for Options {
     fn default() -> Options {
@@ -101,14 +116,16 @@ impl Deployer {
         let node = Arc::new(Node::new(app, topics, components, options, driver, membership));
         patiently(|| node.reconcile()).await?;
         let deployer =
-            Deployer { node: Arc::clone(&node), builds: Mutex::default(), tasks: Mutex::default() };
+            Deployer { node: Arc::clone(&node), builds: Builds::default(), tasks: Mutex::default() };
         let (driver, store) = (node.driver.clone(), Arc::clone(&node.components.store));
         deployer.spawn(projected::copy(driver, store, node.app.name.clone()));
         deployer.spawn(follow(Arc::clone(&node)));
         deployer.spawn(fleet::follow_owned(Arc::clone(&node)));
         deployer.spawn(fleet::tell(Arc::clone(&node)));
-        deployer.spawn(fleet::watch_topics(node));
-        deployer.resume();
+        deployer.spawn(fleet::watch_topics(Arc::clone(&node)));
+        deployer.spawn(still::obey(Arc::clone(&node)));
+        deployer.resume().await?;
+        deployer.spawn(finish_builds(node, Arc::clone(&deployer.builds)));
         Ok(deployer)
     }
 
@@ -139,14 +156,14 @@ impl Deployer {
     /// The builds that this process runs or ran, one for each topic.
     #[must_use]
     pub fn builds(&self) -> Vec<Build> {
-        lock(&self.builds).values().cloned().collect()
+        lock(&self.builds).values().map(|known| known.build.clone()).collect()
     }
 
     /// Builds the topics' tables anew from the start of the log, beside the live ones, and activates them: the backfill.
     /// `None`: all topics. A build that is under way is joined, with these options.
     ///
     /// # Errors
-    /// When a topic does not exist, its partitions are not all here, or the log does not answer.
+    /// When a topic does not exist, or the log does not answer.
     pub async fn replay(
         &self,
         topics: Option<&[String]>,
@@ -164,7 +181,7 @@ impl Deployer {
     }
 
     async fn replay_topic(&self, place: usize, options: ReplayOptions) -> Result<Build, DeployError> {
-        let running = lock(&self.builds).get(&place).cloned();
+        let running = lock(&self.builds).get(&place).filter(|known| !known.second).map(|k| k.build.clone());
         if let Some(build) = running
             && !build.progress.borrow().phase.is_final()
         {
@@ -174,7 +191,6 @@ impl Deployer {
             (Some(topic), Some(there)) => (topic.name.as_str(), there),
             _ => return Err(DeployError::NoGeneration { topic: place.to_string(), wanted: "such" }),
         };
-        self.node.all_owned(place)?;
         let trusted = self.verdicts_can_be_followed(place).await;
         let begin = |control: &Control| {
             let Some(projection) = control.projection(name) else { return Ok(None) };
@@ -207,7 +223,13 @@ impl Deployer {
         if !mismatches(&generation.manifest, &now).is_empty() {
             return false;
         }
-        for mut lane in self.node.lanes((place, *number)) {
+        self.lies_in_the_log((place, *number)).await
+    }
+
+    /// Whether the checkpoints of a generation lie within the log, and its lanes here found the records they folded. What
+    /// cannot be looked at just now is no reason to doubt it.
+    async fn lies_in_the_log(&self, key: Key) -> bool {
+        for mut lane in self.node.lanes(key) {
             let placed = lane.wait_for(|status| status.state != LaneState::Starting).await;
             let state = placed.map(|status| status.state.clone());
             let other_log = matches!(
@@ -223,7 +245,10 @@ impl Deployer {
                 return false;
             }
         }
-        true
+        let looked = futures_util::future::try_join(self.node.checkpoints(key), self.node.bounds(key.0));
+        let Ok((checkpoints, bounds)) = looked.await else { return true };
+        let within = |next, bounds: &Bounds| bounds.start <= next && next <= bounds.end;
+        checkpoints.iter().zip(&bounds).all(|(checkpoint, bounds)| within(checkpoint.next, bounds))
     }
 
     /// Goes back to the generation that was active before, at a common position.
@@ -244,6 +269,7 @@ impl Deployer {
             topic: place,
             from,
             to,
+            state: GenerationState::Kept,
             follows: true,
             options: ReplayOptions { accept_differences: true },
             progress: watch::channel(start_of(Phase::Switching)).0,
@@ -302,30 +328,33 @@ impl Deployer {
     pub async fn shutdown(self) {
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         tasks.shutdown().await;
+        self.node.closing.cancel();
+        let mut holding = std::mem::take(&mut *lock(&self.node.holding));
+        let released = async { while holding.join_next().await.is_some() {} };
+        // What is not released in time, the others release.
+        let _ = tokio::time::timeout(self.node.options.drain, released).await;
         self.node.drain(self.node.options.drain).await;
         self.node.membership.leave().await;
     }
 
-    /// Goes on with builds that were begun: checkpoints make that natural.
-    fn resume(&self) {
-        let control = self.node.driver.control();
-        for place in 0..self.node.app.topics.len() {
+    /// A process that has the log to itself goes on with builds that were begun, and ends holds that were left over:
+    /// whoever it was that began them is gone.
+    async fn resume(&self) -> Result<(), DeployError> {
+        for place in 0..self.node.topics.len() {
+            if !self.node.is_alone(place) {
+                continue;
+            }
+            patiently(|| self.node.release(place)).await?;
+            let control = self.node.driver.control();
             self.build(place, &control, ReplayOptions::default());
         }
+        Ok(())
     }
 
     /// Runs the build of a topic that control says is under way.
     fn build(&self, place: usize, control: &Control, options: ReplayOptions) -> Option<Build> {
-        let name = self.node.app.topics.get(place)?.name.as_str();
-        let projection = control.projection(name)?;
-        let from = projection.active?;
-        let (to, generation) = projection.in_state(GenerationState::Building).next()?;
-        let (progress, seen) = watch::channel(start_of(Phase::Building));
-        let follows = generation.manifest.verdicts_of.is_some();
-        let node = Arc::clone(&self.node);
-        let builder = Builder { node, topic: place, from, to, follows, options, progress };
-        let build = Build { topic: name.to_owned(), generation: to, progress: seen };
-        lock(&self.builds).insert(place, build.clone());
+        let (builder, build) = begin(&self.node, place, control, options)?;
+        lock(&self.builds).insert(place, Known { build: build.clone(), second: false });
         self.spawn(builder.run());
         Some(build)
     }
@@ -346,6 +375,64 @@ impl Deployer {
             let known = topics.iter().map(|topic| topic.name.as_str().to_owned()).collect();
             DeployError::NoSuchTopic { topic: topic.to_owned(), known }
         })
+    }
+}
+
+/// The build of a topic that control says is under way.
+fn begin(
+    node: &Arc<Node>,
+    place: usize,
+    control: &Control,
+    options: ReplayOptions,
+) -> Option<(Builder, Build)> {
+    let name = node.app.topics.get(place)?.name.as_str();
+    let projection = control.projection(name)?;
+    let from = projection.active?;
+    let (to, generation) = projection.in_state(GenerationState::Building).next()?;
+    let (progress, seen) = watch::channel(start_of(Phase::Building));
+    let (state, follows) = (generation.state, generation.manifest.verdicts_of.is_some());
+    let node = Arc::clone(node);
+    let builder = Builder { node, topic: place, from, to, state, follows, options, progress };
+    Some((builder, Build { topic: name.to_owned(), generation: to, progress: seen }))
+}
+
+/// Sees to it, for ever, that a build is finished though the process that began it may be gone: whoever owns partition 0
+/// runs it as well, later. Two that run one build do no harm.
+async fn finish_builds(node: Arc<Node>, builds: Builds) {
+    let mut tasks = JoinSet::new();
+    let (mut watch, mut owned) = (node.driver.watch(), node.owned.clone());
+    let mut came = true;
+    loop {
+        let control = watch.borrow_and_update().clone();
+        owned.borrow_and_update();
+        while tasks.try_join_next().is_some() {}
+        for place in (0..node.topics.len()).filter(|place| node.owned(*place).contains_key(&Partition(0))) {
+            let Some((builder, build)) = begin(&node, place, &control, ReplayOptions::default()) else {
+                continue;
+            };
+            let mut known = lock(&builds);
+            let same = known.get(&place).map(|known| &known.build);
+            let same = same.filter(|known| known.generation == build.generation);
+            let failed = |build: &Build| matches!(build.progress.borrow().phase, Phase::Failed(_));
+            // One that failed may do better with the partitions that came here.
+            if same.is_none_or(|known| came && failed(known)) {
+                known.insert(place, Known { build, second: true });
+                tasks.spawn_on(later(builder, Arc::clone(&builds)), &node.components.runtime);
+            }
+        }
+        came = tokio::select! {
+            Ok(()) = watch.changed() => false,
+            Ok(()) = owned.changed() => true,
+            else => return,
+        };
+    }
+}
+
+/// Leaves a build to whoever began it for a while, and altogether where that is this process.
+async fn later(builder: Builder, builds: Builds) {
+    clock::pause(builder.node.options.hold * PATIENCE).await;
+    if lock(&builds).get(&builder.topic).is_some_and(|known| known.second) {
+        builder.run().await;
     }
 }
 

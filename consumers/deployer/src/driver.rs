@@ -234,5 +234,11 @@ fn name_of(entry: &Entry) -> String {
         Entry::Activated { topic, generation } => format!("activated {topic} {generation}"),
         Entry::Abandoned { topic, generation } => format!("abandoned {topic} {generation}"),
         Entry::Retired { topic, generation } => format!("retired {topic} {generation}"),
+        Entry::Holding { topic, generation, .. } => format!("holding {topic} {generation}"),
+        Entry::Standing { topic, generation, .. } => format!("standing {topic} {generation}"),
+        Entry::Released { topic, generation } => format!("released {topic} {generation}"),
+        Entry::Halted { topic, generation, partition, .. } => {
+            format!("halted {topic} {generation} {partition}")
+        }
     }
 }

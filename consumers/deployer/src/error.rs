@@ -93,18 +93,20 @@ pub enum DeployError {
         /// How long they had.
         limit: std::time::Duration,
     },
-    /// A topic has to stand still as a whole, and this process does not fold all of it.
+    /// A generation was to stand still, and did not, or no longer does.
     #[error(
-        "this process folds {owned} of the {partitions} partitions of {topic}, and can only let those stand still: run a \
-         single folding process for this, then start the others again"
+        "generation {generation} of {topic} did not stand still within {limit:?}: partitions {missing:?} go on, or \
+         another operation lets the topic stand; look whether all processes run, and try again"
     )]
-    Spread {
+    NotStill {
         /// The topic.
         topic: String,
-        /// How many of its partitions are here.
-        owned: usize,
-        /// How many it has.
-        partitions: u32,
+        /// The generation.
+        generation: u32,
+        /// Which partitions did not come to a stand.
+        missing: Vec<u32>,
+        /// How long they had.
+        limit: std::time::Duration,
     },
     /// The deployer is ending.
     #[error("the node is shutting down; what was begun goes on at the next start")]
@@ -120,9 +122,9 @@ impl DeployError {
         move |source| DeployError::Store { doing, source }
     }
 
-    /// Whether a build may come further once partitions come here, or its lanes come together.
+    /// Whether a build may come further once its lanes come to a stand, or together.
     pub(crate) fn may_settle(&self) -> bool {
-        matches!(self, DeployError::NotTogether { .. } | DeployError::Spread { .. })
+        matches!(self, DeployError::NotTogether { .. } | DeployError::NotStill { .. })
     }
 
     /// Whether trying again may help by itself: the log or the store does not answer just now.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidefold_control::GenerationState;
+use tidefold_control::{Control, Entry, GenerationState};
 use tidefold_fold::Checkpoint;
-use tidefold_log::{Epoch, LogError, Topic, TopicSpec};
+use tidefold_log::{Bounds, Epoch, LogError, Topic, TopicSpec};
+use tidefold_projector::LaneState;
 use tidefold_record::{Offset, Partition};
 use tidefold_telemetry::clock;
 
-use crate::deployer::{Deployer, settle};
+use crate::deployer::{Deployer, patiently, settle};
 use crate::error::DeployError;
 use crate::node::{Key, Node, lock};
 
@@ -54,19 +55,6 @@ impl Node {
         of_topic.map(|((_, partition), epoch)| (*partition, *epoch)).collect()
     }
 
-    /// The partitions of a topic, where all of them are here.
-    ///
-    /// # Errors
-    /// Where they are not: then this process cannot let them stand still.
-    pub(crate) fn all_owned(&self, place: usize) -> Result<BTreeMap<Partition, Epoch>, DeployError> {
-        let (owned, partitions) = (self.owned(place), self.topics.get(place).map_or(0, |t| t.partitions));
-        if owned.len() == partitions as usize {
-            return Ok(owned);
-        }
-        let topic = self.app.topics.get(place).map_or(String::new(), |topic| topic.name.to_string());
-        Err(DeployError::Spread { topic, owned: owned.len(), partitions })
-    }
-
     /// Checkpoints of a generation, in the order of partitions.
     pub(crate) async fn checkpoints(&self, key: Key) -> Result<Vec<Checkpoint>, DeployError> {
         let (Some(tables), Some(topic)) = (self.tables(key), self.topics.get(key.0)) else {
@@ -79,15 +67,25 @@ impl Node {
         Ok(rows.into_iter().map(|row| checkpoint(row).unwrap_or(Checkpoint::START)).collect())
     }
 
-    /// Where each partition of a topic ends.
-    pub(crate) async fn ends(&self, place: usize) -> Result<Vec<Offset>, DeployError> {
+    /// Where each partition of a topic starts and ends.
+    pub(crate) async fn bounds(&self, place: usize) -> Result<Vec<Bounds>, DeployError> {
         let Some(topic) = self.topics.get(place) else { return Ok(Vec::new()) };
-        let mut ends = Vec::new();
+        let mut all = Vec::new();
         for partition in (0..topic.partitions).map(Partition) {
             let bounds = self.components.log.bounds(&topic.name, partition).await;
-            ends.push(bounds.map_err(DeployError::log("look at the log's ends"))?.end);
+            all.push(bounds.map_err(DeployError::log("look at the log's ends"))?);
         }
-        Ok(ends)
+        Ok(all)
+    }
+
+    /// Where each partition of a topic ends.
+    pub(crate) async fn ends(&self, place: usize) -> Result<Vec<Offset>, DeployError> {
+        Ok(self.bounds(place).await?.into_iter().map(|bounds| bounds.end).collect())
+    }
+
+    /// Whether this process owns all of a topic from its first moment on: it has the log to itself.
+    pub(crate) fn is_alone(&self, place: usize) -> bool {
+        self.topics.get(place).is_some_and(|topic| self.owned(place).len() == topic.partitions as usize)
     }
 
     /// Tells the group how far the lanes of active generations are.
@@ -105,6 +103,53 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// Tells builds, which may run in other processes, which partitions here are halted, and which go on again.
+    pub(crate) async fn tell_halts(&self) -> Result<(), DeployError> {
+        let control = self.driver.control();
+        for (key, generation) in self.generations(&control) {
+            let Some(topic) = self.app.topics.get(key.0) else { continue };
+            if generation.state != GenerationState::Building {
+                continue;
+            }
+            for (partition, reason) in self.halts(key) {
+                let decide = |control: &Control| -> Result<Option<Entry>, DeployError> {
+                    let projection = control.projection(topic.name.as_str());
+                    let building = projection.filter(|p| p.state(key.1) == Some(GenerationState::Building));
+                    let Some(projection) = building else { return Ok(None) };
+                    let said = projection.halted(key.1).find(|(said, _)| *said == partition.0);
+                    let same = said.map(|(_, said)| said) == reason.as_deref();
+                    let (topic, generation, reason) = (topic.name.to_string(), key.1, reason.clone());
+                    let entry = Entry::Halted { topic, generation, partition: partition.0, reason };
+                    Ok((!same).then_some(entry))
+                };
+                // Nothing is read or written while control says so already.
+                if decide(&control)?.is_some() {
+                    self.driver.append(decide).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Of each partition here that is known to be halted or to go on, why it is halted.
+    fn halts(&self, key: Key) -> Vec<(Partition, Option<String>)> {
+        if let Some(reason) = self.halted(key) {
+            return self
+                .owned(key.0)
+                .into_keys()
+                .map(|partition| (partition, Some(reason.clone())))
+                .collect();
+        }
+        let lanes = self.lanes(key).into_iter();
+        let told = lanes.filter_map(|lane| {
+            let halted = self.halt_of(&lane);
+            let status = lane.borrow();
+            let goes_on = matches!(status.state, LaneState::Running | LaneState::Waiting | LaneState::Held);
+            (halted.is_some() || goes_on).then(|| (status.partition, halted.clone()))
+        });
+        told.collect()
     }
 
     /// Looks whether a topic is still the one that was opened, and says what to do where it is not. What passes by itself
@@ -181,15 +226,22 @@ pub(crate) async fn follow_owned(node: Arc<Node>) {
     let rebalances = node.components.telemetry.rebalances(&Node::group(&node.app.name));
     while owned.changed().await.is_ok() {
         rebalances.inc();
+        // What came here may be held: the one that had it may have said so.
+        if let Err(error) = patiently(|| node.driver.advance()).await {
+            tracing::warn!(%error, "the control topic cannot be read");
+        }
         settle(&node).await;
     }
 }
 
-/// Tells the group's lag tools how far partitions are folded, for ever.
+/// Tells the group's lag tools how far partitions are folded, and builds what halts them, for ever.
 pub(crate) async fn tell(node: Arc<Node>) {
     loop {
         clock::pause(TELL_EVERY).await;
         node.tell();
+        if let Err(error) = node.tell_halts().await {
+            tracing::warn!(%error, "what halts a build cannot be told; trying again");
+        }
     }
 }
 

@@ -8,8 +8,8 @@
 //! tables of generations that are gone, and finishes the builds that were begun.
 //!
 //! Any number of processes fold one app. They form a group, each folds the partitions it owns, and two that own one for a
-//! while do no harm. What has to stand still as a whole (the end of a replay, a roll back, a verify) still needs one
-//! process that owns the whole topic, and refuses to begin elsewhere.
+//! while do no harm. What has to stand still as a whole (the end of a replay, a roll back, a verify) stands by an entry of
+//! the control topic that every process obeys. Whoever is asked does it, whatever it owns.
 //!
 //! A walk through it:
 //! * [`deployer`]: [`Deployer`], what the composition root starts: `replay`, `rollback`, `retire`, status.
@@ -20,7 +20,7 @@
 //! * `projected`: the control topic copied into the store, for who only reads.
 //! * `node`: which lanes run, as control says.
 //! * `fleet`: which partitions are here, and whether the topics are still the ones that were opened.
-//! * `still`: letting an active generation stand still, to look at its tables.
+//! * `still`: letting a generation stand still in every process, to look at its tables.
 //! * `build`: a generation from its first record to its activation. [`compare`]: two generations, row by row.
 //! * [`manifest`]: what a generation was built from, against what is there.
 

@@ -8,9 +8,10 @@ use tidefold_app::App;
 use tidefold_app::tables::GenerationTables;
 use tidefold_control::{Control, Generation, GenerationState};
 use tidefold_log::{Owned, SharedMembership, Topic};
-use tidefold_projector::{Assignment, Components, LaneStatus, Orders, Projector, Role};
+use tidefold_projector::{Assignment, Components, LaneState, LaneStatus, Orders, Projector, Role};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::bootstrap::open_tables;
 use crate::deployer::Options;
@@ -34,8 +35,10 @@ pub(crate) struct Node {
     /// Topics that were replaced while they were folded, and what to do.
     pub(crate) replaced: Mutex<BTreeMap<usize, String>>,
     folding: Mutex<BTreeMap<Key, Folding>>,
-    /// Generations that are to stand still.
-    held: Mutex<BTreeSet<Key>>,
+    /// What this process lets stand still, until it is done.
+    pub(crate) holding: Mutex<JoinSet<()>>,
+    /// Ends that.
+    pub(crate) closing: CancellationToken,
     /// Generations whose tables this process has dropped.
     dropped: Mutex<BTreeSet<Key>>,
     /// Lanes of partitions that were lost, finishing the batch in hand.
@@ -67,19 +70,6 @@ pub struct GenerationStatus {
     pub halted: Option<String>,
 }
 
-/// Lets a generation go on when it is dropped.
-pub(crate) struct Hold {
-    node: Arc<Node>,
-    key: Key,
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        lock(&self.node.held).remove(&self.key);
-        self.node.give_orders();
-    }
-}
-
 impl Node {
     pub(crate) fn new(
         app: Arc<App>,
@@ -99,7 +89,8 @@ impl Node {
             membership,
             replaced: Mutex::default(),
             folding: Mutex::default(),
-            held: Mutex::default(),
+            holding: Mutex::default(),
+            closing: CancellationToken::new(),
             dropped: Mutex::default(),
             ending: Mutex::default(),
             serial: tokio::sync::Mutex::default(),
@@ -201,14 +192,7 @@ impl Node {
         Ok(())
     }
 
-    /// Makes a generation stand still, until the hold is dropped.
-    pub(crate) fn hold(self: &Arc<Node>, key: Key) -> Hold {
-        lock(&self.held).insert(key);
-        self.give_orders();
-        Hold { node: Arc::clone(self), key }
-    }
-
-    fn give_orders(&self) {
+    pub(crate) fn give_orders(&self) {
         let control = self.driver.control();
         for (key, folding) in &*lock(&self.folding) {
             if let Folding::Lanes(projector) = folding {
@@ -218,7 +202,9 @@ impl Node {
     }
 
     fn orders(&self, key: Key, control: &Control) -> Orders {
-        let hold = lock(&self.held).contains(&key);
+        let projection = self.app.topics.get(key.0).and_then(|topic| control.projection(topic.name.as_str()));
+        let hold = projection.and_then(|projection| projection.hold.as_ref());
+        let hold = hold.is_some_and(|hold| hold.generation == key.1);
         Orders { role: self.role(key, control), hold }
     }
 
@@ -249,6 +235,14 @@ impl Node {
     pub(crate) fn halted(&self, key: Key) -> Option<String> {
         match lock(&self.folding).get(&key) {
             Some(Folding::Halted(reason)) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    /// Why a lane is halted.
+    pub(crate) fn halt_of(&self, lane: &watch::Receiver<LaneStatus>) -> Option<String> {
+        match &lane.borrow().state {
+            LaneState::Halted(halt) => Some(halt.to_string()),
             _ => None,
         }
     }

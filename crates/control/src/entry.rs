@@ -62,6 +62,43 @@ pub enum Entry {
         /// The generation.
         generation: u32,
     },
+    /// A generation is to stand still in every process: its lanes finish the batch in hand. One hold of a topic at a time.
+    Holding {
+        /// The projection's topic.
+        topic: String,
+        /// The generation; not gone.
+        generation: u32,
+        /// The control offset of the hold that this one makes last longer; none begins one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        renews: Option<u64>,
+    },
+    /// What a process says of its partitions of the generation that is held.
+    Standing {
+        /// The projection's topic.
+        topic: String,
+        /// The generation.
+        generation: u32,
+        /// Those that stand, and where.
+        partitions: Vec<Stands>,
+    },
+    /// The generation that is held goes on: its holder is done, or does not answer any more.
+    Released {
+        /// The projection's topic.
+        topic: String,
+        /// The generation.
+        generation: u32,
+    },
+    /// A partition of a generation being built does not come further, or does again.
+    Halted {
+        /// The projection's topic.
+        topic: String,
+        /// The generation; being built.
+        generation: u32,
+        /// The partition.
+        partition: u32,
+        /// Why, and what to do; none where it goes on.
+        reason: Option<String>,
+    },
     /// A kept generation is no longer needed; its tables may be dropped.
     Retired {
         /// The projection's topic.
@@ -69,6 +106,15 @@ pub enum Entry {
         /// The generation; not the active one.
         generation: u32,
     },
+}
+
+/// A partition that stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stands {
+    /// The partition.
+    pub partition: u32,
+    /// The next offset it would fold.
+    pub next: u64,
 }
 
 /// What a generation was built from and with. A mismatch with what is there halts the projection.

@@ -1,7 +1,8 @@
 //! The control topic, folded: definitions, schema ids, generations.
 //!
 //! `<app>.control` has one partition. Every node folds it and so comes to the same [`Control`], which says which
-//! definition is in force, what a schema id stands for and which generation of a projection is active.
+//! definition is in force, what a schema id stands for, which generation of a projection is active, and which is to stand
+//! still.
 //!
 //! **The log is the compare-and-set.** An entry carries the control offset it expects to get. It counts only if it got
 //! it: then nothing came between what its writer knew and what it wrote. Entries about schema ids count whatever they
@@ -16,8 +17,8 @@
 pub mod entry;
 pub mod state;
 
-pub use entry::{Entry, Envelope, Manifest};
-pub use state::{Control, Generation, GenerationState, Outcome, Projection, SchemaRecord};
+pub use entry::{Entry, Envelope, Manifest, Stands};
+pub use state::{Control, Generation, GenerationState, Hold, Outcome, Projection, SchemaRecord};
 
 /// The topic's name in an app: stored as `<app>.control`.
 pub const CONTROL_TOPIC: &str = "control";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidefold_app::SourceFile;
 use tidefold_record::{Offset, SchemaId};
 
-use crate::entry::{Entry, Envelope, Manifest};
+use crate::entry::{Entry, Envelope, Manifest, Stands};
 
 /// The control topic, folded up to [`Control::next`]. Cheap to clone behind an `Arc`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,6 +44,23 @@ pub struct Projection {
     pub active: Option<u32>,
     /// All generations that ever were, by number from 1.
     pub generations: BTreeMap<u32, Generation>,
+    /// The generation that is to stand still.
+    pub hold: Option<Hold>,
+    /// Partitions of generations being built that do not come further, and why.
+    halted: BTreeMap<(u32, u32), String>,
+}
+
+/// A generation that is to stand still in every process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The control offset that began it: which hold it is.
+    pub at: Offset,
+    /// The control offset that last renewed it.
+    pub renewed: Offset,
+    /// The generation.
+    pub generation: u32,
+    /// The partitions that stand, and their next offsets.
+    pub standing: BTreeMap<u32, u64>,
 }
 
 /// One build of a projection's tables.
@@ -171,6 +188,16 @@ impl Control {
                 self.projections.entry(topic).or_default().begin(generation, manifest)
             }
             Entry::Activated { topic, generation } => self.change(&topic)?.activate(generation),
+            Entry::Holding { topic, generation, renews } => {
+                self.change(&topic)?.hold(offset, generation, renews.map(Offset))
+            }
+            Entry::Standing { topic, generation, partitions } => {
+                self.change(&topic)?.stand(generation, &partitions)
+            }
+            Entry::Released { topic, generation } => self.change(&topic)?.release(generation),
+            Entry::Halted { topic, generation, partition, reason } => {
+                self.change(&topic)?.halt(generation, partition, reason)
+            }
             Entry::Abandoned { topic, generation } => {
                 self.change(&topic)?.end(generation, GenerationState::Building)
             }
@@ -215,6 +242,68 @@ impl Projection {
         Ok(())
     }
 
+    /// A generation's state.
+    #[must_use]
+    pub fn state(&self, number: u32) -> Option<GenerationState> {
+        self.generations.get(&number).map(|generation| generation.state)
+    }
+
+    /// Partitions of a generation being built that do not come further, and why.
+    pub fn halted(&self, number: u32) -> impl Iterator<Item = (u32, &str)> {
+        let of_generation = self.halted.range((number, 0)..=(number, u32::MAX));
+        of_generation.map(|((_, partition), reason)| (*partition, reason.as_str()))
+    }
+
+    fn hold(&mut self, offset: Offset, number: u32, renews: Option<Offset>) -> Result<(), String> {
+        match (&mut self.hold, renews) {
+            (Some(hold), Some(at)) if hold.at == at && hold.generation == number => hold.renewed = offset,
+            (_, Some(at)) => return Err(format!("the hold of {at} was released")),
+            (Some(hold), None) => return Err(format!("generation {} is held", hold.generation)),
+            (None, None) => {
+                if self.state(number).is_none_or(|state| state == GenerationState::Gone) {
+                    return Err(format!("generation {number} does not exist or is gone"));
+                }
+                let standing = BTreeMap::new();
+                self.hold = Some(Hold { at: offset, renewed: offset, generation: number, standing });
+            }
+        }
+        Ok(())
+    }
+
+    fn stand(&mut self, number: u32, partitions: &[Stands]) -> Result<(), String> {
+        let hold = self.held(number)?;
+        hold.standing.extend(partitions.iter().map(|stands| (stands.partition, stands.next)));
+        Ok(())
+    }
+
+    fn release(&mut self, number: u32) -> Result<(), String> {
+        self.held(number)?;
+        self.hold = None;
+        Ok(())
+    }
+
+    fn held(&mut self, number: u32) -> Result<&mut Hold, String> {
+        let hold = self.hold.as_mut().filter(|hold| hold.generation == number);
+        hold.ok_or_else(|| format!("generation {number} is not held"))
+    }
+
+    fn halt(&mut self, number: u32, partition: u32, reason: Option<String>) -> Result<(), String> {
+        if self.state(number) != Some(GenerationState::Building) {
+            return Err(format!("generation {number} is not being built"));
+        }
+        match reason {
+            Some(reason) => self.halted.insert((number, partition), reason),
+            None => self.halted.remove(&(number, partition)),
+        };
+        Ok(())
+    }
+
+    /// What was said of a generation while it was built says nothing any more, and what is held goes on.
+    fn settle(&mut self, number: u32) {
+        self.hold = None;
+        self.halted.retain(|(generation, _), _| *generation != number);
+    }
+
     fn activate(&mut self, number: u32) -> Result<(), String> {
         match self.generations.get(&number).map(|g| g.state) {
             Some(GenerationState::Building | GenerationState::Kept) => {}
@@ -229,6 +318,7 @@ impl Projection {
             }
         }
         self.active = Some(number);
+        self.settle(number);
         Ok(())
     }
 
@@ -236,6 +326,7 @@ impl Projection {
         match self.generations.get_mut(&number) {
             Some(generation) if generation.state == only => {
                 generation.state = GenerationState::Gone;
+                self.settle(number);
                 Ok(())
             }
             Some(generation) => Err(format!("generation {number} is {:?}, not {only:?}", generation.state)),
@@ -245,84 +336,4 @@ impl Projection {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn manifest() -> Manifest {
-        Manifest {
-            definition: "d".into(),
-            cluster: "c".into(),
-            incarnation: "i".into(),
-            partitions: 1,
-            partitioner: "murmur2".into(),
-            semantics: 1,
-            window: 10,
-            verdicts_of: None,
-        }
-    }
-
-    fn apply(control: &mut Control, expects: u64, entry: Entry) -> Outcome {
-        let at = control.next();
-        control.apply(at, &Envelope { expects, entry }.to_json().unwrap())
-    }
-
-    fn building(generation: u32) -> Entry {
-        Entry::Building { topic: "orders".into(), generation, manifest: manifest() }
-    }
-
-    fn activated(generation: u32) -> Entry {
-        Entry::Activated { topic: "orders".into(), generation }
-    }
-
-    #[test]
-    fn an_entry_that_expected_another_offset_does_not_count() {
-        let mut control = Control::default();
-        assert_eq!(apply(&mut control, 0, building(1)), Outcome::Taken);
-        assert_eq!(apply(&mut control, 0, activated(1)), Outcome::Lost { expected: Offset(0) });
-        assert_eq!(control.active("orders"), None);
-        assert_eq!(apply(&mut control, 2, activated(1)), Outcome::Taken);
-        assert_eq!(control.active("orders"), Some(1));
-    }
-
-    #[test]
-    fn the_first_entry_about_a_schema_id_decides_it_for_ever() {
-        let mut control = Control::default();
-        let id = SchemaId(7);
-        let registered = |schema: &str| Entry::SchemaRegistered { id, schema: schema.into() };
-        assert_eq!(apply(&mut control, 99, registered("first")), Outcome::Taken);
-        assert!(matches!(apply(&mut control, 1, registered("second")), Outcome::Refused { .. }));
-        assert!(matches!(
-            apply(&mut control, 2, Entry::SchemaRefused { id, reason: "late".into() }),
-            Outcome::Refused { .. }
-        ));
-        assert_eq!(control.schema(id), Some(&SchemaRecord::Registered("first".into())));
-        assert_eq!(control.id_of("first"), Some(id));
-        assert_eq!(control.free_id(), SchemaId(8));
-    }
-
-    #[test]
-    fn one_generation_is_active_and_the_one_before_is_kept_until_retired() {
-        let mut control = Control::default();
-        let retired = |generation| Entry::Retired { topic: "orders".into(), generation };
-        for (expects, entry) in [building(1), activated(1), building(2), activated(2)].into_iter().enumerate()
-        {
-            assert_eq!(apply(&mut control, expects as u64, entry), Outcome::Taken);
-        }
-        let projection = control.projection("orders").unwrap();
-        assert_eq!(projection.active, Some(2));
-        assert_eq!(projection.generations[&1].state, GenerationState::Kept);
-        assert!(matches!(apply(&mut control, 4, retired(2)), Outcome::Refused { .. }));
-        assert_eq!(apply(&mut control, 5, activated(1)), Outcome::Taken);
-        assert_eq!(apply(&mut control, 6, retired(2)), Outcome::Taken);
-        assert!(matches!(apply(&mut control, 7, activated(2)), Outcome::Refused { .. }));
-        assert_eq!(control.active("orders"), Some(1));
-    }
-
-    #[test]
-    fn garbage_in_the_control_topic_changes_nothing() {
-        let mut control = Control::default();
-        assert!(matches!(control.apply(Offset(0), b"{"), Outcome::Refused { .. }));
-        assert_eq!(control.next(), Offset(1));
-        assert_eq!(apply(&mut control, 1, building(1)), Outcome::Taken);
-    }
-}
+mod tests;

@@ -82,6 +82,7 @@ async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<
         folded.fold_to_checkpoints().await?;
         let stored = GenerationTables::new(operator.app(), topic, still.generation);
         tables.extend(folded.compare(&stored).await?);
+        still.has_stood().await?;
     }
     let equal = tables.iter().all(|table| table["differing"] == 0);
     Ok(json!({ "app": operator.app().name, "records": records, "equal": equal, "tables": tables }))

@@ -1,0 +1,160 @@
+use super::*;
+
+fn manifest() -> Manifest {
+    Manifest {
+        definition: "d".into(),
+        cluster: "c".into(),
+        incarnation: "i".into(),
+        partitions: 1,
+        partitioner: "murmur2".into(),
+        semantics: 1,
+        window: 10,
+        verdicts_of: None,
+    }
+}
+
+fn apply(control: &mut Control, expects: u64, entry: Entry) -> Outcome {
+    let at = control.next();
+    control.apply(at, &Envelope { expects, entry }.to_json().unwrap())
+}
+
+fn building(generation: u32) -> Entry {
+    Entry::Building { topic: "orders".into(), generation, manifest: manifest() }
+}
+
+fn activated(generation: u32) -> Entry {
+    Entry::Activated { topic: "orders".into(), generation }
+}
+
+#[test]
+fn an_entry_that_expected_another_offset_does_not_count() {
+    let mut control = Control::default();
+    assert_eq!(apply(&mut control, 0, building(1)), Outcome::Taken);
+    assert_eq!(apply(&mut control, 0, activated(1)), Outcome::Lost { expected: Offset(0) });
+    assert_eq!(control.active("orders"), None);
+    assert_eq!(apply(&mut control, 2, activated(1)), Outcome::Taken);
+    assert_eq!(control.active("orders"), Some(1));
+}
+
+#[test]
+fn the_first_entry_about_a_schema_id_decides_it_for_ever() {
+    let mut control = Control::default();
+    let id = SchemaId(7);
+    let registered = |schema: &str| Entry::SchemaRegistered { id, schema: schema.into() };
+    assert_eq!(apply(&mut control, 99, registered("first")), Outcome::Taken);
+    assert!(matches!(apply(&mut control, 1, registered("second")), Outcome::Refused { .. }));
+    assert!(matches!(
+        apply(&mut control, 2, Entry::SchemaRefused { id, reason: "late".into() }),
+        Outcome::Refused { .. }
+    ));
+    assert_eq!(control.schema(id), Some(&SchemaRecord::Registered("first".into())));
+    assert_eq!(control.id_of("first"), Some(id));
+    assert_eq!(control.free_id(), SchemaId(8));
+}
+
+#[test]
+fn one_generation_is_active_and_the_one_before_is_kept_until_retired() {
+    let mut control = Control::default();
+    let retired = |generation| Entry::Retired { topic: "orders".into(), generation };
+    for (expects, entry) in [building(1), activated(1), building(2), activated(2)].into_iter().enumerate() {
+        assert_eq!(apply(&mut control, expects as u64, entry), Outcome::Taken);
+    }
+    let projection = control.projection("orders").unwrap();
+    assert_eq!(projection.active, Some(2));
+    assert_eq!(projection.generations[&1].state, GenerationState::Kept);
+    assert!(matches!(apply(&mut control, 4, retired(2)), Outcome::Refused { .. }));
+    assert_eq!(apply(&mut control, 5, activated(1)), Outcome::Taken);
+    assert_eq!(apply(&mut control, 6, retired(2)), Outcome::Taken);
+    assert!(matches!(apply(&mut control, 7, activated(2)), Outcome::Refused { .. }));
+    assert_eq!(control.active("orders"), Some(1));
+}
+
+#[test]
+fn garbage_in_the_control_topic_changes_nothing() {
+    let mut control = Control::default();
+    assert!(matches!(control.apply(Offset(0), b"{"), Outcome::Refused { .. }));
+    assert_eq!(control.next(), Offset(1));
+    assert_eq!(apply(&mut control, 1, building(1)), Outcome::Taken);
+}
+
+fn holding(generation: u32, renews: Option<u64>) -> Entry {
+    Entry::Holding { topic: "orders".into(), generation, renews }
+}
+
+fn standing(generation: u32, partition: u32, next: u64) -> Entry {
+    let partitions = vec![Stands { partition, next }];
+    Entry::Standing { topic: "orders".into(), generation, partitions }
+}
+
+fn released(generation: u32) -> Entry {
+    Entry::Released { topic: "orders".into(), generation }
+}
+
+/// Applies entries that all expect the right offset; tells which were taken.
+fn apply_all(control: &mut Control, entries: Vec<Entry>) -> Vec<bool> {
+    let apply = |entry| apply(control, control.next().0, entry) == Outcome::Taken;
+    entries.into_iter().map(apply).collect()
+}
+
+#[test]
+fn a_generation_is_held_once_and_what_stands_is_told_until_it_is_released() {
+    let mut control = Control::default();
+    let entries = vec![building(1), activated(1), standing(1, 0, 7), holding(1, None), holding(1, None)];
+    assert_eq!(apply_all(&mut control, entries), [true, true, false, true, false]);
+    let hold = control.projection("orders").unwrap().hold.clone().unwrap();
+    assert_eq!((hold.at, hold.renewed, hold.generation), (Offset(3), Offset(3), 1));
+    assert!(hold.standing.is_empty());
+
+    let entries = vec![standing(1, 0, 7), standing(2, 1, 7), holding(1, Some(3)), holding(1, Some(2))];
+    assert_eq!(apply_all(&mut control, entries), [true, false, true, false]);
+    let hold = control.projection("orders").unwrap().hold.clone().unwrap();
+    assert_eq!((hold.at, hold.renewed), (Offset(3), Offset(7)));
+    assert_eq!(hold.standing, BTreeMap::from([(0, 7)]));
+
+    let entries = vec![released(2), released(1), released(1), holding(1, Some(3))];
+    assert_eq!(apply_all(&mut control, entries), [false, true, false, false]);
+    assert_eq!(control.projection("orders").unwrap().hold, None);
+}
+
+#[test]
+fn an_activation_and_the_end_of_a_generation_release_what_is_held() {
+    let ended = |entry: fn(String, u32) -> Entry, generation| entry("orders".into(), generation);
+    let activated_2 = ended(|topic, generation| Entry::Activated { topic, generation }, 2);
+    let abandoned_2 = ended(|topic, generation| Entry::Abandoned { topic, generation }, 2);
+    for end in [activated_2, abandoned_2] {
+        let mut control = Control::default();
+        apply_all(&mut control, vec![building(1), activated(1), building(2), holding(1, None)]);
+        assert!(control.projection("orders").unwrap().hold.is_some());
+        assert_eq!(apply_all(&mut control, vec![end]), [true]);
+        assert_eq!(control.projection("orders").unwrap().hold, None);
+    }
+    let mut control = Control::default();
+    let retired = Entry::Retired { topic: "orders".into(), generation: 1 };
+    let entries = vec![building(1), activated(1), building(2), activated(2), holding(2, None), retired];
+    assert_eq!(apply_all(&mut control, entries), [true; 6]);
+    assert_eq!(control.projection("orders").unwrap().hold, None);
+    assert_eq!(apply_all(&mut control, vec![holding(1, None)]), [false], "it is gone");
+}
+
+#[test]
+fn a_build_is_told_which_partition_does_not_come_further() {
+    let halted = |partition, reason: Option<&str>| Entry::Halted {
+        topic: "orders".into(),
+        generation: 2,
+        partition,
+        reason: reason.map(str::to_owned),
+    };
+    let mut control = Control::default();
+    let entries = vec![building(1), activated(1), halted(1, Some("early")), building(2)];
+    assert_eq!(apply_all(&mut control, entries), [true, true, false, true]);
+    assert_eq!(apply_all(&mut control, vec![halted(1, Some("full")), halted(0, Some("dead"))]), [true; 2]);
+    let first = |control: &Control| {
+        let projection = control.projection("orders").unwrap();
+        projection.halted(2).next().map(|(partition, reason)| (partition, reason.to_owned()))
+    };
+    assert_eq!(first(&control), Some((0, "dead".to_owned())));
+    assert_eq!(apply_all(&mut control, vec![halted(0, None)]), [true]);
+    assert_eq!(first(&control), Some((1, "full".to_owned())));
+    assert_eq!(apply_all(&mut control, vec![activated(2)]), [true]);
+    assert_eq!(first(&control), None);
+}
