@@ -50,7 +50,7 @@ pub(crate) struct Node {
 /// What becomes of a wanted generation.
 enum Folding {
     /// It is folded.
-    Lanes(Projector),
+    Lanes(Box<Projector>),
     /// What it was built from is not what is there.
     Halted(String),
 }
@@ -172,7 +172,7 @@ impl Node {
             cache_bytes: self.cache_bytes(),
         };
         let orders = self.orders(key, control);
-        Ok(Folding::Lanes(Projector::idle(&self.components, &assignment, orders)))
+        Ok(Folding::Lanes(Box::new(Projector::idle(&self.components, &assignment, orders))))
     }
 
     /// Ends the lanes of a generation and drops its tables.

@@ -164,7 +164,7 @@ async fn a_hold_whose_holder_died_is_released_by_those_who_obeyed_it() {
     assert_eq!(stored(&shop.app, &store, 1), before);
     // Three times the holder's pause, and it goes on.
     all_folded(&members, &shop, 1).await;
-    assert_eq!(hold(&*driver.advance().await.unwrap()), None);
+    assert_eq!(hold(&driver.advance().await.unwrap()), None);
     equals_one_fold(&shop, &store, 1).await;
 }
 

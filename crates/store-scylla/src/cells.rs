@@ -71,10 +71,10 @@ impl SerializeRow for Cells {
         }
         for cell in self.iter() {
             let out = writer.make_cell_writer();
-            match cell {
-                None => drop(out.set_null()),
-                Some(bytes) => drop(out.set_value(bytes).map_err(|_| misfit())?),
-            }
+            let _written = match cell {
+                None => out.set_null(),
+                Some(bytes) => out.set_value(bytes).map_err(|_| misfit())?,
+            };
         }
         Ok(())
     }

@@ -26,8 +26,11 @@ const RUN_BY_OTHERS: &[&str] =
     &["crates/log-embedded/tests/kill.rs", "crates/log-embedded/tests/disk_full.rs"];
 
 /// Where waiting for time to pass is what is wanted: back-off.
-const PAUSES: &[&str] =
-    &["crates/telemetry/src/clock.rs", "producers/publisher/src/publish.rs", "crates/log-kafka/src/topics.rs"];
+const PAUSES: &[&str] = &[
+    "crates/telemetry/src/clock.rs",
+    "producers/publisher/src/publish.rs",
+    "crates/log-kafka/src/topics.rs",
+];
 
 /// One source file.
 struct Source {
