@@ -1,3 +1,5 @@
+//! Where rows of split partitions lie.
+
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! What entries come to: definitions, schema ids, generations and holds.
+
 use super::*;
 
 fn manifest() -> Manifest {
