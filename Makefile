@@ -1,6 +1,6 @@
 # Everything a developer runs. Each target works on a new machine with Rust, a C compiler, make and curl.
 
-.PHONY: demo run test servers-up servers-down lint bench soak check clean-data help
+.PHONY: demo run test servers-up servers-down lint bench chaos soak check clean-data help
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,11 @@ lint: ## Formatting and lints, warnings as errors
 
 bench: ## Figures, as ratios against a bare server run beside it
 	cargo run --release -p tidefold-bench
+
+chaos: servers-up ## A fleet on real Kafka and Cassandra: 200 kills, 50 stopped and woken projectors, servers taken away
+	SERVERS_DIR=$(CURDIR)/target/servers TIDEFOLD_TEST_KAFKA=127.0.0.1:9092 TIDEFOLD_TEST_CQL=127.0.0.1:9042 \
+	TIDEFOLD_CHAOS_KILLS=200 TIDEFOLD_CHAOS_PAUSES=50 \
+	cargo test --release -p tidefold --features kafka --test chaos -- --nocapture
 
 soak: ## 200 rounds of kill -9 under load
 	TIDEFOLD_KILL_ROUNDS=200 cargo test --release -p tidefold --test kill -- --nocapture

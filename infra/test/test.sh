@@ -19,6 +19,7 @@ for tool in java mvn; do
 done
 
 scope=(--workspace)
+if [ $kafka = yes ]; then scope+=(--features tidefold/kafka); else scope+=(--exclude tidefold-log-kafka); fi
 cargo test "${scope[@]}" --all-targets --no-run
 
 if [ $java = yes ]; then

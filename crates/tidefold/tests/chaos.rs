@@ -63,7 +63,7 @@ impl Chaos {
     /// All is sent, folded, and right.
     async fn check(&mut self, fault: &str, load: Load) {
         load.done().await;
-        self.fleet.settle(&self.client).await;
+        self.fleet.settle(&self.client, &self.ledger).await;
         let query = self.fleet.query[0].http.clone();
         for (sku, wanted) in &self.expected.units {
             let answer = self.client.get(&format!("{query}/v1/storefront/units_by_sku/{sku}"), &[]).await;
@@ -113,7 +113,7 @@ impl Chaos {
             paused.signal("-STOP");
             // Taken over: what was sent is folded although its owner does not move.
             load.done().await;
-            self.fleet.settle(&self.client).await;
+            self.fleet.settle(&self.client, &self.ledger).await;
             self.fleet.project[1].signal("-CONT");
             let load = self.load(30);
             self.check(&format!("SIGSTOP past the session and SIGCONT, round {}", round + 1), load).await;

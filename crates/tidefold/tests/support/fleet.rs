@@ -2,9 +2,8 @@
 
 use std::process::Command;
 
-use serde_json::Value;
-
 use super::backends::Backends;
+use super::ledger::Ledger;
 use super::{Client, Node, root};
 
 /// The processes of one app.
@@ -71,28 +70,18 @@ impl Fleet {
         self.ingest.iter().map(|node| node.http.clone()).collect()
     }
 
-    /// What the first projector says.
-    pub async fn status(&self, client: &Client) -> Value {
-        client.get(&format!("{}/admin/v1/status", self.project[0].admin), &[]).await.body
-    }
-
-    /// Waits until every record is folded, whoever folds it, and no build is under way.
-    pub async fn settle(&self, client: &Client) {
+    /// Waits until everything acknowledged is visible to a reader, whoever folds it.
+    pub async fn settle(&self, client: &Client, ledger: &Ledger) {
+        let position = ledger.min_position();
+        let headers = [("tidefold-min-position", position.as_str()), ("prefer", "wait=5")];
+        let url = format!("{}/v1/storefront/units_by_sku/sku-0", self.query[0].http);
         loop {
-            let status = self.status(client).await;
-            let generations = status["generations"].as_array().cloned().unwrap_or_default();
-            let done = |generation: &Value| {
-                generation["state"] != "building"
-                    && generation["lag_records"] == 0
-                    && generation["halted"].is_null()
-                    && generation["partitions"].as_array().is_some_and(|all| {
-                        all.iter().all(|p| !matches!(p["state"].as_str(), Some("starting" | "halted")))
-                    })
-            };
-            if !generations.is_empty() && generations.iter().all(done) {
-                return;
+            let answer = client.get(&url, &headers).await;
+            match answer.status {
+                200 | 404 => return,
+                503 => tokio::task::yield_now().await,
+                _ => panic!("{answer:?}"),
             }
-            tokio::task::yield_now().await;
         }
     }
 }

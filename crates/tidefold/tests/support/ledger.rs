@@ -23,6 +23,8 @@ pub struct Ledger {
     pub queue: Mutex<VecDeque<VecDeque<Message>>>,
     pub acknowledged: AtomicU64,
     pub moved: Notify,
+    /// The highest position acknowledged, of each partition.
+    pub positions: Mutex<BTreeMap<String, u64>>,
 }
 
 /// What the tables have to say in the end.
@@ -101,6 +103,26 @@ pub async fn acknowledged(ledger: &Ledger, wanted: u64) {
     }
 }
 
+impl Ledger {
+    fn saw(&self, position: &str) {
+        let (partition, offset) = position.rsplit_once(':').unwrap();
+        let offset: u64 = offset.parse().unwrap();
+        let mut positions = self.positions.lock().unwrap();
+        let highest = positions.entry(partition.to_owned()).or_default();
+        *highest = offset.max(*highest);
+    }
+
+    /// What `Tidefold-Min-Position` has to say to see everything acknowledged.
+    pub fn min_position(&self) -> String {
+        let positions = self.positions.lock().unwrap();
+        positions
+            .iter()
+            .map(|(partition, offset)| format!("{partition}:{offset}"))
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+}
+
 /// Sends to whichever ingest answers, trying again with the same id, until nothing is left or `stop` is set.
 pub async fn fleet_client(ledger: Arc<Ledger>, client: Client, urls: Vec<String>, stop: Arc<AtomicBool>) {
     let mut turn = 0;
@@ -116,6 +138,7 @@ pub async fn fleet_client(ledger: Arc<Ledger>, client: Client, urls: Vec<String>
             match client.post(&address, &headers, &message.data).await {
                 Ok(answer) if answer.status == 202 => {
                     messages.pop_front();
+                    ledger.saw(answer.body["position"].as_str().unwrap());
                     ledger.acknowledged.fetch_add(1, Ordering::SeqCst);
                     ledger.moved.notify_waiters();
                 }
