@@ -244,7 +244,13 @@ impl Parts {
         let (of_log, of_store) = (Arc::clone(&log), Arc::clone(&store));
         let deployer = Deployer::start(app, of_log, of_store, telemetry, handle, options(settings));
         let deployer = deployer.await.map_err(refused)?;
-        Ok(ControlSource::Operator(Arc::new(Operator::new(Arc::clone(&self.app), log, store, deployer))))
+        Ok(ControlSource::Operator(Arc::new(Operator::new(
+            Arc::clone(&self.app),
+            log,
+            store,
+            deployer,
+            settings.topic_prefix.clone(),
+        ))))
     }
 
     /// Follows control, which `source` keeps up with.

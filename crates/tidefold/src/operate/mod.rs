@@ -28,13 +28,20 @@ pub struct Operator {
     log: SharedLog,
     store: SharedStore,
     deployer: Deployer,
+    topic_prefix: String,
 }
 
 impl Operator {
-    /// Operations of one app on one node.
+    /// Operations of one app on one node. `topic_prefix` stands before the topics' names outside of this process.
     #[must_use]
-    pub fn new(app: Arc<App>, log: SharedLog, store: SharedStore, deployer: Deployer) -> Operator {
-        Operator { app, log, store, deployer }
+    pub fn new(
+        app: Arc<App>,
+        log: SharedLog,
+        store: SharedStore,
+        deployer: Deployer,
+        topic_prefix: String,
+    ) -> Operator {
+        Operator { app, log, store, deployer, topic_prefix }
     }
 
     /// The app.

@@ -32,7 +32,7 @@ pub(super) fn schemas(operator: &Operator) -> Vec<MessageSchema> {
         let message = |message: &tidefold_app::model::Message| MessageSchema {
             message_type: message.name.clone(),
             topic: topic.name.as_str().to_owned(),
-            log_topic: topic.name.in_app(&app.name).as_str().to_owned(),
+            log_topic: format!("{}{}", operator.topic_prefix, topic.name.in_app(&app.name)),
             partitions: topic.partitions,
             key: topic.key.iter().map(|field| field.name.clone()).collect(),
             id: control.id_of(&message.schema_json).map(|id| id.0),
