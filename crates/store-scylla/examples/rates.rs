@@ -55,6 +55,7 @@ fn table(name: &str) -> Table {
         columns,
         partition_key: vec![0],
         clustering: vec![Clustering { column: 1, descending: true }],
+        bucket: None,
     };
     Table { id: TableId::new("rates", name, 1), layout: Arc::new(layout) }
 }
