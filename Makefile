@@ -1,6 +1,6 @@
 # Everything a developer runs. Each target works on a new machine with Rust, a C compiler, make and curl.
 
-.PHONY: demo run test servers-up servers-down lint bench chaos soak check clean-data help
+.PHONY: demo run test servers-up servers-down lint bench chaos interop soak check clean-data help
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,10 @@ lint: ## Formatting and lints, warnings as errors
 
 bench: ## Figures, as ratios against a bare server run beside it
 	cargo run --release -p tidefold-bench
+
+interop: servers-up ## Other people's clients (Python, Java) on our topics
+	cargo build -p tidefold --features kafka
+	infra/interop/run.sh
 
 chaos: servers-up ## A fleet on real Kafka and Cassandra: 200 kills, 50 stopped and woken projectors, servers taken away
 	SERVERS_DIR=$(CURDIR)/target/servers TIDEFOLD_TEST_KAFKA=127.0.0.1:9092 TIDEFOLD_TEST_CQL=127.0.0.1:9042 \

@@ -18,7 +18,10 @@ public class Produce {
             for (String line = lines.readLine(); line != null; line = lines.readLine()) {
                 String[] parts = line.split("\t");
                 byte[] value = HexFormat.of().parseHex(parts[1]);
-                producer.send(new ProducerRecord<>(args[1], parts[0].getBytes("UTF-8"), value)).get();
+                var record = new ProducerRecord<>(args[1], parts[0].getBytes("UTF-8"), value);
+                record.headers().add("ce_id", parts[0].getBytes("UTF-8")).add("ce_source", "/interop".getBytes("UTF-8"));
+                record.headers().add("ce_time", "2026-03-01T12:00:00Z".getBytes("UTF-8"));
+                producer.send(record).get();
                 count++;
             }
         }

@@ -16,6 +16,9 @@ import fastavro
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 
+TIME = "2026-03-01T12:00:00Z"
+
+
 def schemas(path):
     with open(path) as file:
         found = json.load(file)
@@ -52,6 +55,8 @@ def produce(bootstrap, path, count):
             item["log_topic"],
             key=message["order_id"].encode(),
             value=encode(item, message),
+            # What event_time() returns, and what makes a record the same record when it is sent again.
+            headers={"ce_id": message["order_id"], "ce_source": "/interop", "ce_type": "PlaceOrder", "ce_time": TIME},
             on_delivery=lambda error, _: error and failed.append(error),
         )
         producer.poll(0)
