@@ -30,6 +30,7 @@ mod topics;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
 use futures_util::future::BoxFuture;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::BaseConsumer;
@@ -92,6 +93,23 @@ impl KafkaLog {
             "" => topic.clone(),
             prefix => TopicName::new(format!("{prefix}{topic}")),
         }
+    }
+
+    /// An error by the name that was asked for.
+    fn told(&self, mut error: LogError) -> LogError {
+        let prefix = self.settings.topic_prefix.as_str();
+        let asked =
+            |own: &TopicName| TopicName::new(own.as_str().strip_prefix(prefix).unwrap_or(own.as_str()));
+        match &mut error {
+            LogError::NoSuchPartition { topic, .. } | LogError::Mismatch { topic, .. } => {
+                *topic = asked(topic)
+            }
+            LogError::OutOfRange { position, .. } | LogError::Damaged { position, .. } => {
+                position.topic = asked(&position.topic);
+            }
+            _ => {}
+        }
+        error
     }
 
     async fn open_topic(&self, spec: &TopicSpec) -> Result<Topic, LogError> {
@@ -212,7 +230,7 @@ impl KafkaLog {
 
 impl Log for KafkaLog {
     fn open<'a>(&'a self, spec: &'a TopicSpec) -> BoxFuture<'a, Result<Topic, LogError>> {
-        Box::pin(self.open_topic(spec))
+        Box::pin(self.open_topic(spec).map_err(|error| self.told(error)))
     }
 
     fn append<'a>(
@@ -221,7 +239,7 @@ impl Log for KafkaLog {
         partition: Partition,
         batch: BatchBuilder,
     ) -> BoxFuture<'a, Result<Appended, LogError>> {
-        Box::pin(self.append_batch(topic, partition, batch))
+        Box::pin(self.append_batch(topic, partition, batch).map_err(|error| self.told(error)))
     }
 
     fn read<'a>(
@@ -231,7 +249,7 @@ impl Log for KafkaLog {
         from: Offset,
         limit: ReadLimit,
     ) -> BoxFuture<'a, Result<RecordBatch, LogError>> {
-        Box::pin(self.read_batch(topic, partition, from, limit))
+        Box::pin(self.read_batch(topic, partition, from, limit).map_err(|error| self.told(error)))
     }
 
     fn bounds<'a>(
@@ -239,10 +257,11 @@ impl Log for KafkaLog {
         topic: &'a TopicName,
         partition: Partition,
     ) -> BoxFuture<'a, Result<Bounds, LogError>> {
-        Box::pin(async move {
+        let bounds = async move {
             let known = self.cluster.find(&self.own(topic), partition).await?;
             self.cluster.bounds(&known, partition).await
-        })
+        };
+        Box::pin(bounds.map_err(|error| self.told(error)))
     }
 
     fn watch_end(
@@ -250,7 +269,8 @@ impl Log for KafkaLog {
         topic: &TopicName,
         partition: Partition,
     ) -> Result<watch::Receiver<Offset>, LogError> {
-        let known = self.cluster.find_blocking(&self.own(topic), partition)?;
+        let known =
+            self.cluster.find_blocking(&self.own(topic), partition).map_err(|error| self.told(error))?;
         let receiver = known.part(partition)?.end.subscribe();
         self.tail.look();
         Ok(receiver)
