@@ -47,7 +47,7 @@ async fn a_broker_that_never_confirms_leaves_the_fate_unknown() {
     let log = connect(
         &cluster,
         &topic,
-        Settings { message_timeout: Duration::from_millis(900), ..Settings::default() },
+        Settings { message_timeout: Duration::from_secs(5), ..Settings::default() },
     );
     log.append(&topic, P0, batch(2)).await.unwrap();
     cluster.request_errors(Api::Produce, &[Error::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT; 200]);
