@@ -41,7 +41,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tidefold_app::layout::{Row, TableId, TableKind};
 use tidefold_store::{Lane, Scan, Store, StoreError, Table, TableWrites};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::connect::Server;
 use crate::error::refused;
@@ -74,8 +74,8 @@ pub struct Settings {
 pub struct ScyllaStore {
     server: Server,
     tables: RwLock<AHashMap<TableId, Arc<OpenTable>>>,
-    /// Keyspaces that have proved that we can write there.
-    probed: RwLock<AHashSet<String>>,
+    /// Keyspaces that have proved that we can write there. One after the other: a probe's row is the session's.
+    probed: Mutex<AHashSet<String>>,
     moved: watch::Sender<u64>,
 }
 
@@ -124,7 +124,7 @@ impl ScyllaStore {
         Ok(ScyllaStore {
             server: Server::connect(settings).await?,
             tables: RwLock::default(),
-            probed: RwLock::default(),
+            probed: Mutex::default(),
             moved: watch::Sender::new(0),
         })
     }
@@ -138,12 +138,12 @@ impl ScyllaStore {
 
     async fn open_table(&self, table: &Table) -> Result<(), StoreError> {
         let keyspace = self.server.keyspace(&table.id)?;
-        let is_probed = self.probed.read().unwrap_or_else(PoisonError::into_inner).contains(&keyspace);
-        if !is_probed {
-            self.server.make_keyspace(&keyspace).await?;
-            self.server.probe(&keyspace).await?;
-            self.probed.write().unwrap_or_else(PoisonError::into_inner).insert(keyspace);
+        let mut probed = self.probed.lock().await;
+        if !probed.contains(&keyspace) {
+            self.server.open_keyspace(&keyspace).await?;
+            probed.insert(keyspace);
         }
+        drop(probed);
         let opened = Arc::new(self.server.open_table(table).await?);
         self.tables.write().unwrap_or_else(PoisonError::into_inner).insert(table.id.clone(), opened);
         Ok(())

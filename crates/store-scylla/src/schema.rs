@@ -29,12 +29,27 @@ struct Described {
 // === impl Server ===
 
 impl Server {
-    pub(crate) async fn make_keyspace(&self, keyspace: &str) -> Result<(), StoreError> {
-        let what = format!("to make keyspace {keyspace}");
+    /// Makes the keyspace where it is missing, and makes sure that we can write there with stamps of ours.
+    pub(crate) async fn open_keyspace(&self, keyspace: &str) -> Result<(), StoreError> {
+        let makes = [self.create_keyspace(keyspace), create_probe(keyspace)];
+        let what = &makes[0].0;
         let known = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
-        if self.ask(&what, known, (keyspace,)).await?.rows_num() > 0 {
-            return Ok(());
+        if self.ask(what, known, (keyspace,)).await?.rows_num() == 0 {
+            self.run(what, &makes[0].1, ()).await?;
         }
+        if self.columns(keyspace, PROBE).await?.is_empty() {
+            self.settle(&makes).await?;
+        }
+        match self.probe(keyspace, 1).await {
+            // As for tables: described, and not there yet.
+            Err(StoreError::Refused { .. }) => {}
+            other => return other,
+        }
+        self.settle(&makes).await?;
+        self.probe(keyspace, 2).await
+    }
+
+    fn create_keyspace(&self, keyspace: &str) -> (String, String) {
         let nodes = self.session.get_cluster_state().get_nodes_info().len();
         let factor = self.settings.replication_factor.unwrap_or(if nodes == 1 { 1 } else { 3 });
         let cql = format!(
@@ -42,24 +57,19 @@ impl Server {
              {{'class': 'NetworkTopologyStrategy', 'replication_factor': {factor}}} AND durable_writes = true",
             quoted(keyspace)
         );
-        self.run(&what, &cql, ()).await.map(drop)
+        (format!("to make keyspace {keyspace}"), cql)
     }
 
     /// Writes, reads and deletes a row with stamps as small as ours: a server can be told to forbid that.
-    pub(crate) async fn probe(&self, keyspace: &str) -> Result<(), StoreError> {
+    /// A later `attempt` has larger stamps: the delete of an earlier one would hide its row.
+    async fn probe(&self, keyspace: &str, attempt: i64) -> Result<(), StoreError> {
+        let (put_at, delete_at) = (2 * attempt, 2 * attempt + 1);
         let name = format!("{}.{}", quoted(keyspace), quoted(PROBE));
         let what = format!("a write with a timestamp of ours in keyspace {keyspace}");
-        let make = format!(
-            "CREATE TABLE IF NOT EXISTS {name} (id uuid PRIMARY KEY, value blob) \
-             WITH compaction = {{'class': '{COMPACTION}'}}"
-        );
-        if self.columns(keyspace, PROBE).await?.is_empty() {
-            self.run(&what, &make, ()).await?;
-        }
         let id = (self.session.session_id(),);
-        let put = format!("INSERT INTO {name} (id, value) VALUES (?, 0x00) USING TIMESTAMP 2");
+        let put = format!("INSERT INTO {name} (id, value) VALUES (?, 0x00) USING TIMESTAMP {put_at}");
         let read = format!("SELECT WRITETIME(value) FROM {name} WHERE id = ?");
-        let delete = format!("DELETE FROM {name} USING TIMESTAMP 3 WHERE id = ?");
+        let delete = format!("DELETE FROM {name} USING TIMESTAMP {delete_at} WHERE id = ?");
         let advise = |error| match error {
             StoreError::Refused { what, detail } => StoreError::Refused {
                 what,
@@ -77,12 +87,12 @@ impl Server {
         self.run(&what, &delete, id).await.map_err(advise)?;
         let left = self.ask(&what, &read, id).await.map_err(advise)?.rows_num();
         match written {
-            Some((2,)) if left == 0 => Ok(()),
+            Some((at,)) if at == put_at && left == 0 => Ok(()),
             other => Err(refused(
                 what,
                 format!(
-                    "a row written at timestamp 2 came back with {other:?}, and {left} rows were left after its delete \
-                     at 3: does something between us and the server set timestamps of its own?"
+                    "a row written at timestamp {put_at} came back with {other:?}, and {left} rows were left after its \
+                     delete at {delete_at}: does something between us and the server set timestamps of its own?"
                 ),
             )),
         }
@@ -91,25 +101,54 @@ impl Server {
     pub(crate) async fn open_table(&self, table: &Table) -> Result<OpenTable, StoreError> {
         let shape = Shape::of(&table.layout);
         let (name, keyspace, plain) = self.name(&table.id)?;
-        let mut found = self.columns(&keyspace, &plain).await?;
-        if found.is_empty() {
-            let make = self.create_table(&name, &shape);
-            self.run(&format!("to make table {}", table.id), &make, ()).await?;
-            found = self.columns(&keyspace, &plain).await?;
+        let make = (format!("to make table {}", table.id), self.create_table(&name, &shape));
+        if self.columns(&keyspace, &plain).await?.is_empty() {
+            self.run(&make.0, &make.1, ()).await?;
         }
-        let mut wrong = differing_columns(&shape, &found);
-        wrong.extend(self.differing_options(&keyspace, &plain).await?);
-        if !wrong.is_empty() {
-            return Err(refused(
-                format!("table {}", table.id),
-                format!(
-                    "it was altered, or another definition made it: {}; set it back with ALTER TABLE, or drop it and \
-                     rebuild with `tidefold replay`",
-                    wrong.join("; ")
-                ),
-            ));
+        self.check_table(table, &shape, &keyspace, &plain).await?;
+        match OpenTable::prepare(self, table.id.clone(), shape).await {
+            Err(StoreError::Refused { .. }) => {}
+            other => return other,
         }
-        OpenTable::prepare(self, table.id.clone(), shape).await
+        // A table can be described before it is there: a node that was killed left its CREATE under way.
+        self.settle(&[make]).await?;
+        OpenTable::prepare(self, table.id.clone(), Shape::of(&table.layout)).await
+    }
+
+    /// Runs `CREATE … IF NOT EXISTS` statements whether or not what they make is described. The server runs changes of its
+    /// schema one after the other, so what was under way before is done when these are answered.
+    async fn settle(&self, makes: &[(String, String)]) -> Result<(), StoreError> {
+        for (what, make) in makes {
+            self.run(what, make, ()).await?;
+        }
+        let agreed = Box::pin(self.session.await_schema_agreement()).await;
+        agreed.map(drop).map_err(|error| StoreError::Unavailable {
+            detail: format!("the nodes of the cluster do not agree on its schema: {error}"),
+        })
+    }
+
+    /// Is the table as we make it?
+    async fn check_table(
+        &self,
+        table: &Table,
+        shape: &Shape,
+        keyspace: &str,
+        plain: &str,
+    ) -> Result<(), StoreError> {
+        let found = self.columns(keyspace, plain).await?;
+        let mut wrong = differing_columns(shape, &found);
+        wrong.extend(self.differing_options(keyspace, plain).await?);
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(refused(
+            format!("table {}", table.id),
+            format!(
+                "it was altered, or another definition made it: {}; set it back with ALTER TABLE, or drop it and \
+                 rebuild with `tidefold replay`",
+                wrong.join("; ")
+            ),
+        ))
     }
 
     pub(crate) async fn drop_table(&self, table: &TableId) -> Result<(), StoreError> {
@@ -195,6 +234,15 @@ impl Server {
         }
         Ok(wrong)
     }
+}
+
+fn create_probe(keyspace: &str) -> (String, String) {
+    let name = format!("{}.{}", quoted(keyspace), quoted(PROBE));
+    let cql = format!(
+        "CREATE TABLE IF NOT EXISTS {name} (id uuid PRIMARY KEY, value blob) \
+         WITH compaction = {{'class': '{COMPACTION}'}}"
+    );
+    (format!("to make table {name}"), cql)
 }
 
 fn all<R: for<'f> DeserializeRow<'f, 'f>>(what: &str, rows: &QueryRowsResult) -> Result<Vec<R>, StoreError> {

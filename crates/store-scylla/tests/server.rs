@@ -5,7 +5,7 @@ mod cql;
 use bytes::Bytes;
 use tidefold_app::layout::TableKind;
 use tidefold_store::contract::{Harness, delete, lane, put, table};
-use tidefold_store::{Scan, StoreError, TableWrites};
+use tidefold_store::{Scan, Store, StoreError, TableWrites};
 use tidefold_store_scylla::{ScyllaStore, Settings};
 
 use crate::cql::Cql;
@@ -108,4 +108,17 @@ async fn an_unknown_data_center_is_refused_with_the_known_ones() {
 fn a_password_is_not_printed() {
     let settings = Settings { password: Some("seesaw".to_owned()), ..Settings::default() };
     assert!(!format!("{settings:?}").contains("seesaw"));
+}
+
+/// The other one stands for a node that was killed with its CREATE under way: its table is described before it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_another_node_is_making_is_opened() {
+    let Some(cql) = Cql::new() else { return };
+    let ours = cql.store();
+    let other = ScyllaStore::connect(cql.settings()).await.expect("connects");
+    for round in 0..20 {
+        let tables = [table(&format!("orders_{round}"), TableKind::Entity)];
+        let (ours, other) = tokio::join!(ours.open(&tables), other.open(&tables));
+        assert_eq!((ours, other), (Ok(()), Ok(())), "round {round}");
+    }
 }
