@@ -1,4 +1,5 @@
 //! The partition choice against what Kafka's own Java client says (infra/interop/Murmur2Vectors.java).
+#![allow(clippy::unwrap_used, reason = "the vectors are ours")]
 
 use tidefold_record::{Partition, partition_of};
 

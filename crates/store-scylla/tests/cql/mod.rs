@@ -1,5 +1,9 @@
 //! The server tests run against: `TIDEFOLD_TEST_CQL` names it. Every test has a keyspace of its own, dropped at its end.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    reason = "each test binary uses its part, and fails where the server does not"
+)]
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
