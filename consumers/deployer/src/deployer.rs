@@ -147,6 +147,21 @@ impl Deployer {
         self.node.status()
     }
 
+    /// Why a generation does not go on in a partition: it is not folded at all, or the partition's lane is halted. `None`
+    /// too where this process does not fold it.
+    #[must_use]
+    pub fn halted(&self, topic: &str, generation: u32, partition: Partition) -> Option<String> {
+        let place = self.place(topic).ok()?;
+        self.node.halted((place, generation)).or_else(|| {
+            let lanes = self.node.lanes((place, generation));
+            let status = lanes.get(partition.0 as usize)?.borrow();
+            match &status.state {
+                LaneState::Halted(halt) => Some(halt.to_string()),
+                _ => None,
+            }
+        })
+    }
+
     /// The lanes of a generation that are here, in the order of partitions; none while it is not folded here.
     #[must_use]
     pub fn lanes(&self, topic: &str, generation: u32) -> Vec<watch::Receiver<LaneStatus>> {

@@ -13,15 +13,19 @@ use axum::response::Response;
 use axum::routing::get;
 use tidefold_app::App;
 use tidefold_control::Control;
-use tidefold_http::{Problem, ProblemKind, paths};
+use tidefold_fold::Checkpoint;
+use tidefold_http::{FieldError, Problem, ProblemKind, paths};
 use tidefold_log::SharedLog;
+use tidefold_record::{Partition, Position};
 use tidefold_store::SharedStore;
+use tidefold_telemetry::{QueryMetrics, ReadKind, Telemetry, clock};
 use tokio::sync::watch;
 
 use crate::generations::{Generations, NotReadable, ReadTable};
+use crate::pairs;
 use crate::position::{self, Visible};
-use crate::read::{self, Found};
-use crate::request::{self, PageLimits, nearest};
+use crate::read::{self, Found, Page};
+use crate::request::{self, PageLimits, allowed, nearest};
 
 const POSITION: HeaderName = HeaderName::from_static("tidefold-position");
 const AGE: HeaderName = HeaderName::from_static("tidefold-age-ms");
@@ -40,7 +44,14 @@ pub struct Components {
     pub control: watch::Receiver<Arc<Control>>,
     /// The log, where the node has one: whether anything newer stands there is all that is asked of it.
     pub log: Option<SharedLog>,
+    /// Why a partition's projection does not go on, where this node folds and knows.
+    pub halts: Option<Halts>,
+    /// Where it counts.
+    pub telemetry: Telemetry,
 }
+
+/// Why a topic's generation is halted in a partition, if it is.
+pub type Halts = Arc<dyn Fn(&str, u32, Partition) -> Option<String> + Send + Sync>;
 
 /// What bounds the read API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +70,8 @@ pub(crate) struct Api {
     pub(crate) store: SharedStore,
     pub(crate) log: Option<SharedLog>,
     pub(crate) settings: Settings,
+    pub(crate) metrics: QueryMetrics,
+    halts: Option<Halts>,
 }
 
 impl Default for Settings {
@@ -73,9 +86,10 @@ impl Default for Settings {
 
 /// The read API's routes. They share paths with the write API's, for other methods.
 pub fn router(components: Components, settings: Settings) -> Router {
-    let Components { app, store, control, log } = components;
+    let Components { app, store, control, log, halts, telemetry } = components;
+    let metrics = telemetry.query(&app.name);
     let generations = Generations::new(app, Arc::clone(&store), control);
-    let api = Arc::new(Api { generations, store, log, settings });
+    let api = Arc::new(Api { generations, store, log, settings, metrics, halts });
     Router::new()
         .route("/", get(crate::index::root))
         .route(paths::APP, get(crate::index::app))
@@ -88,17 +102,57 @@ pub fn router(components: Components, settings: Settings) -> Router {
 async fn row(
     State(api): State<Arc<Api>>,
     place: Result<Path<(String, String, String)>, PathRejection>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let answer = read_row(&api, place, query, &headers).await;
+    api.count(ReadKind::Key, answer.as_ref().map(Response::status));
+    answer
+}
+
+async fn read_row(
+    api: &Api,
+    place: Result<Path<(String, String, String)>, PathRejection>,
+    query: Option<String>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let Path((app, name, key)) = place.map_err(bad_path)?;
-    let table = api.table(&app, &name).await?;
-    let key = read::single_key(&table, &key)?;
-    let partition = key.partition;
-    let visible = api.visible(&table, partition, &headers).await?;
-    match read::row(&api.store, &table, &key.bytes).await? {
-        Some(found) => Ok(answer_row(&table, &visible, &headers, found)),
-        None => Err(api.absent(&table, &visible, &key.text)),
+    let pairs = pairs::read(query.as_deref())?;
+    loop {
+        let table = api.table(&app, &name).await?;
+        no_parameters(&table, &pairs)?;
+        let key = read::single_key(&table, &key)?;
+        let Some(visible) = api.visible(&table, key.partition, headers).await? else { continue };
+        let since = clock::instant();
+        let found = read::row(&api.store, &table, &key.bytes).await;
+        if api.generations.is_gone(table.topic, table.generation) {
+            continue;
+        }
+        api.metrics.store_seconds.observe(since.elapsed().as_secs_f64());
+        return match found? {
+            Some(found) => {
+                let response = answer_row(&table, &visible, headers, found);
+                api.metrics.rows.inc_by(u64::from(response.status() == StatusCode::OK));
+                Ok(response)
+            }
+            None => Err(api.absent(&table, &visible, &key.text)),
+        };
     }
+}
+
+/// A key in the path says all that can be said.
+fn no_parameters(table: &ReadTable<'_>, pairs: &[(String, String)]) -> Result<(), Problem> {
+    let refuse = |(name, _): &(String, String)| {
+        let detail = "a row's path takes no parameters".to_owned();
+        FieldError::in_parameter(name.as_str(), "not_allowed_by_key", detail)
+    };
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    let detail =
+        format!("a row's path takes no parameters; under its table, {}", allowed(&table.table.layout));
+    let errors = pairs.iter().map(refuse).collect();
+    Err(Problem::new(ProblemKind::InvalidQuery, detail).with_errors(errors))
 }
 
 /// `GET /v1/{app}/{table}?…`.
@@ -108,21 +162,52 @@ async fn list(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let answer = read_list(&api, place, query, &headers).await;
+    api.count(ReadKind::Range, answer.as_ref().map(Response::status));
+    answer
+}
+
+async fn read_list(
+    api: &Api,
+    place: Result<Path<(String, String)>, PathRejection>,
+    query: Option<String>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let Path((app, name)) = place.map_err(bad_path)?;
-    let table = api.table(&app, &name).await?;
-    let pairs: Vec<(String, String)> =
-        form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes()).into_owned().collect();
-    if table.entity().is_some() {
-        let key = read::entity_key(&table, &pairs, api.settings.page)?;
-        let visible = api.visible(&table, key.partition, &headers).await?;
-        let found = read::row(&api.store, &table, &key.bytes).await?;
-        return Ok(answer_list(&table, &visible, found.map(|found| found.json), None));
+    let pairs = pairs::read(query.as_deref())?;
+    loop {
+        let table = api.table(&app, &name).await?;
+        let asked = match table.entity() {
+            Some(_) => Asked::Key(read::entity_key(&table, &pairs, api.settings.page)?),
+            None => Asked::Range(request::read(&table.table.layout, &pairs, api.settings.page)?),
+        };
+        let partition = match &asked {
+            Asked::Key(key) => key.partition,
+            Asked::Range(_) => None,
+        };
+        let Some(visible) = api.visible(&table, partition, headers).await? else { continue };
+        let since = clock::instant();
+        let page = match &asked {
+            Asked::Key(key) => read::row(&api.store, &table, &key.bytes).await.map(Page::of),
+            Asked::Range(query) => read::page(&api.store, &table, query).await,
+        };
+        if api.generations.is_gone(table.topic, table.generation) {
+            continue;
+        }
+        api.metrics.store_seconds.observe(since.elapsed().as_secs_f64());
+        let page = page?;
+        api.metrics.rows.inc_by(page.rows as u64);
+        let next = page.next.map(|cursor| (cursor, format!("/v1/{app}/{name}"), pairs));
+        return Ok(answer_list(&table, &visible, Some(page.json), next));
     }
-    let query = request::read(&table.table.layout, &pairs, api.settings.page)?;
-    let visible = api.visible(&table, None, &headers).await?;
-    let page = read::page(&api.store, &table, &query).await?;
-    let next = page.next.map(|cursor| (cursor, format!("/v1/{app}/{name}"), pairs));
-    Ok(answer_list(&table, &visible, Some(page.json), next))
+}
+
+/// What a list is asked for.
+enum Asked {
+    /// An entity, by its whole key.
+    Key(read::Key),
+    /// Rows of a view.
+    Range(request::Query),
 }
 
 pub(crate) fn bad_path(error: PathRejection) -> Problem {
@@ -161,13 +246,14 @@ impl Api {
         }
     }
 
-    /// What is visible before the rows are read (I4), once the caller's own write is.
+    /// What is visible before the rows are read (I4), once the caller's own write is; `None` where another generation is
+    /// in use by now and all has to be read again from that one.
     async fn visible(
         &self,
         table: &ReadTable<'_>,
         partition: Option<u32>,
         headers: &HeaderMap,
-    ) -> Result<Visible, Problem> {
+    ) -> Result<Option<Visible>, Problem> {
         let partitions = table.topic.partitions;
         let values: Vec<&str> =
             headers.get_all(MIN_POSITION).iter().map(|value| value.to_str().unwrap_or_default()).collect();
@@ -177,16 +263,47 @@ impl Api {
             Some(only) if wanted.is_empty() => {
                 position::load_one(&self.store, &table.tables, partitions, only).await?
             }
-            _ => {
-                position::wait(&self.store, &table.tables, partitions, &wanted, self.patience(headers))
-                    .await?
-            }
+            _ => self.wait(table, &wanted, headers).await?,
         };
-        for (at, checkpoint) in checkpoints.iter().enumerate() {
-            self.generations.saw(table.topic, at as u32, checkpoint.next);
+        if !self.generations.saw(table.topic, table.generation, checkpoints.iter().map(|c| c.next)) {
+            return Ok(None);
         }
         let log = self.log.as_ref().map(|log| (log, self.generations.app().name.as_str()));
-        Ok(position::visible(table.topic, &checkpoints, partition, log))
+        Ok(Some(position::visible(table.topic, &checkpoints, partition, log)))
+    }
+
+    async fn wait(
+        &self,
+        table: &ReadTable<'_>,
+        wanted: &[Position],
+        headers: &HeaderMap,
+    ) -> Result<Vec<Checkpoint>, Problem> {
+        let halted = |partition: Partition| {
+            let halts = self.halts.as_ref()?;
+            halts(table.topic.name.as_str(), table.generation, partition)
+        };
+        let since = clock::instant();
+        let patience = self.patience(headers);
+        let partitions = table.topic.partitions;
+        let reached = position::wait(&self.store, &table.tables, partitions, wanted, patience, halted).await;
+        if !wanted.is_empty() {
+            self.metrics.position_wait_seconds.observe(since.elapsed().as_secs_f64());
+        }
+        reached
+    }
+
+    /// Counts an answer.
+    pub(crate) fn count(&self, read: ReadKind, answer: Result<StatusCode, &Problem>) {
+        let outcomes = self.metrics.requests(read);
+        let counter = match answer {
+            Ok(StatusCode::NOT_MODIFIED) => &outcomes.not_modified,
+            Ok(_) => &outcomes.ok,
+            Err(problem) if problem.kind() == ProblemKind::PositionNotReached => &outcomes.timeout,
+            Err(problem) if problem.status() == StatusCode::NOT_FOUND => &outcomes.not_found,
+            Err(problem) if problem.status().is_server_error() => &outcomes.unavailable,
+            Err(_) => &outcomes.invalid,
+        };
+        counter.inc();
     }
 
     fn patience(&self, headers: &HeaderMap) -> Duration {
@@ -207,14 +324,15 @@ impl Api {
     }
 }
 
-fn state_headers(table: &ReadTable<'_>, visible: &Visible) -> [(HeaderName, HeaderValue); 3] {
+fn state_headers(
+    table: &ReadTable<'_>,
+    visible: &Visible,
+) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
     let positions =
         HeaderValue::from_str(&visible.positions).unwrap_or_else(|_| HeaderValue::from_static(""));
-    [
-        (POSITION, positions),
-        (AGE, HeaderValue::from(visible.age_ms)),
-        (GENERATION, HeaderValue::from(table.generation)),
-    ]
+    let age = visible.age_ms.map(|age| (AGE, HeaderValue::from(age)));
+    let generation = (GENERATION, HeaderValue::from(table.generation));
+    [Some((POSITION, positions)), age, Some(generation)].into_iter().flatten()
 }
 
 fn answer(table: &ReadTable<'_>, visible: &Visible, body: Body) -> Response {

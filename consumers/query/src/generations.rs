@@ -1,18 +1,17 @@
 //! Which generation of each projection is read.
 //!
 //! A node flips to a newly active generation only once its checkpoints have reached every position the node has served,
-//! so that a caller never sees time go backwards.
+//! so that a caller never sees time go backwards. What was served and which generation is read change under one lock: a
+//! read that finds another generation in use than it began with begins again.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tidefold_app::App;
 use tidefold_app::model::{Entity, Topic, View};
 use tidefold_app::tables::{GenerationTable, GenerationTables};
-use tidefold_control::Control;
+use tidefold_control::{Control, GenerationState};
 use tidefold_fold::Checkpoint;
 use tidefold_record::Offset;
 use tidefold_store::{SharedStore, StoreError};
@@ -28,9 +27,12 @@ pub struct Generations {
 }
 
 /// One projection's generation in use.
-struct Served {
-    current: ArcSwap<Option<Generation>>,
-    high: Vec<AtomicU64>,
+struct Served(Mutex<Seen>);
+
+struct Seen {
+    current: Option<Generation>,
+    /// For each partition, the next offset of what callers saw.
+    high: Vec<Offset>,
 }
 
 /// A generation being read.
@@ -78,11 +80,9 @@ impl Generations {
         let mut topics = HashMap::new();
         let mut tables = HashMap::new();
         for (at, topic) in app.topics.iter().enumerate() {
-            let high = (0..topic.partitions).map(|_| AtomicU64::new(0)).collect();
-            topics.insert(
-                topic.name.as_str().to_owned(),
-                Served { current: ArcSwap::from_pointee(None), high },
-            );
+            let high = vec![Offset::ZERO; topic.partitions as usize];
+            let seen = Seen { current: None, high };
+            topics.insert(topic.name.as_str().to_owned(), Served(Mutex::new(seen)));
             if let Some(entity) = &topic.entity {
                 tables.insert(entity.name.clone(), TablePlace { topic: at, table: TableOf::Entity });
             }
@@ -124,39 +124,65 @@ impl Generations {
         Some(Ok(ReadTable { topic, of: place.table, generation: number, table, tables: generation.tables }))
     }
 
-    /// Takes note that a caller saw a partition up to `next`.
-    pub fn saw(&self, topic: &Topic, partition: u32, next: Offset) {
-        let high =
-            self.topics.get(topic.name.as_str()).and_then(|served| served.high.get(partition as usize));
-        if let Some(high) = high {
-            high.fetch_max(next.0, Ordering::Relaxed);
+    /// Takes note of what a caller is to see of a generation. `false`: another generation is in use by now, so what was
+    /// read has to be read again from that one.
+    #[must_use]
+    pub fn saw(&self, topic: &Topic, generation: u32, nexts: impl Iterator<Item = Offset>) -> bool {
+        let Some(served) = self.topics.get(topic.name.as_str()) else { return false };
+        let mut seen = served.seen();
+        if seen.current.as_ref().is_none_or(|current| current.tables.generation != generation) {
+            return false;
         }
+        seen.high.iter_mut().zip(nexts).for_each(|(high, next)| *high = (*high).max(next));
+        true
+    }
+
+    /// Whether a generation's tables may be gone: rows read from it do not count then.
+    #[must_use]
+    pub fn is_gone(&self, topic: &Topic, generation: u32) -> bool {
+        let control = self.control.borrow();
+        let generations = control.projection(topic.name.as_str()).map(|projection| &projection.generations);
+        let state = generations.and_then(|all| all.get(&generation)).map(|generation| generation.state);
+        state.is_none_or(|state| state == GenerationState::Gone)
     }
 
     async fn generation(&self, topic: &Topic) -> Result<Generation, NotReadable> {
         let name = topic.name.as_str();
         let served = self.topics.get(name).ok_or(NotReadable::NotBuilt)?;
         let active = self.control.borrow().active(name).ok_or(NotReadable::NotBuilt)?;
-        let current = served.current.load();
-        match current.as_ref() {
-            Some(generation) if generation.tables.generation == active => return Ok(generation.clone()),
-            _ => {}
-        }
-        let next = Generation { tables: Arc::new(GenerationTables::new(&self.app, topic, active)) };
-        if let Some(generation) = current.as_ref()
-            && !self.has_reached(&next, served).await.map_err(NotReadable::Store)?
+        let next = {
+            let mut seen = served.seen();
+            match &seen.current {
+                Some(current) if current.tables.generation == active => return Ok(current.clone()),
+                Some(_) => Generation { tables: Arc::new(GenerationTables::new(&self.app, topic, active)) },
+                None => {
+                    let next =
+                        Generation { tables: Arc::new(GenerationTables::new(&self.app, topic, active)) };
+                    seen.current = Some(next.clone());
+                    return Ok(next);
+                }
+            }
+        };
+        let checkpoints = load_checkpoints(&self.store, &next.tables, topic.partitions);
+        let checkpoints = checkpoints.await.map_err(NotReadable::Store)?;
+        let mut seen = served.seen();
+        let reached = checkpoints.iter().zip(&seen.high).all(|(checkpoint, high)| checkpoint.next >= *high);
+        // Control may have moved on while the checkpoints were loaded: then the next read judges anew.
+        if let Some(current) = &seen.current
+            && (!reached || self.control.borrow().active(name) != Some(active))
         {
-            return Ok(generation.clone());
+            return Ok(current.clone());
         }
-        served.current.store(Arc::new(Some(next.clone())));
+        seen.current = Some(next.clone());
         Ok(next)
     }
+}
 
-    /// Whether a generation's checkpoints have reached all that callers saw of the one before.
-    async fn has_reached(&self, next: &Generation, served: &Served) -> Result<bool, StoreError> {
-        let checkpoints = load_checkpoints(&self.store, &next.tables, served.high.len() as u32).await?;
-        let mut pairs = checkpoints.iter().zip(&served.high);
-        Ok(pairs.all(|(checkpoint, high)| checkpoint.next.0 >= high.load(Ordering::Relaxed)))
+// === impl Served ===
+
+impl Served {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

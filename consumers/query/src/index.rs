@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use bumpalo::Bump;
 use serde_json::{Value, json};
 use tidefold_app::layout::{Row, TableKind, TableLayout};
@@ -13,6 +14,7 @@ use tidefold_codec::{ordered, schema, text};
 use tidefold_fold::state::StateRef;
 use tidefold_http::Problem;
 use tidefold_store::Scan;
+use tidefold_telemetry::ReadKind;
 
 use crate::api::{Api, bad_path};
 use crate::generations::ReadTable;
@@ -23,6 +25,7 @@ const EXAMPLES: usize = 16;
 
 /// `GET /`.
 pub(crate) async fn root(State(api): State<Arc<Api>>) -> Json<Value> {
+    api.count(ReadKind::Index, Ok(StatusCode::OK));
     let app = &api.generations.app().name;
     Json(json!({
         "tidefold": env!("CARGO_PKG_VERSION"),
@@ -35,13 +38,19 @@ pub(crate) async fn app(
     State(api): State<Arc<Api>>,
     place: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {
+    let answer = describe(&api, place).await;
+    api.count(ReadKind::Index, answer.as_ref().map(|_| StatusCode::OK));
+    answer
+}
+
+async fn describe(api: &Api, place: Result<Path<String>, PathRejection>) -> Result<Json<Value>, Problem> {
     let Path(name) = place.map_err(bad_path)?;
     api.check_app(&name)?;
     let app = api.generations.app();
     let mut tables = Vec::new();
     for (_, layout) in app.tables() {
         let example = match api.generations.table(&layout.name).await {
-            Some(Ok(table)) => example(&api, &name, &table).await,
+            Some(Ok(table)) => example(api, &name, &table).await,
             _ => None,
         };
         tables.push(table_json(&name, layout, example));

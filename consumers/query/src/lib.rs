@@ -6,6 +6,7 @@
 //! A walk through it:
 //! * [`generations`]: which generation of each projection is read, and when a query node flips to the next.
 //! * [`request`]: a query string, judged against a table's key: every mistake named, what the key allows said.
+//! * `pairs`: a query string's names and values.
 //! * [`cursor`]: where the next page goes on.
 //! * [`position`]: what is visible, how old it is, and waiting for `Tidefold-Min-Position`.
 //! * `read`: one row under its key, a page of a range.
@@ -18,10 +19,11 @@ pub mod api;
 pub mod cursor;
 pub mod generations;
 pub mod index;
+mod pairs;
 pub mod position;
 mod read;
 pub mod request;
 pub mod rows;
 mod scan;
 
-pub use api::{Components, Settings, router};
+pub use api::{Components, Halts, Settings, router};

@@ -18,13 +18,17 @@ use crate::generations::load_checkpoints;
 /// How often a waiting request looks again when nothing told it to: writes of other processes tell nobody.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// When to come back to a halted projection: an operator has to act first.
+const HALTED_RETRY: Duration = Duration::from_secs(30);
+
 /// What an answer says of itself, read before its rows: a lower bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visible {
     /// `orders:3:918`, or several with commas: the last record folded, of each partition the rows may come from.
     pub positions: String,
-    /// Milliseconds since the last of them was appended; 0 where nothing newer stands in the log.
-    pub age_ms: u64,
+    /// Milliseconds since the last of them was appended; 0 where nothing newer stands in the log; `None` while a partition
+    /// has records of which none was folded, or nothing tells whether it has.
+    pub age_ms: Option<u64>,
 }
 
 /// Reads the positions of a `Tidefold-Min-Position` header: one, or several with commas.
@@ -64,13 +68,15 @@ pub fn parse(header: &str, topic: &Topic) -> Result<Vec<Position>, Problem> {
 /// Waits until every position is visible, for at most `patience`.
 ///
 /// # Errors
-/// `position_not_reached` when time runs out; the store's trouble.
+/// `position_not_reached` when time runs out; `projection_halted` with the reason that `halted` gives for a partition, at
+/// once; the store's trouble.
 pub async fn wait(
     store: &SharedStore,
     tables: &GenerationTables,
     partitions: u32,
     wanted: &[Position],
     patience: Duration,
+    halted: impl Fn(Partition) -> Option<String>,
 ) -> Result<Vec<Checkpoint>, Problem> {
     let deadline = Instant::now() + patience;
     let mut moved = store.checkpoints_moved();
@@ -81,6 +87,15 @@ pub async fn wait(
             checkpoints.get(position.partition.0 as usize).is_some_and(|c| c.next > position.offset)
         };
         let Some(missing) = wanted.iter().find(|position| !reached(position)) else { return Ok(checkpoints) };
+        let stands = wanted.iter().filter(|position| !reached(position));
+        if let Some((position, reason)) =
+            stands.into_iter().find_map(|position| Some((position, halted(position.partition)?)))
+        {
+            let detail =
+                format!("{position} is in the log and will be visible once its projection goes on: {reason}");
+            let problem = Problem::new(ProblemKind::ProjectionHalted, detail);
+            return Err(problem.with_retry_after(HALTED_RETRY));
+        }
         if Instant::now() >= deadline {
             let at = checkpoints.get(missing.partition.0 as usize).map_or(0, |c| c.next.0);
             let detail =
@@ -124,27 +139,34 @@ pub fn visible(
     log: Option<(&SharedLog, &str)>,
 ) -> Visible {
     let mut positions = String::new();
-    let mut oldest_micros = None;
+    let (mut oldest_micros, mut any, mut unread) = (None, false, false);
     for (at, checkpoint) in checkpoints.iter().enumerate() {
         let at = at as u32;
-        if partition.is_some_and(|only| only != at) || checkpoint.next.0 == 0 {
+        if partition.is_some_and(|only| only != at) {
             continue;
         }
-        if !positions.is_empty() {
-            positions.push(',');
-        }
-        positions.push_str(&Position::new(topic.name.clone(), Partition(at), checkpoint.last).to_string());
         let at_end = log.is_some_and(|(log, app)| {
             let end = log.watch_end(&topic.name.in_app(app), Partition(at));
             end.is_ok_and(|end| *end.borrow() <= checkpoint.next)
         });
+        if checkpoint.next.0 == 0 {
+            unread |= log.is_some() && !at_end;
+            any |= at_end;
+            continue;
+        }
+        any = true;
+        if !positions.is_empty() {
+            positions.push(',');
+        }
+        positions.push_str(&Position::new(topic.name.clone(), Partition(at), checkpoint.last).to_string());
         if !at_end && checkpoint.appended_at_micros > 0 {
             let appended = checkpoint.appended_at_micros;
             oldest_micros = Some(oldest_micros.map_or(appended, |oldest: i64| oldest.min(appended)));
         }
     }
     let age_micros = oldest_micros.map_or(0, |appended| clock::now_micros().saturating_sub(appended).max(0));
-    Visible { positions, age_ms: u64::try_from(age_micros / 1_000).unwrap_or(0) }
+    let known = any && !unread;
+    Visible { positions, age_ms: known.then(|| u64::try_from(age_micros / 1_000).unwrap_or(0)) }
 }
 
 /// The store's trouble as an answer.

@@ -40,8 +40,20 @@ pub(crate) struct Found {
 pub(crate) struct Page {
     /// Objects, separated by commas.
     pub(crate) json: Vec<u8>,
+    /// How many.
+    pub(crate) rows: usize,
     /// Where the next page goes on, if there is one.
     pub(crate) next: Option<String>,
+}
+
+// === impl Page ===
+
+impl Page {
+    /// The one row that was asked for, or none.
+    pub(crate) fn of(found: Option<Found>) -> Page {
+        let rows = usize::from(found.is_some());
+        Page { json: found.map(|found| found.json).unwrap_or_default(), rows, next: None }
+    }
 }
 
 /// The most rows one store scan returns: a page of a rollup with many shards takes several scans.
@@ -176,7 +188,8 @@ async fn index_page(store: &SharedStore, table: &ReadTable<'_>, query: &Query) -
     }
     let more = found.len() > query.limit;
     let last = found.get(query.limit.saturating_sub(1)).filter(|_| more);
-    Ok(Page { json, next: last.map(|row| cursor::write(query.filter_hash, &row.key)) })
+    let rows = found.len().min(query.limit);
+    Ok(Page { json, rows, next: last.map(|row| cursor::write(query.filter_hash, &row.key)) })
 }
 
 async fn rollup_page(
@@ -201,7 +214,11 @@ async fn rollup_page(
                 continue;
             }
             if written == query.limit {
-                return Ok(Page { json, next: Some(cursor::write(query.filter_hash, &last_key)) });
+                return Ok(Page {
+                    json,
+                    rows: written,
+                    next: Some(cursor::write(query.filter_hash, &last_key)),
+                });
             }
             if written > 0 {
                 json.push(b',');
@@ -212,7 +229,7 @@ async fn rollup_page(
         }
         match resume {
             Some(resume) if !at_end => from = Some(resume.into()),
-            _ => return Ok(Page { json, next: None }),
+            _ => return Ok(Page { json, rows: written, next: None }),
         }
     }
 }

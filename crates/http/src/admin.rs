@@ -24,6 +24,16 @@ type NamedGate = (String, Result<(), String>);
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
     gates: Arc<Mutex<Vec<NamedGate>>>,
+    notes: Arc<Mutex<Option<Notes>>>,
+}
+
+/// Tells what is wrong without making the node unready.
+struct Notes(Box<dyn Fn() -> Vec<String> + Send + Sync>);
+
+impl std::fmt::Debug for Notes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Notes")
+    }
 }
 
 /// One part's say in it.
@@ -60,6 +70,16 @@ impl Readiness {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.snapshot().iter().all(|(_, state)| state.is_ok())
+    }
+
+    /// What to say beside the gates, asked at each answer: trouble that does not make the node unready.
+    pub fn notes(&self, tell: impl Fn() -> Vec<String> + Send + Sync + 'static) {
+        *self.notes.lock().unwrap_or_else(PoisonError::into_inner) = Some(Notes(Box::new(tell)));
+    }
+
+    fn told(&self) -> Vec<String> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.as_ref().map(|notes| (notes.0)()).unwrap_or_default()
     }
 
     /// Every gate with its state.
@@ -116,6 +136,9 @@ async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respons
                 Err(reason) => writeln!(text, "[-]{name} failed: {reason}"),
             };
         }
+    }
+    for note in admin.readiness.told() {
+        let _ = writeln!(text, "[!]{note}");
     }
     text.push_str(if open { "ok\n" } else { "not ready\n" });
     (status(open), text).into_response()

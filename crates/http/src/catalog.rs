@@ -71,8 +71,8 @@ kinds! {
     BodyBroken = BAD_REQUEST, "body-broken", "The body broke off", retryable;
     /// The body is larger than the limit.
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
-    /// A mistake of ours. The request id finds it in the log of the node.
-    Internal = INTERNAL_SERVER_ERROR, "internal", "Something went wrong inside", retryable;
+    /// A mistake of ours. The request id finds it in the log of the node; repeated as it is, the request meets it again.
+    Internal = INTERNAL_SERVER_ERROR, "internal", "Something went wrong inside";
 
     /// The app has no message of this type; `detail` names the nearest.
     UnknownMessageType = NOT_FOUND, "unknown-message-type", "The app has no such message type";
@@ -117,6 +117,8 @@ kinds! {
     InvalidCursor = BAD_REQUEST, "invalid-cursor", "The cursor does not belong to this query";
     /// The position was not reached in the time allowed.
     PositionNotReached = SERVICE_UNAVAILABLE, "position-not-reached", "The position is not visible yet", retryable;
+    /// The position lies in a partition whose projection is halted; `detail` says why. It waits for an operator.
+    ProjectionHalted = SERVICE_UNAVAILABLE, "projection-halted", "The projection is halted", retryable;
     /// The store cannot be reached or is too slow.
     StoreUnavailable = SERVICE_UNAVAILABLE, "store-unavailable", "The store is not available", retryable;
 }

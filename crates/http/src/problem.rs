@@ -180,7 +180,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let id = RequestId::fresh();
         let mut response = self.answer(&id);
-        if self.status().is_server_error() {
+        if self.0.kind == ProblemKind::PositionNotReached {
+            // A caller's own impatience; the lag behind it has metrics of its own.
+            tracing::debug!(request_id = id.as_str(), detail = %self.0.detail, "position not reached");
+        } else if self.status().is_server_error() {
             tracing::warn!(request_id = id.as_str(), code = self.0.kind.slug(), detail = %self.0.detail, "request failed");
         }
         response.extensions_mut().insert(self);

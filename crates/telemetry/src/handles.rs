@@ -51,6 +51,62 @@ pub struct IngestMetrics {
     pub inflight_bytes: Gauge,
 }
 
+/// What was asked of the read API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadKind {
+    /// One row.
+    Key,
+    /// A page.
+    Range,
+    /// What there is.
+    Index,
+}
+
+/// Reads of one kind, by what came.
+#[derive(Clone, Debug)]
+pub struct ReadOutcomes {
+    /// An answer.
+    pub ok: Counter,
+    /// 304.
+    pub not_modified: Counter,
+    /// No such row, table or app.
+    pub not_found: Counter,
+    /// A question that cannot be asked.
+    pub invalid: Counter,
+    /// A position that did not become visible in time.
+    pub timeout: Counter,
+    /// The store, or what should fill it, was not there.
+    pub unavailable: Counter,
+}
+
+/// What the read API counts, for one app.
+#[derive(Clone, Debug)]
+pub struct QueryMetrics {
+    /// Rows returned.
+    pub rows: Counter,
+    /// Time of reading the store for an answer.
+    pub store_seconds: Histogram,
+    /// Time waited for positions.
+    pub position_wait_seconds: Histogram,
+    key: ReadOutcomes,
+    range: ReadOutcomes,
+    index: ReadOutcomes,
+}
+
+// === impl QueryMetrics ===
+
+impl QueryMetrics {
+    /// The outcomes of a kind of read.
+    #[must_use]
+    pub fn requests(&self, read: ReadKind) -> &ReadOutcomes {
+        match read {
+            ReadKind::Key => &self.key,
+            ReadKind::Range => &self.range,
+            ReadKind::Index => &self.index,
+        }
+    }
+}
+
 // === impl HttpMetrics ===
 
 impl HttpMetrics {
@@ -80,6 +136,27 @@ impl Telemetry {
             refused_requests: self.http_refused(api, "requests"),
             refused_connections: self.http_refused(api, "connections"),
             classes: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|class| self.http_request_seconds(api, class)),
+        }
+    }
+
+    /// The handles of the read API for one app.
+    #[must_use]
+    pub fn query(&self, app: &str) -> QueryMetrics {
+        let outcomes = |read| ReadOutcomes {
+            ok: self.query_requests(app, read, "ok"),
+            not_modified: self.query_requests(app, read, "not_modified"),
+            not_found: self.query_requests(app, read, "not_found"),
+            invalid: self.query_requests(app, read, "invalid"),
+            timeout: self.query_requests(app, read, "timeout"),
+            unavailable: self.query_requests(app, read, "unavailable"),
+        };
+        QueryMetrics {
+            rows: self.query_rows(app),
+            store_seconds: self.query_store_seconds(app),
+            position_wait_seconds: self.query_position_wait_seconds(app),
+            key: outcomes("key"),
+            range: outcomes("range"),
+            index: outcomes("index"),
         }
     }
 

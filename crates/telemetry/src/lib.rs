@@ -14,7 +14,7 @@ pub mod handles;
 pub mod logging;
 pub mod metrics;
 
-pub use handles::{HttpMetrics, IngestMetrics};
+pub use handles::{HttpMetrics, IngestMetrics, QueryMetrics, ReadKind, ReadOutcomes};
 pub use metrics::Telemetry;
 pub use prometheus_client::metrics::counter::Counter;
 pub use prometheus_client::metrics::gauge::Gauge;

@@ -45,6 +45,8 @@ pub struct Node {
     shutdown: CancellationToken,
     servers: Vec<JoinHandle<tidefold_http::Drained>>,
     control: ControlSource,
+    /// Counts dead letters, where this node folds.
+    dead_letters: Option<JoinHandle<()>>,
     _folding: Option<Folding>,
 }
 
@@ -123,6 +125,8 @@ impl Node {
         let public = if role.writes() || role.reads() { Some(bind(settings.http).await?) } else { None };
         let admin = bind(settings.admin).await?;
         let parts = Parts { app, telemetry: Telemetry::new(), readiness: Readiness::new() };
+        let revision = option_env!("TIDEFOLD_REVISION").unwrap_or("unknown");
+        parts.telemetry.build_info(env!("CARGO_PKG_VERSION"), revision).set(1);
         let gate = parts.readiness.gate(if role.folds() { "projections" } else { "control" });
         let backends = match store_alone {
             true => Backends::open_store(settings).await?,
@@ -135,16 +139,24 @@ impl Node {
             admin: admin.local_addr()?,
             shutdown: CancellationToken::new(),
             servers: Vec::new(),
+            dead_letters: control.operator().map(|operator| {
+                let watch = operate::watch(Arc::downgrade(operator), parts.telemetry.clone());
+                tokio::runtime::Handle::current().spawn(watch)
+            }),
             control,
             _folding: folding,
         };
         if let Some(public) = public {
             node.http = Some(public.local_addr()?);
-            let routes = parts.public_routes(role, &node.control.watch(), &backends, settings);
+            let routes = parts.public_routes(role, &node.control, &backends, settings);
             node.serve("public", public, routes, &parts, settings);
         }
         let mut routes = tidefold_http::admin(parts.readiness.clone(), parts.telemetry.clone());
-        if let ControlSource::Operator(operator) = &node.control {
+        if let Some(operator) = node.control.operator() {
+            let halts = Arc::downgrade(operator);
+            parts
+                .readiness
+                .notes(move || halts.upgrade().map(|operator| operator.halts()).unwrap_or_default());
             routes = routes.merge(operate::router(Arc::clone(operator)));
         }
         node.serve("admin", admin, routes, &parts, settings);
@@ -171,6 +183,10 @@ impl Node {
             if let Ok(tidefold_http::Drained::Cut(open)) = server.await {
                 tracing::warn!(open, "connections were cut at the end of the time allowed");
             }
+        }
+        if let Some(task) = self.dead_letters.take() {
+            task.abort();
+            let _ = task.await;
         }
         match self.control {
             ControlSource::Following(_, tasks) => tasks.iter().for_each(JoinHandle::abort),
@@ -200,6 +216,21 @@ impl Node {
 // === impl ControlSource ===
 
 impl ControlSource {
+    fn operator(&self) -> Option<&Arc<Operator>> {
+        match self {
+            ControlSource::Operator(operator) => Some(operator),
+            ControlSource::Following(..) => None,
+        }
+    }
+
+    /// Why partitions do not go on: known where they are folded.
+    fn halts(&self) -> Option<tidefold_query::Halts> {
+        let operator = Arc::downgrade(self.operator()?);
+        Some(Arc::new(move |topic, generation, partition| {
+            operator.upgrade()?.deployer().halted(topic, generation, partition)
+        }))
+    }
+
     fn watch(&self) -> watch::Receiver<Arc<Control>> {
         match self {
             ControlSource::Operator(operator) => operator.deployer().control(),
@@ -270,10 +301,11 @@ impl Parts {
     fn public_routes(
         &self,
         role: Role,
-        control: &watch::Receiver<Arc<Control>>,
+        source: &ControlSource,
         backends: &Backends,
         settings: &Settings,
     ) -> axum::Router {
+        let control = source.watch();
         let mut routes = axum::Router::new();
         if let Some(log) = backends.log.as_ref().filter(|_| role.writes()) {
             routes = routes.merge(tidefold_ingest::router(tidefold_ingest::Components {
@@ -282,7 +314,12 @@ impl Parts {
                 store: Arc::clone(&backends.store),
                 control: control.clone(),
                 telemetry: self.telemetry.clone(),
-                settings: tidefold_ingest::Settings { limits: limits(settings), ..Default::default() },
+                settings: tidefold_ingest::Settings {
+                    limits: limits(settings),
+                    memory_bytes: settings.ingest_memory_bytes,
+                    append_timeout: settings.append_timeout,
+                    ..Default::default()
+                },
                 clock: Arc::new(tidefold_telemetry::clock::now_micros),
             }));
         }
@@ -292,6 +329,8 @@ impl Parts {
                 store: Arc::clone(&backends.store),
                 control: control.clone(),
                 log: backends.log.clone(),
+                halts: source.halts(),
+                telemetry: self.telemetry.clone(),
             };
             routes = routes.merge(tidefold_query::router(read, tidefold_query::Settings::default()));
         }

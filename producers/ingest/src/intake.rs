@@ -13,6 +13,7 @@ use crate::Components;
 use crate::catalog::{Catalog, TopicEntry};
 use crate::ids::Ids;
 use crate::record::Now;
+use crate::room::Room;
 use crate::settings::Settings;
 
 /// The state of ingest's routes.
@@ -24,6 +25,7 @@ pub(crate) struct Intake {
     pub(crate) metrics: IngestMetrics,
     pub(crate) settings: Settings,
     pub(crate) ids: Ids,
+    pub(crate) room: Room,
     clock: crate::Clock,
     anonymous_source: String,
 }
@@ -41,6 +43,7 @@ impl Intake {
             metrics: telemetry.ingest(&app.name),
             anonymous_source: source(&app.name, &Principal::ANONYMOUS),
             ids: Ids::new(),
+            room: Room::new(settings.memory_bytes),
             app,
             log,
             store,
@@ -81,7 +84,12 @@ impl Intake {
         let records = batch.len();
         let _on_the_way = OnTheWay::new(&self.metrics.inflight_bytes, batch.size_bytes());
         let since = clock::instant();
-        let appended = self.log.append(&topic.log_name, partition, batch).await;
+        let append = self.log.append(&topic.log_name, partition, batch);
+        let time = self.settings.append_timeout;
+        let appended = tokio::time::timeout(time, append).await.unwrap_or_else(|_| {
+            let detail = format!("no answer within {} ms", time.as_millis());
+            Err(LogError::Unknown { detail })
+        });
         self.metrics.append_seconds.observe(since.elapsed().as_secs_f64());
         self.metrics.append_records.observe(records as f64);
         appended

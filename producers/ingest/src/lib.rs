@@ -10,7 +10,7 @@
 //! * [`router`] and [`Components`]: how the composition gets the routes.
 //! * `catalog`: the app as ingest needs it; `intake`: what all routes share.
 //! * `attributes`: what a request's headers say; `envelope`: what a line says around its message.
-//! * `record`: a message as a record.
+//! * `record`: a message as a record; `room`: the bytes that requests may hold.
 //! * `single`: one message; `outcomes`: what became of it.
 //! * `stream`: many messages; `lines`, `chunk` and `lane` are its steps.
 //! * `failure` and `answer`: what is answered.
@@ -39,6 +39,7 @@ mod lane;
 mod lines;
 mod outcomes;
 mod record;
+mod room;
 mod settings;
 mod single;
 mod stream;

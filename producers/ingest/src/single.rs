@@ -41,8 +41,7 @@ pub(crate) async fn post_named(
         Media::Json => one(&intake, &principal, message, schema, attributes, request).await,
         Media::Lines => {
             let route = Route::One { message: message.place, schema };
-            let body = request.into_body();
-            stream::answer(Arc::clone(&intake), principal, route, attributes, body)
+            stream::answer(Arc::clone(&intake), principal, route, attributes, request)
         }
     }
 }
@@ -69,6 +68,10 @@ async fn one(
         return Err(Problem::new(ProblemKind::InvalidRequest, format!("If-Match is of no use: {reason}")));
     }
     let limits = &intake.settings.limits;
+    let room = intake.room.hold_body(request.headers(), limits.body_bytes);
+    let room = room.inspect_err(|_| {
+        intake.metrics.full.inc();
+    })?;
     let json = body::read_whole(request.into_body(), limits.body_bytes, limits.body_stall).await;
     let json = json.inspect_err(|problem| count_unread(intake, problem))?;
     intake.metrics.body_bytes.inc_by(json.len() as u64);
@@ -108,6 +111,7 @@ async fn one(
         failure.count(&intake.metrics);
         failure.problem(id)
     })?;
+    drop(room);
     intake.metrics.accepted.inc();
     let standing = Standing { topic, partition, offset, id };
     match attributes.wait {

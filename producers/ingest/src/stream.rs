@@ -31,6 +31,7 @@ use crate::chunk::{Chunk, ChunkBuilder, LaneName, Stream};
 use crate::intake::Intake;
 use crate::lane::{LaneBatch, Turn, append_in_turn};
 use crate::lines::Lines;
+use crate::room::Held;
 
 /// What the lines of a stream are.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,8 @@ struct Exchange {
     /// Why the body ended early, to be answered last.
     broken: Option<Problem>,
     over: bool,
+    /// Room for the chunk being gathered and one on its way.
+    _room: Held,
 }
 
 /// The route of messages of any type.
@@ -73,7 +76,7 @@ pub(crate) async fn post_any(
         return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
     }
     let attributes = Attributes::of(request.headers(), intake.settings.wait_max)?;
-    answer(intake, principal, Route::Any, attributes, request.into_body())
+    answer(intake, principal, Route::Any, attributes, request)
 }
 
 /// Starts answering a stream.
@@ -82,10 +85,15 @@ pub(crate) fn answer(
     principal: Principal,
     route: Route,
     attributes: Attributes,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Problem> {
     check(&attributes)?;
     let limits = intake.settings.limits;
+    let room = intake.room.hold_body(request.headers(), 2 * intake.settings.chunk_bytes);
+    let room = room.inspect_err(|_| {
+        intake.metrics.full.inc();
+    })?;
+    let body = request.into_body();
     let source = intake.source_of(&principal).into_owned();
     let lanes = intake.catalog.lanes();
     let exchange = Exchange {
@@ -95,6 +103,7 @@ pub(crate) fn answer(
         in_flight: FuturesOrdered::new(),
         broken: None,
         over: false,
+        _room: room,
         stream: Stream { intake, principal, source, route, attributes },
     };
     let answers = unfold(exchange, async |mut exchange| {
@@ -133,10 +142,14 @@ impl Exchange {
         loop {
             self.gather();
             if self.should_launch() {
-                if self.in_flight.len() >= self.stream.intake.settings.chunks_in_flight {
+                let intake = &self.stream.intake;
+                let busy = self.in_flight.len();
+                // The first goes by the stream's own room; without more, the others wait for it.
+                let room = if busy == 0 { None } else { intake.room.hold(self.gathered.size_bytes()) };
+                if busy >= intake.settings.chunks_in_flight || (busy > 0 && room.is_none()) {
                     return self.in_flight.next().await;
                 }
-                if let Some(answers) = self.launch() {
+                if let Some(answers) = self.launch(room) {
                     return Some(answers);
                 }
                 continue;
@@ -211,7 +224,7 @@ impl Exchange {
     }
 
     /// Sends the chunk on its way and gives back answers that are there at once.
-    fn launch(&mut self) -> Option<Bytes> {
+    fn launch(&mut self, room: Option<Held>) -> Option<Bytes> {
         let (chunk, lanes) = self.gathered.take();
         let mut appends = Vec::with_capacity(lanes.len());
         for lane in lanes {
@@ -221,7 +234,7 @@ impl Exchange {
             appends.push(append.map(move |fates| (name, fates)));
         }
         let intake = Arc::clone(&self.stream.intake);
-        self.in_flight.push_back(answered(intake, chunk, join_all(appends)).boxed());
+        self.in_flight.push_back(answered(intake, chunk, room, join_all(appends)).boxed());
         // Polled once, the log has the batches before the next chunk is gathered.
         self.in_flight.next().now_or_never().flatten()
     }
@@ -249,9 +262,11 @@ impl Exchange {
 async fn answered(
     intake: Arc<Intake>,
     chunk: Chunk,
+    room: Option<Held>,
     appends: impl Future<Output = Vec<(LaneName, crate::lane::Fates)>>,
 ) -> Bytes {
     let lanes = appends.await;
+    drop(room);
     chunk.answers(&intake, &lanes)
 }
 

@@ -49,6 +49,9 @@ pub struct Reader {
     sent: Mutex<u64>,
     /// The index keys a partition has in a table, so that those that go are deleted.
     indexed: Mutex<BTreeMap<(String, u32), BTreeSet<Bytes>>>,
+    /// Why topics' partitions are halted.
+    pub halted: Arc<Mutex<BTreeMap<(String, u32), String>>>,
+    pub telemetry: Telemetry,
 }
 
 #[derive(Debug)]
@@ -113,6 +116,8 @@ impl Reader {
                 TopicSpec { name: topic.name.in_app(name), partitions: topic.partitions, create: true };
             log.open(&spec).await.unwrap();
         }
+        let (telemetry, halted) =
+            (Telemetry::new(), Arc::<Mutex<BTreeMap<(String, u32), String>>>::default());
         let (control, receiver) = watch::channel(Arc::new(Control::default()));
         let routes = router(
             Components {
@@ -120,16 +125,23 @@ impl Reader {
                 store: Arc::clone(&store) as Arc<dyn Store>,
                 control: receiver,
                 log: Some(Arc::new(log.clone())),
+                halts: Some(Arc::new({
+                    let halted = Arc::clone(&halted);
+                    move |topic, _, partition| {
+                        halted.lock().unwrap().get(&(topic.to_owned(), partition.0)).cloned()
+                    }
+                })),
+                telemetry: telemetry.clone(),
             },
             settings,
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = Server { name: "test", limits: Default::default(), telemetry: Telemetry::new() };
+        let server = Server { name: "test", limits: Default::default(), telemetry: telemetry.clone() };
         tokio::spawn(serve(listener, routes, CancellationToken::new(), server));
         let client = Client::builder(TokioExecutor::new()).build_http();
         let (sent, indexed) = (Mutex::new(0), Mutex::default());
-        let reader = Reader { address, app, log, store, control, client, sent, indexed };
+        let reader = Reader { address, app, log, store, control, client, sent, indexed, halted, telemetry };
         if built {
             for topic in reader.topics() {
                 reader.build(&topic, 1).await;

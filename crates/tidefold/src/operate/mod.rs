@@ -10,17 +10,21 @@ mod routes;
 mod schemas;
 mod status;
 mod verify;
+mod watch;
 
 use std::sync::Arc;
 
 use tidefold_app::App;
 use tidefold_app::model::Topic;
+use tidefold_control::GenerationState;
 use tidefold_deployer::Deployer;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::SharedLog;
+use tidefold_projector::LaneState;
 use tidefold_store::SharedStore;
 
 pub use routes::router;
+pub use watch::watch;
 
 /// What operations work on.
 pub struct Operator {
@@ -71,6 +75,27 @@ impl Operator {
     /// Finishes the batches in hand and lets go of everything.
     pub async fn shutdown(self) {
         self.deployer.shutdown().await;
+    }
+
+    /// Every halted partition of the active generations, with why; one line where a whole generation is halted.
+    #[must_use]
+    pub fn halts(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for generation in self.deployer.status() {
+            let name = format!("projection of {} g{} halted", generation.topic, generation.generation);
+            if generation.state != GenerationState::Active {
+                continue;
+            }
+            if let Some(reason) = &generation.halted {
+                lines.push(format!("{name}: {reason}"));
+            }
+            for lane in &generation.lanes {
+                if let LaneState::Halted(halt) = &lane.state {
+                    lines.push(format!("{name} in partition {}: {halt}", lane.partition.0));
+                }
+            }
+        }
+        lines
     }
 
     fn topic(&self, name: &str) -> Result<&Topic, Problem> {

@@ -95,6 +95,18 @@ pub const SETTINGS: &[Setting] = &[
     setting("ingest.line_bytes", Kind::Bytes, "1MiB", "the longest line of an NDJSON body"),
     setting("ingest.stall", Kind::Duration, "30s", "how long a body may stand still"),
     setting("ingest.concurrent_requests", Kind::Count, "4096", "requests served at once; more get 503"),
+    setting(
+        "ingest.memory_bytes",
+        Kind::Bytes,
+        "64MiB",
+        "bodies and batches held at once, over all requests; more get 503",
+    ),
+    setting(
+        "ingest.append_timeout",
+        Kind::Duration,
+        "10s",
+        "how long the log may take; then 504 and a retry by id",
+    ),
     setting("projector.batch_records", Kind::Count, "2000", "the most records of one batch"),
     setting("projector.batch_bytes", Kind::Bytes, "4MiB", "the most bytes of one batch"),
     setting("projector.memory_bytes", Kind::Bytes, "64MiB", "batches in hand, over all partitions"),

@@ -1,0 +1,70 @@
+//! A query string's names and values, strictly: what is no UTF-8 is refused, since a key with a replacement character in
+//! it would be another key.
+
+use tidefold_http::{FieldError, Problem, ProblemKind};
+
+/// Names and values in the order they stand.
+///
+/// # Errors
+/// Every parameter that is no UTF-8.
+pub(crate) fn read(query: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
+    let (mut pairs, mut errors) = (Vec::new(), Vec::new());
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match (decode(name), decode(value)) {
+            (Some(name), Some(value)) => pairs.push((name, value)),
+            (known, _) => {
+                let detail = format!("{pair} is not UTF-8 once its escapes are read");
+                errors.push(FieldError::in_parameter(known.as_deref().unwrap_or(name), "bad_format", detail));
+            }
+        }
+    }
+    if errors.is_empty() {
+        return Ok(pairs);
+    }
+    Err(Problem::new(ProblemKind::InvalidQuery, "escape the bytes of UTF-8 text").with_errors(errors))
+}
+
+/// `+` is a space, `%xx` a byte, anything else itself; `None` where that is no UTF-8.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
+        match (byte, escaped(behind)) {
+            (b'%', Some((escaped, behind))) => {
+                bytes.push(escaped);
+                rest = behind;
+            }
+            (b'+', _) => bytes.push(b' '),
+            (other, _) => bytes.push(*other),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
+    let ([high, low], rest) = text.split_first_chunk::<2>()?;
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    Some((u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_read_once_and_text_stays_text() {
+        let pairs = read(Some("a=b+c&%C3%A9=%26%3d&&x&p=%zz%2")).unwrap();
+        let expected = [("a", "b c"), ("\u{e9}", "&="), ("x", ""), ("p", "%zz%2")];
+        assert_eq!(pairs, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+        assert_eq!(read(None).unwrap(), []);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_by_name() {
+        let problem = read(Some("a=%FF&b=1&%FE=2&c=%ED%A0%80")).unwrap_err();
+        let names: Vec<_> = problem.errors().iter().map(|e| e.parameter.as_deref().unwrap()).collect();
+        assert_eq!(names, ["a", "%FE", "c"]);
+    }
+}

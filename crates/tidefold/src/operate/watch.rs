@@ -1,0 +1,138 @@
+//! Dead letters as metrics. Verdicts are written in the order of a partition's offsets, so each round goes on behind the
+//! last and reads only what is new; a round never passes a checkpoint, behind which verdicts may stand with gaps.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidefold_app::layout::Row;
+use tidefold_app::model::Topic;
+use tidefold_app::tables::GenerationTables;
+use tidefold_codec::text::parse_rfc3339_micros;
+use tidefold_fold::Verdict;
+use tidefold_fold::verdict::verdict_key;
+use tidefold_http::Problem;
+use tidefold_log::ReadLimit;
+use tidefold_query::generations::load_checkpoints;
+use tidefold_record::headers::Known;
+use tidefold_record::{Offset, Partition};
+use tidefold_store::Scan;
+use tidefold_telemetry::{Telemetry, clock};
+
+use super::dead_letters::{active, place};
+use super::{Operator, unavailable};
+
+/// How long between rounds.
+const ROUND: Duration = Duration::from_secs(10);
+/// Verdict rows that one scan returns.
+const PAGE: usize = 1_000;
+
+/// What was counted of a topic.
+struct Counted {
+    generation: u32,
+    letters: i64,
+    partitions: Vec<CountedPartition>,
+}
+
+#[derive(Clone, Default)]
+struct CountedPartition {
+    /// Verdicts below are counted.
+    next: Offset,
+    /// When its first dead letter was appended.
+    oldest_micros: Option<i64>,
+}
+
+/// Counts until the operator is gone.
+pub async fn watch(operator: Weak<Operator>, telemetry: Telemetry) {
+    let mut topics = BTreeMap::new();
+    while let Some(operator) = operator.upgrade() {
+        if let Err(problem) = round(&operator, &mut topics, &telemetry).await {
+            tracing::warn!(
+                reason = problem.detail(),
+                "dead letters were not counted; the next round goes on"
+            );
+        }
+        drop(operator);
+        clock::pause(ROUND).await;
+    }
+}
+
+async fn round(
+    operator: &Arc<Operator>,
+    topics: &mut BTreeMap<String, Counted>,
+    telemetry: &Telemetry,
+) -> Result<(), Problem> {
+    for topic in &operator.app().topics {
+        let Some(tables) = active(operator, topic) else { continue };
+        let fresh = || Counted {
+            generation: tables.generation,
+            letters: 0,
+            partitions: vec![CountedPartition::default(); topic.partitions as usize],
+        };
+        let counted = topics.entry(topic.name.to_string()).or_insert_with(fresh);
+        if counted.generation != tables.generation {
+            *counted = fresh();
+        }
+        counted.go_on(operator, topic, &tables).await?;
+        let oldest = counted.partitions.iter().filter_map(|partition| partition.oldest_micros).min();
+        let age = oldest.map_or(0, |micros| clock::now_micros().saturating_sub(micros).max(0));
+        telemetry.dlq_messages(topic.name.as_str()).set(counted.letters);
+        telemetry.dlq_oldest_age_seconds(topic.name.as_str()).set(age as f64 / 1e6);
+    }
+    Ok(())
+}
+
+// === impl Counted ===
+
+impl Counted {
+    async fn go_on(
+        &mut self,
+        operator: &Operator,
+        topic: &Topic,
+        tables: &GenerationTables,
+    ) -> Result<(), Problem> {
+        let checkpoints = load_checkpoints(operator.store(), tables, topic.partitions).await;
+        let checkpoints = checkpoints.map_err(unavailable)?;
+        for (at, (counted, checkpoint)) in self.partitions.iter_mut().zip(checkpoints).enumerate() {
+            let at = Partition(at as u32);
+            let key = |offset| Bytes::copy_from_slice(&verdict_key(at.0, offset));
+            while counted.next < checkpoint.next {
+                let scan = Scan::Range {
+                    prefix: Bytes::copy_from_slice(&at.0.to_be_bytes()),
+                    from: Some(key(counted.next)),
+                    until: Some(key(checkpoint.next)),
+                    reverse: false,
+                    limit: PAGE,
+                };
+                let rows = operator.store().scan(&tables.verdicts.id, &scan).await.map_err(unavailable)?;
+                let dead = |row: &Row| matches!(Verdict::decode(&row.value), Some(Verdict::Dead(_)));
+                let first = rows.iter().find(|row| dead(row)).and_then(|row| place(&row.key));
+                if let Some((_, offset)) = first.filter(|_| counted.oldest_micros.is_none()) {
+                    counted.oldest_micros = appended(operator, topic, at, offset).await?;
+                }
+                self.letters += rows.iter().filter(|row| dead(row)).count() as i64;
+                let last = rows.last().filter(|_| rows.len() == PAGE).and_then(|row| place(&row.key));
+                counted.next = last.map_or(checkpoint.next, |(_, offset)| offset.advance(1));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// When a record was appended, where it says so.
+async fn appended(
+    operator: &Operator,
+    topic: &Topic,
+    partition: Partition,
+    offset: Offset,
+) -> Result<Option<i64>, Problem> {
+    let name = topic.name.in_app(&operator.app().name);
+    let limit = ReadLimit { records: 1, bytes: 1 };
+    let batch = operator.log().read(&name, partition, offset, limit).await.map_err(unavailable)?;
+    let time = batch.get(offset).and_then(|record| {
+        let text = record.headers.get(Known::AppendTime).or_else(|| record.headers.get(Known::CeTime))?;
+        parse_rfc3339_micros(text)
+    });
+    Ok(time)
+}
