@@ -154,11 +154,8 @@ impl Deployer {
         let place = self.place(topic).ok()?;
         self.node.halted((place, generation)).or_else(|| {
             let lanes = self.node.lanes((place, generation));
-            let status = lanes.get(partition.0 as usize)?.borrow();
-            match &status.state {
-                LaneState::Halted(halt) => Some(halt.to_string()),
-                _ => None,
-            }
+            let lane = lanes.iter().find(|lane| lane.borrow().partition == partition)?;
+            self.node.halt_of(lane)
         })
     }
 
