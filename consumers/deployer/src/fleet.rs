@@ -19,7 +19,8 @@ use crate::node::{Key, Node, lock};
 /// How often the group's lag tools are told how far partitions are folded.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// A partition that another process folds, or none does just now: what the store and the log know of it.
+/// A partition that another process folds, or none does just now, or one whose lane here has not found its place yet: what
+/// the store and the log know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elsewhere {
     /// The projection's topic.
@@ -186,7 +187,20 @@ impl Node {
 // === impl Deployer ===
 
 impl Deployer {
-    /// The partitions of generations folded here whose lanes are not here, from their checkpoints in the store.
+    /// Where the partitions of each topic end now, in the order of the app's topics: lanes know it a moment later.
+    ///
+    /// # Errors
+    /// When the log does not answer.
+    pub async fn ends(&self) -> Result<Vec<Vec<Offset>>, DeployError> {
+        let (node, mut all) = (self.node(), Vec::new());
+        for place in 0..node.topics.len() {
+            all.push(node.ends(place).await?);
+        }
+        Ok(all)
+    }
+
+    /// The partitions of generations folded here whose lanes are not here or still start, from their checkpoints in the
+    /// store.
     ///
     /// # Errors
     /// When the log or the store does not answer.
@@ -194,7 +208,10 @@ impl Deployer {
         let (node, mut all) = (self.node(), Vec::new());
         let control = node.driver.control();
         for (key, generation) in node.generations(&control) {
-            let here: Vec<_> = node.lanes(key).iter().map(|lane| lane.borrow().partition).collect();
+            let lanes = node.lanes(key);
+            let placed =
+                lanes.iter().map(|lane| lane.borrow()).filter(|lane| lane.state != LaneState::Starting);
+            let here: Vec<_> = placed.map(|lane| lane.partition).collect();
             let Some((topic, there)) = node.app.topics.get(key.0).zip(node.topics.get(key.0)) else {
                 continue;
             };

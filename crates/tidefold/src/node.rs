@@ -327,7 +327,7 @@ impl Parts {
             let read = tidefold_query::Components {
                 app: Arc::clone(&self.app),
                 store: Arc::clone(&backends.store),
-                control: control.clone(),
+                control,
                 log: backends.log.clone(),
                 halts: source.halts(),
                 telemetry: self.telemetry.clone(),

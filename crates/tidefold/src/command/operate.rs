@@ -33,11 +33,17 @@ pub(super) async fn status(args: StatusArgs, output: &Output) -> Result<ExitCode
         })?;
         let since = tidefold_telemetry::clock::instant();
         let mut progress = output.progress("lag", None);
-        while lag(&value) > 0 {
+        while lag(&value) > 0 || value["unknown"].is_string() {
             if since.elapsed() >= limit {
                 output.print(&value, || status_table(&value));
-                let text =
-                    format!("{} records are not folded after {}; folding goes on", lag(&value), args.timeout);
+                let text = match value["unknown"].as_str() {
+                    Some(unknown) => format!("how far behind is not known after {}: {unknown}", args.timeout),
+                    None => format!(
+                        "{} records are not folded after {}; folding goes on",
+                        lag(&value),
+                        args.timeout
+                    ),
+                };
                 return Err(Failure::new(Code::TimedOut, text));
             }
             tidefold_telemetry::clock::pause(std::time::Duration::from_millis(100)).await;

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use tidefold_control::GenerationState;
-use tidefold_deployer::Elsewhere;
+use tidefold_deployer::{DeployError, Elsewhere};
 use tidefold_projector::{LaneState, LaneStatus};
+use tidefold_record::{Offset, Partition};
 use tidefold_telemetry::clock;
 
 use super::Operator;
+use crate::failure::chain;
 
 /// A node's status.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,6 +17,9 @@ pub struct Status {
     pub app: String,
     /// The hash of its definition.
     pub definition: String,
+    /// What could not be asked; lags are then at least what stands here, as last seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
     /// Its projections' generations that are folded.
     pub generations: Vec<GenerationReport>,
 }
@@ -74,17 +79,23 @@ pub struct Verdicts {
 pub(super) async fn status(operator: &Operator) -> Status {
     let now = clock::now_micros();
     // What is here is told even while the log or the store does not answer.
-    let elsewhere = operator.deployer().elsewhere().await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "partitions of other processes cannot be told");
-        Vec::new()
-    });
+    let (elsewhere, ends, unknown) = match asked(operator).await {
+        Ok((elsewhere, ends)) => (elsewhere, ends, None),
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), "the ends of the log, or the checkpoints of other processes, cannot be told");
+            (Vec::new(), Vec::new(), Some(error.to_string()))
+        }
+    };
     let generations = operator.deployer().status().into_iter().map(|generation| {
         let others = elsewhere.iter().filter(|other| {
             (other.topic.as_str(), other.generation) == (generation.topic.as_str(), generation.generation)
         });
-        let lanes = generation.lanes.iter().map(|lane| partition(lane, now));
-        let mut partitions: Vec<_> = lanes.chain(others.map(|other| owned_elsewhere(other, now))).collect();
-        partitions.sort_by_key(|partition| partition.partition);
+        let place = operator.app().topics.iter().position(|topic| topic.name.as_str() == generation.topic);
+        let ends = place.and_then(|place| ends.get(place)).map(Vec::as_slice).unwrap_or_default();
+        let mut partitions = partitions(&generation.lanes, others.collect(), now);
+        if generation.halted.is_none() {
+            end_at(&mut partitions, ends);
+        }
         let topic = operator.app().topic(&generation.topic);
         let mut verdicts = Verdicts::default();
         for lane in &generation.lanes {
@@ -118,7 +129,51 @@ pub(super) async fn status(operator: &Operator) -> Status {
     Status {
         app: operator.app().name.clone(),
         definition: operator.app().definition_hash.clone(),
+        unknown,
         generations: generations.collect(),
+    }
+}
+
+/// What the store and the log know. In this order: a checkpoint is never beyond an end that was asked for later.
+async fn asked(operator: &Operator) -> Result<(Vec<Elsewhere>, Vec<Vec<Offset>>), DeployError> {
+    let elsewhere = operator.deployer().elsewhere().await?;
+    Ok((elsewhere, operator.deployer().ends().await?))
+}
+
+/// The partitions of a generation, each once: by its lane here, or by what the store and the log know.
+fn partitions(lanes: &[LaneStatus], others: Vec<&Elsewhere>, now_micros: i64) -> Vec<PartitionReport> {
+    let mut all: Vec<_> = lanes.iter().map(|lane| partition(lane, now_micros)).collect();
+    for other in others {
+        match all.iter_mut().find(|here| here.partition == other.partition.0) {
+            Some(starting) if starting.next == 0 => {
+                let state = std::mem::take(&mut starting.state);
+                *starting = PartitionReport { state, ..owned_elsewhere(other, now_micros) };
+            }
+            Some(_) => {}
+            None => all.push(owned_elsewhere(other, now_micros)),
+        }
+    }
+    all.sort_by_key(|partition| partition.partition);
+    all
+}
+
+/// Lanes know of an end a moment after the log; nobody knows of a partition that changes its owner just now.
+fn end_at(partitions: &mut Vec<PartitionReport>, ends: &[Offset]) {
+    for (number, end) in (0..).zip(ends) {
+        let place = match partitions.binary_search_by_key(&number, |partition| partition.partition) {
+            Ok(place) => place,
+            Err(place) => {
+                let nowhere = LaneStatus::new(Partition(number));
+                let report =
+                    PartitionReport { state: "changes its owner".to_owned(), ..partition(&nowhere, 0) };
+                partitions.insert(place, report);
+                place
+            }
+        };
+        if let Some(partition) = partitions.get_mut(place) {
+            partition.end = partition.end.max(end.0);
+            partition.lag_records = partition.end.saturating_sub(partition.next);
+        }
     }
 }
 
@@ -151,5 +206,54 @@ fn told(state: &LaneState) -> String {
         LaneState::Retrying { doing, error } => format!("retrying to {doing}: {error}"),
         LaneState::Halted(halt) => format!("halted: {halt}"),
         other => other.as_str().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(number: u32, next: u64, end: u64, state: LaneState) -> LaneStatus {
+        LaneStatus { next: Offset(next), end: Offset(end), state, ..LaneStatus::new(Partition(number)) }
+    }
+
+    fn checkpoint(number: u32, next: u64, end: u64) -> Elsewhere {
+        Elsewhere {
+            topic: "orders".to_owned(),
+            generation: 1,
+            partition: Partition(number),
+            next: Offset(next),
+            end: Offset(end),
+            appended_at_micros: 0,
+        }
+    }
+
+    #[test]
+    fn a_lane_that_starts_is_as_far_as_its_checkpoint() {
+        let told = partitions(&[lane(0, 0, 0, LaneState::Starting)], vec![&checkpoint(0, 7, 9)], 0);
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].state.as_str(), told[0].next, told[0].lag_records), ("starting", 7, 2));
+    }
+
+    #[test]
+    fn a_lane_that_found_its_place_in_between_tells_itself() {
+        let told = partitions(&[lane(0, 8, 9, LaneState::Running)], vec![&checkpoint(0, 7, 9)], 0);
+        assert_eq!((told.len(), told[0].lag_records), (1, 1));
+    }
+
+    #[test]
+    fn records_that_a_lane_has_not_heard_of_count() {
+        let mut told = partitions(&[lane(0, 5, 5, LaneState::Running)], Vec::new(), 0);
+        end_at(&mut told, &[Offset(6)]);
+        assert_eq!((told[0].end, told[0].lag_records), (6, 1));
+    }
+
+    #[test]
+    fn a_partition_that_changes_its_owner_is_not_caught_up() {
+        let mut told = partitions(&[lane(1, 5, 5, LaneState::Running)], Vec::new(), 0);
+        end_at(&mut told, &[Offset(3), Offset(5), Offset(0)]);
+        let lags: Vec<_> =
+            told.iter().map(|partition| (partition.partition, partition.lag_records)).collect();
+        assert_eq!(lags, [(0, 3), (1, 0), (2, 0)]);
     }
 }
