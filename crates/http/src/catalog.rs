@@ -92,6 +92,9 @@ kinds! {
     LogFull = SERVICE_UNAVAILABLE, "log-full", "The log's queue is full", retryable;
     /// The log cannot be reached or cannot write; nothing was appended.
     LogUnavailable = SERVICE_UNAVAILABLE, "log-unavailable", "The log is not available", retryable;
+    /// The topic was deleted, created again or altered under the node; `detail` says what its operator has to do. The message
+    /// does not count: send it again, with its id, once that is done.
+    LogChanged = SERVICE_UNAVAILABLE, "log-changed", "The log is not the one that the tables were folded from", retryable;
     /// The log did not answer in time. The message may be in it: send it again with the id of this answer, and it counts once.
     AppendUnknown = GATEWAY_TIMEOUT, "append-unknown", "It is not known whether the message was appended", retryable;
     /// Guards refused the command; `codes` has every one that failed.

@@ -2,7 +2,9 @@
 //!
 //! It keeps the contract of [`tidefold_log::Log`] with one idempotent producer and a few consumers. Beyond it: offsets
 //! have gaps where transaction markers and aborted records stand, and a topic may be deleted and created again under
-//! this process, which is noticed by its id and told as a [`LogError::Mismatch`].
+//! this process. That is noticed by its id within about five seconds, or at once by an append that is given an offset
+//! below the known end; from then on every call says [`LogError::Mismatch`] until the topic is opened again, and who
+//! watches an end is told 0. An append that was acknowledged before stands in the new topic.
 //!
 //! It deliberately has no transactions of its own, trusts no committed offset, never creates a topic by accident and
 //! never changes one. A cluster that does not answer makes every call end within about five seconds.
@@ -128,10 +130,15 @@ impl KafkaLog {
         if batch.is_empty() {
             return Ok(Appended::From(known.end(partition)));
         }
+        let before = known.end(partition);
         let waiting = self.appender.send(&known, partition, &batch)?;
         drop(batch);
         let gone = || LogError::Unknown { detail: "the producer is gone; open the log again".to_owned() };
-        waiting.await.unwrap_or_else(|_| Err(gone()))
+        let appended = waiting.await.unwrap_or_else(|_| Err(gone()))?;
+        if lowest(&appended).is_some_and(|offset| offset < before) {
+            self.cluster.recheck_now(&known).await?;
+        }
+        Ok(appended)
     }
 
     async fn read_batch(
@@ -287,6 +294,14 @@ impl Drop for KafkaLog {
     fn drop(&mut self) {
         self.tail.stop();
         self.feeds.stop();
+    }
+}
+
+/// An offset below an end that was known before belongs to another log than the one that ended there.
+fn lowest(appended: &Appended) -> Option<Offset> {
+    match appended {
+        Appended::From(first) => Some(*first),
+        Appended::Each(fates) => fates.iter().filter_map(|fate| fate.as_ref().ok()).min().copied(),
     }
 }
 

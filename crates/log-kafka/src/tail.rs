@@ -1,4 +1,4 @@
-//! The ends of partitions that are watched and that no feed follows.
+//! The ends of partitions that are watched and that no feed follows; and the identity of all topics that are in use.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::feed::Feeds;
 use crate::topics::Cluster;
 
-/// A thread that asks for the ends of watched partitions, and sends feeds there, which hear of new records at once.
+/// A thread that asks for the ends of watched partitions, and sends feeds there, which hear of new records at once. It
+/// also asks for the ids of topics now and then: a process that only appends would not notice another one under the name.
 pub(crate) struct Tail {
     signal: Arc<Signal>,
 }
@@ -75,6 +76,7 @@ fn look(cluster: &Cluster, feeds: &Feeds) {
     // Nobody else takes the client's log lines; they would pile up.
     while cluster.meta.poll(Duration::ZERO).is_some() {}
     for topic in cluster.known() {
+        cluster.recheck_blocking(&topic, ASK);
         for partition in topic.watched() {
             if feeds.follows(&topic, partition) {
                 continue;

@@ -20,7 +20,7 @@ use crate::native::{Described, describe_topic};
 pub(crate) const CALL: Duration = Duration::from_secs(5);
 /// What one question to a broker may take of it.
 pub(crate) const ASK: Duration = Duration::from_millis(4_200);
-/// A topic's id is looked at again after this time, at the next read.
+/// A topic's id is looked at again after this time, by whoever comes first: a read, or the thread that watches ends.
 const RECHECK: Duration = Duration::from_secs(5);
 
 /// One incarnation of a topic.
@@ -35,7 +35,7 @@ pub(crate) struct KnownTopic {
 
 /// What is known of a partition.
 pub(crate) struct Part {
-    /// The end, as far as it is known: it only rises.
+    /// The end, as far as it is known. It only rises; once the incarnation is void it is 0, so that who waits looks.
     pub(crate) end: watch::Sender<Offset>,
     /// Told when a feed got on in the partition.
     pub(crate) moved: Notify,
@@ -83,8 +83,11 @@ impl KnownTopic {
             && *part.end.borrow() < end
         {
             part.end.send_if_modified(|known| {
-                let moved = end > *known;
-                *known = end.max(*known);
+                // Records of another incarnation have offsets that say nothing of this one's.
+                let moved = end > *known && self.void.get().is_none();
+                if moved {
+                    *known = end;
+                }
                 moved
             });
         }
@@ -123,7 +126,14 @@ impl KnownTopic {
              follow from the new one, so start again and rebuild from it, or restore the topic",
             self.incarnation, now.id
         );
-        Err(self.void.get_or_init(|| LogError::Mismatch { topic: self.name.clone(), detail }).clone())
+        let error = LogError::Mismatch { topic: self.name.clone(), detail };
+        if self.void.set(error.clone()).is_ok() {
+            tracing::error!(%error, "nothing is read from the topic or appended to it any more");
+            for part in &self.parts {
+                part.end.send_replace(Offset::ZERO);
+            }
+        }
+        Err(error)
     }
 }
 
@@ -170,7 +180,7 @@ impl Cluster {
     ) -> Result<Arc<KnownTopic>, LogError> {
         let topic = match self.get(name) {
             Some(topic) => topic,
-            None => match self.describe_blocking(name)? {
+            None => match self.describe_blocking(name, ASK)? {
                 Some(described) => self.keep(name, described),
                 None => return Err(no_such(name, partition)),
             },
@@ -193,8 +203,8 @@ impl Cluster {
         blocking(move || this.find_blocking(&name, partition)).await
     }
 
-    fn describe_blocking(&self, name: &TopicName) -> Result<Option<Described>, LogError> {
-        match describe_topic(self.meta.client(), name.as_str(), ASK) {
+    fn describe_blocking(&self, name: &TopicName, timeout: Duration) -> Result<Option<Described>, LogError> {
+        match describe_topic(self.meta.client(), name.as_str(), timeout) {
             Ok(described) => Ok(Some(described)),
             Err(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Ok(None),
             Err(Code::InvalidTopic) => Err(LogError::Mismatch {
@@ -208,12 +218,23 @@ impl Cluster {
 
     async fn describe(self: &Arc<Self>, name: &TopicName) -> Result<Option<Described>, LogError> {
         let (this, name) = (Arc::clone(self), name.clone());
-        blocking(move || this.describe_blocking(&name)).await
+        blocking(move || this.describe_blocking(&name, ASK)).await
     }
 
     /// Looks at the topic's id again, if that is some time ago. A cluster that does not answer is no reason to fail.
     pub(crate) async fn recheck(self: &Arc<Self>, topic: &KnownTopic) -> Result<(), LogError> {
         if topic.recheck_is_due() { self.recheck_now(topic).await } else { Ok(()) }
+    }
+
+    /// The same, for a thread that may block; what it finds stands in the topic.
+    pub(crate) fn recheck_blocking(&self, topic: &KnownTopic, timeout: Duration) {
+        if topic.void.get().is_none()
+            && topic.recheck_is_due()
+            && let Ok(now) = self.describe_blocking(&topic.name, timeout)
+            && let Err(error) = topic.compare(now.as_ref())
+        {
+            tracing::debug!(%error, "a topic is not what it was");
+        }
     }
 
     pub(crate) async fn recheck_now(self: &Arc<Self>, topic: &KnownTopic) -> Result<(), LogError> {

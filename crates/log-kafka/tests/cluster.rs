@@ -16,7 +16,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use tidefold_log::{Epoch, Log, LogError, Owned, ReadLimit, TopicSpec};
+use tidefold_log::{Epoch, Log, LogError, Owned, ReadLimit, Topic, TopicSpec};
 use tidefold_log_kafka::{KafkaLog, Settings};
 use tidefold_record::{BatchBuilder, Headers, Offset, Partition, TopicName};
 use tokio::sync::watch;
@@ -105,18 +105,7 @@ async fn a_topic_made_anew_is_told_from_the_old_one() {
     let old = log.open(&spec(&name, 1)).await.unwrap();
     log.append(&name, P0, batch(&["a", "b", "c"])).await.unwrap();
     assert_eq!(read_all(&log, &name).await, ["a", "b", "c"]);
-    delete(&broker, &name).await;
-    let other = support::connect(&broker);
-    let new = async {
-        loop {
-            match other.open(&spec(&name, 1)).await {
-                Ok(topic) if topic.incarnation != old.incarnation => break topic,
-                _ => tokio::task::yield_now().await,
-            }
-        }
-    };
-    let new = tokio::time::timeout(PATIENCE, new).await.expect("the topic is made again");
-    other.append(&name, P0, batch(&["x"])).await.unwrap();
+    let new = replace(&broker, &name, &old).await;
     let noticed = async {
         loop {
             match log.bounds(&name, P0).await {
@@ -133,6 +122,60 @@ async fn a_topic_made_anew_is_told_from_the_old_one() {
     assert!(matches!(append, LogError::Mismatch { .. }), "{append}");
     assert_eq!(log.open(&spec(&name, 1)).await.unwrap(), new);
     assert_eq!(read_all(&log, &name).await, ["x"]);
+}
+
+/// Makes a topic anew behind a log's back, and puts a record there.
+async fn replace(broker: &str, name: &TopicName, old: &Topic) -> Topic {
+    delete(broker, name).await;
+    let other = support::connect(broker);
+    let new = async {
+        loop {
+            match other.open(&spec(name, 1)).await {
+                Ok(topic) if topic.incarnation != old.incarnation => break topic,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let new = tokio::time::timeout(PATIENCE, new).await.expect("the topic is made again");
+    other.append(name, P0, batch(&["x"])).await.unwrap();
+    new
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_appends_to_a_topic_made_anew_is_not_acknowledged() {
+    let Some(broker) = support::broker() else { return };
+    let log = support::connect(&broker);
+    let name = support::unique("appended");
+    let old = log.open(&spec(&name, 1)).await.unwrap();
+    log.append(&name, P0, batch(&["a"; 100])).await.unwrap();
+    let new = replace(&broker, &name, &old).await;
+    let refused = async {
+        loop {
+            match log.append(&name, P0, batch(&["y"])).await {
+                Err(LogError::Mismatch { detail, .. }) => break detail,
+                Err(_) => {}
+                Ok(appended) => panic!("{appended:?} in the new topic"),
+            }
+        }
+    };
+    let detail = tokio::time::timeout(PATIENCE, refused).await.expect("it is refused");
+    assert!(detail.contains(&new.incarnation) && detail.contains("rebuild"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_at_the_end_of_a_topic_made_anew_hears_of_it() {
+    let Some(broker) = support::broker() else { return };
+    let log = support::connect(&broker);
+    let name = support::unique("waited");
+    let old = log.open(&spec(&name, 1)).await.unwrap();
+    log.append(&name, P0, batch(&["a", "b", "c"])).await.unwrap();
+    let mut end = log.watch_end(&name, P0).unwrap();
+    assert_eq!(*end.borrow_and_update(), Offset(3));
+    replace(&broker, &name, &old).await;
+    let fell = end.wait_for(|end| *end == Offset::ZERO);
+    tokio::time::timeout(PATIENCE, fell).await.expect("it is told").unwrap();
+    let watched = log.watch_end(&name, P0).unwrap_err();
+    assert!(matches!(watched, LogError::Mismatch { .. }), "{watched}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,10 +54,13 @@ impl Failure {
                     .with_member("limit_bytes", *limit_bytes)
                     .with_member("actual_bytes", *size_bytes)
             }
-            LogError::NoSuchPartition { .. }
-            | LogError::Mismatch { .. }
-            | LogError::OutOfRange { .. }
-            | LogError::Damaged { .. } => Problem::new(ProblemKind::Internal, detail),
+            LogError::NoSuchPartition { .. } | LogError::Mismatch { .. } => {
+                // An operator has to act first.
+                Problem::new(ProblemKind::LogChanged, detail).with_retry_after(Duration::from_secs(60))
+            }
+            LogError::OutOfRange { .. } | LogError::Damaged { .. } => {
+                Problem::new(ProblemKind::Internal, detail)
+            }
         }
     }
 
@@ -97,4 +100,20 @@ pub(crate) fn invalid_message(message: &MessageEntry, errors: Vec<FieldError>) -
         many => format!("{} mistakes in this {}", many.len(), message.name),
     };
     Problem::new(ProblemKind::InvalidMessage, detail).with_errors(errors)
+}
+
+#[cfg(test)]
+mod tests {
+    use tidefold_record::TopicName;
+
+    use super::*;
+
+    #[test]
+    fn another_topic_under_the_name_says_what_to_do() {
+        let topic = TopicName::new("shop.orders");
+        let detail = "it was deleted and created again; rebuild".to_owned();
+        let problem = Failure::Log(LogError::Mismatch { topic, detail }).problem("k");
+        assert_eq!((problem.kind(), problem.status().as_u16()), (ProblemKind::LogChanged, 503));
+        assert!(problem.detail().contains("rebuild"), "{}", problem.detail());
+    }
 }
