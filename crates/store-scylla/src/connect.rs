@@ -22,6 +22,9 @@ use crate::error::{answer, connecting, executing, preparing, refused};
 /// Changing a schema waits for all nodes to agree.
 const SCHEMA_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// The longest name of a keyspace or table, in Cassandra; ScyllaDB takes longer tables.
+const NAME_MAX: usize = 48;
+
 /// A connected cluster.
 pub(crate) struct Server {
     pub(crate) session: Session,
@@ -65,13 +68,14 @@ impl Server {
     /// The keyspace of a table.
     pub(crate) fn keyspace(&self, table: &TableId) -> Result<String, StoreError> {
         let (app, _) = split(table)?;
-        Ok(format!("{}{app}", self.settings.keyspace_prefix))
+        keyspace_of(&self.settings.keyspace_prefix, app)
     }
 
     /// A table as CQL names it, and its parts.
     pub(crate) fn name(&self, table: &TableId) -> Result<(String, String, String), StoreError> {
         let (_, name) = split(table)?;
         let keyspace = self.keyspace(table)?;
+        check_name(&format!("table {table}"), name, "choose a shorter name for the table or its topic")?;
         Ok((format!("{}.{}", quoted(&keyspace), quoted(name)), keyspace, name.to_owned()))
     }
 
@@ -161,7 +165,60 @@ fn split(table: &TableId) -> Result<(&str, &str), StoreError> {
         .ok_or_else(|| refused(format!("table {table}"), "its name has no dot between the app and the table"))
 }
 
+/// The keyspace of an app.
+fn keyspace_of(prefix: &str, app: &str) -> Result<String, StoreError> {
+    let keyspace = format!("{prefix}{app}");
+    let change = format!("change store.keyspace_prefix = \"{prefix}\", or the name of the app");
+    check_name(&format!("keyspace {keyspace}"), &keyspace, &change)?;
+    Ok(keyspace)
+}
+
+/// Servers take no other names, quoted or not.
+fn check_name(what: &str, name: &str, change: &str) -> Result<(), StoreError> {
+    if let Some(other) = name.chars().find(|c| !c.is_ascii_alphanumeric() && *c != '_') {
+        return Err(refused(
+            what,
+            format!("its name has `{other}` in it, and CQL takes letters, digits and `_`; {change}"),
+        ));
+    }
+    if name.len() > NAME_MAX {
+        let detail = format!("its name has {} characters, and CQL takes {NAME_MAX}; {change}", name.len());
+        return Err(refused(what, detail));
+    }
+    Ok(())
+}
+
 /// A name as CQL quotes it.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyspace_that_no_server_takes_is_refused_with_what_to_change() {
+        let longest = "p".repeat(NAME_MAX - 4);
+        assert_eq!(keyspace_of(&longest, "shop"), Ok(format!("{longest}shop")));
+        for (prefix, told) in [(format!("{longest}p"), "49 characters"), ("te-st_".to_owned(), "`-`")] {
+            let Err(StoreError::Refused { what, detail }) = keyspace_of(&prefix, "shop") else {
+                panic!("{prefix}")
+            };
+            assert!(what.contains(&prefix), "{what}");
+            assert!(detail.contains(told) && detail.contains("store.keyspace_prefix"), "{detail}");
+        }
+    }
+
+    #[test]
+    fn the_longest_names_of_an_app_are_names_of_tables() {
+        let app = "a".repeat(40);
+        let tables = [format!("_{}_checkpoints", "t".repeat(27)), "v".repeat(40)];
+        for table in tables {
+            let id = TableId::new(&app, &table, 999_999);
+            let (_, name) = split(&id).unwrap();
+            assert_eq!(check_name("", name, ""), Ok(()), "{name}");
+            assert_eq!(name.len(), NAME_MAX);
+        }
+    }
 }

@@ -104,6 +104,21 @@ async fn an_unknown_data_center_is_refused_with_the_known_ones() {
     assert!(matches!(refused, Some(StoreError::Refused { .. })), "{refused:?}");
 }
 
+#[tokio::test]
+async fn the_longest_keyspace_is_taken_and_one_longer_is_refused_before_the_server_is_asked() {
+    let Some(cql) = Cql::new() else { return };
+    let entities = [table("orders", TableKind::Entity)];
+    let prefix = |len: usize| format!("{:p<len$}", cql.settings().keyspace_prefix);
+    let longest = Settings { keyspace_prefix: prefix(48 - "contract".len()), ..cql.settings() };
+    let store = ScyllaStore::connect(longest.clone()).await.expect("connects");
+    store.open(&entities).await.expect("48 characters");
+    cql.by_hand(&[&format!("DROP KEYSPACE \"{}contract\"", longest.keyspace_prefix)]);
+    let longer = Settings { keyspace_prefix: prefix(49 - "contract".len()), ..cql.settings() };
+    let refused = ScyllaStore::connect(longer).await.expect("connects").open(&entities).await;
+    let Err(StoreError::Refused { detail, .. }) = refused else { panic!("{refused:?}") };
+    assert!(detail.contains("49 characters") && detail.contains("store.keyspace_prefix"), "{detail}");
+}
+
 #[test]
 fn a_password_is_not_printed() {
     let settings = Settings { password: Some("seesaw".to_owned()), ..Settings::default() };

@@ -7,7 +7,9 @@ use crate::rules;
 
 /// The longest name of an app or a table: Cassandra's table names end at 48 characters, and `_g<generation>` follows.
 pub(crate) const TABLE_NAME_MAX: usize = 40;
-/// The longest name of a column, topic or guard.
+/// The longest name of a topic: `_<topic>_checkpoints_g<generation>` is a table as well.
+pub(crate) const TOPIC_NAME_MAX: usize = 27;
+/// The longest name of a column or guard.
 pub(crate) const NAME_MAX: usize = 64;
 
 /// `[a-z][a-z0-9_]*`.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
-use super::names::{NAME_MAX, TABLE_NAME_MAX, nearest_or_all, snake_case};
+use super::names::{NAME_MAX, TABLE_NAME_MAX, TOPIC_NAME_MAX, nearest_or_all, snake_case};
 use super::reader::{Reader, Table};
 use super::report::Report;
 use super::text::Text;
@@ -111,7 +111,7 @@ pub(crate) fn read(document: &DeTable<'_>, file: &str, report: &mut Report) -> S
 
 fn topic(reader: &mut Reader<'_>, name: Text, table: &Table<'_>) -> TopicSpec {
     reader.only(table, &["key", "partitions", "commands", "events", "max_message_bytes"]);
-    snake_case(reader.report, "a topic", &name.value, &name.span, NAME_MAX);
+    snake_case(reader.report, "a topic", &name.value, &name.span, TOPIC_NAME_MAX);
     if name.value == "control" {
         let message = "`control` is the name of the app's own control topic";
         reader.report.toml(rules::RESERVED_NAME, &name.span, message, "choose another name");
