@@ -1,6 +1,6 @@
 # Everything a developer runs. Each target works on a new machine with Rust, a C compiler, make and curl.
 
-.PHONY: demo run test servers-up servers-down lint bench chaos interop soak check clean-data help
+.PHONY: demo run test servers-up servers-down lint bench chaos interop secured soak check clean-data help
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,10 @@ bench: ## Figures, as ratios against a bare server run beside it
 interop: servers-up ## Other people's clients (Python, Java) on our topics
 	cargo build -p tidefold --features kafka
 	infra/interop/run.sh
+
+secured: ## Kafka and Cassandra with TLS and logins: every way in works, every wrong one says what is wrong
+	cargo build -p tidefold --features kafka
+	infra/secured/run.sh
 
 chaos: servers-up ## A fleet on real Kafka and Cassandra: 200 kills, 50 stopped and woken projectors, servers taken away
 	SERVERS_DIR=$(CURDIR)/target/servers TIDEFOLD_TEST_KAFKA=127.0.0.1:9092 TIDEFOLD_TEST_CQL=127.0.0.1:9042 \

@@ -45,6 +45,7 @@ concurrent_reads: 8
 concurrent_writes: 16
 concurrent_compactors: 1
 YAML
+  [ -z "${SECURED:-}" ] || cassandra_secured
 }
 
 cassandra_start() { # number
@@ -54,7 +55,7 @@ cassandra_start() { # number
   launch "$node" java -Xms256m "-Xmx$heap" -XX:+UseSerialGC -Xss256k -XX:MaxDirectMemorySize=512m "@$here/cassandra/jvm.options" \
     "-Dcassandra.config=file://$home/cassandra.yaml" "-Dcassandra.storagedir=$home" "-Dcassandra.logdir=$home" \
     "-Dlogback.configurationFile=$here/cassandra/logback.xml" -Dcassandra-foreground=yes \
-    -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=0 -XX:+ExitOnOutOfMemoryError \
+    -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=0 -Dcassandra.superuser_setup_delay_ms=0 -XX:+ExitOnOutOfMemoryError \
     -cp "$here/cassandra:$root/lib-cassandra/*" org.apache.cassandra.service.CassandraDaemon
 }
 

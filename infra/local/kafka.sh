@@ -9,21 +9,27 @@ kafka_java() { # heap, further arguments
     "-Dlog4j2.configurationFile=$here/kafka/log4j2.yaml" -cp "$root/lib-kafka/*" "$@"
 }
 
+kafka_open() { # port
+  cat <<PROPERTIES
+listeners=PLAINTEXT://127.0.0.1:$1,CONTROLLER://127.0.0.1:$(($1 + 1))
+advertised.listeners=PLAINTEXT://127.0.0.1:$1
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+PROPERTIES
+}
+
 # Everything on loopback; topics are made by us, never by a typo; rebalances that do not make a test wait.
 kafka_properties() { # number
   local i=$1 replicas=$count port voters=()
   port=$(kafka_port_of "$i")
   for n in $(seq "$count"); do voters+=("$n@127.0.0.1:$(($(kafka_port_of "$n") + 1))"); done
   [ "$replicas" -le 3 ] || replicas=3
+  if [ -n "${SECURED:-}" ]; then kafka_secured "$port"; else kafka_open "$port"; fi
   cat <<PROPERTIES
 process.roles=broker,controller
 node.id=$i
 controller.quorum.voters=$(IFS=,; echo "${voters[*]}")
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
 log.dirs=$root/kafka-$i/data
 auto.create.topics.enable=false
 unclean.leader.election.enable=false
@@ -54,11 +60,12 @@ kafka_cluster_id() {
 }
 
 kafka_start() { # number
-  local node=kafka-$1 heap=512m
+  local node=kafka-$1 heap=512m logins=()
   [ "$count" -eq 1 ] || heap=384m
   kafka_properties "$1" >"$root/$node/server.properties"
   if [ ! -d "$root/$node/data" ]; then
-    kafka_java 128m kafka.tools.StorageTool format -t "$(kafka_cluster_id)" -c "$root/$node/server.properties" \
+    [ -z "${SECURED:-}" ] || read -ra logins <<<"$(kafka_logins | tr '\n' ' ')"
+    kafka_java 128m kafka.tools.StorageTool format -t "$(kafka_cluster_id)" -c "$root/$node/server.properties" "${logins[@]}" \
       >"$root/$node/format.log" 2>&1 || { say "$node cannot be formatted:"; cat "$root/$node/format.log" >&2; exit 1; }
   fi
   launch "$node" java "-Xms$heap" "-Xmx$heap" -XX:+UseSerialGC -XX:TieredStopAtLevel="${KAFKA_TIER:-4}" -Djava.awt.headless=true \

@@ -8,6 +8,7 @@
 #   infra/local/servers.sh one up|down|kill|pause|resume kafka-1     one node, for tests of failures
 #
 # SERVERS=3 makes three of each. KAFKA_PORT (9092) and CQL_PORT (9042) move them; SERVERS_DIR is where they live.
+# SECURED=DIRECTORY makes one of each that wants TLS and logins; certificates are there (infra/secured).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=${SERVERS_DIR:-$(cd "$here/../.." && pwd)/target/servers}
@@ -19,6 +20,7 @@ limit=${SERVERS_WAIT:-120} # seconds a server may take to answer
 
 source "$here/kafka.sh"
 source "$here/cassandra.sh"
+[ -z "${SECURED:-}" ] || source "$here/../secured/servers.sh"
 
 say() { echo "servers: $*" >&2; }
 
@@ -136,7 +138,7 @@ case $command in
     esac
     ;;
   *)
-    sed -n '2,9p' "$0" | cut -c3-
+    sed -n '2,11p' "$0" | cut -c3-
     exit 2
     ;;
 esac

@@ -45,7 +45,7 @@ use tokio::time::Instant;
 
 pub use settings::Settings;
 
-use context::Logs;
+use context::{Logs, Trouble};
 use cursor::Taken;
 use feed::Feeds;
 use membership::KafkaMembership;
@@ -80,13 +80,22 @@ impl KafkaLog {
         let meta = BaseConsumer::from_config_and_context(&settings.meta(), Logs).map_err(wrong)?;
         let admin =
             rdkafka::admin::AdminClient::from_config_and_context(&settings.admin(), Logs).map_err(wrong)?;
-        let cluster = Arc::new(Cluster::new(meta, admin, settings.brokers(), settings.replication));
+        let trouble = Arc::new(Trouble::default());
+        let cluster = Arc::new(Cluster::new(meta, admin, settings.brokers(), settings.replication, &trouble));
         let feeds = Arc::new(Feeds::new(settings.feed(), settings.fetch_bytes));
-        let appender = Appender::new(&settings).map_err(wrong)?;
+        let appender = Appender::new(&settings, &trouble).map_err(wrong)?;
         let tail = Tail::start(&cluster, &feeds).map_err(|error| LogError::Unavailable {
             detail: format!("no thread can be started ({error}); raise the process's limits"),
         })?;
         Ok(KafkaLog { settings, cluster, appender, feeds, tail })
+    }
+
+    /// Whether a broker lets us in; false when none answers within about five seconds, which may change.
+    ///
+    /// # Errors
+    /// When brokers answer and turn us away: a certificate or a login is wrong. The error says which settings to look at.
+    pub async fn admits(&self) -> Result<bool, LogError> {
+        self.cluster.admits().await
     }
 
     /// The cluster's own name of a topic.

@@ -13,6 +13,7 @@ use tidefold_log::LogError;
 use tidefold_record::{BatchBuilder, Offset, Partition, RecordRef, TopicName};
 use tokio::sync::oneshot;
 
+use crate::context::Trouble;
 use crate::pending::{Answer, Pending};
 use crate::settings::Settings;
 use crate::topics::{KnownTopic, no_such};
@@ -33,6 +34,7 @@ pub(crate) struct Reports {
     pending: Arc<Pending>,
     record_bytes: usize,
     brokers: String,
+    trouble: Arc<Trouble>,
 }
 
 /// What librdkafka keeps beside a record's bytes.
@@ -43,13 +45,14 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 // === impl Appender ===
 
 impl Appender {
-    pub(crate) fn new(settings: &Settings) -> Result<Appender, KafkaError> {
+    pub(crate) fn new(settings: &Settings, trouble: &Arc<Trouble>) -> Result<Appender, KafkaError> {
         let config = settings.producer();
         let pending = Arc::new(Pending::default());
         let reports = Reports {
             pending: Arc::clone(&pending),
             record_bytes: settings.record_bytes,
             brokers: settings.brokers(),
+            trouble: Arc::clone(trouble),
         };
         let current = ThreadedProducer::from_config_and_context(&config, reports)?;
         Ok(Appender {
@@ -190,6 +193,7 @@ impl ClientContext for Reports {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.trouble.note(&error, reason);
         tracing::debug!(target: "librdkafka", "{error}: {reason}");
     }
 }

@@ -13,7 +13,7 @@ use tidefold_record::{Offset, Partition, TopicName};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::context::Logs;
+use crate::context::{Logs, Trouble};
 use crate::native::{Described, describe_topic};
 
 /// Every call ends within this time.
@@ -47,6 +47,7 @@ pub(crate) struct Cluster {
     admin: AdminClient<Logs>,
     brokers: String,
     replication: Option<i32>,
+    pub(crate) trouble: Arc<Trouble>,
     known: RwLock<HashMap<TopicName, Arc<KnownTopic>>>,
 }
 
@@ -145,8 +146,10 @@ impl Cluster {
         admin: AdminClient<Logs>,
         brokers: String,
         replication: Option<i32>,
+        trouble: &Arc<Trouble>,
     ) -> Cluster {
-        Cluster { meta, admin, brokers, replication, known: RwLock::default() }
+        let trouble = Arc::clone(trouble);
+        Cluster { meta, admin, brokers, replication, trouble, known: RwLock::default() }
     }
 
     pub(crate) fn known(&self) -> Vec<Arc<KnownTopic>> {
@@ -205,7 +208,10 @@ impl Cluster {
 
     fn describe_blocking(&self, name: &TopicName, timeout: Duration) -> Result<Option<Described>, LogError> {
         match describe_topic(self.meta.client(), name.as_str(), timeout) {
-            Ok(described) => Ok(Some(described)),
+            Ok(described) => {
+                self.trouble.over();
+                Ok(Some(described))
+            }
             Err(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Ok(None),
             Err(Code::InvalidTopic) => Err(LogError::Mismatch {
                 topic: name.clone(),
@@ -302,8 +308,23 @@ impl Cluster {
             Code::Authentication | Code::SaslAuthenticationFailed => "check the sasl.* and ssl.* properties",
             _ => "check that the brokers run and can be reached; the call may be repeated",
         };
+        let told = self.trouble.told();
+        let advice = told.as_deref().unwrap_or(advice);
         let detail = format!("{what} by the brokers at {} ({code}); {advice}", self.brokers);
         LogError::Unavailable { detail }
+    }
+
+    /// Whether a broker lets us in: true, or false when none answers within the time. `Err` when they turn us away.
+    pub(crate) async fn admits(self: &Arc<Self>) -> Result<bool, LogError> {
+        let this = Arc::clone(self);
+        if blocking(move || Ok(this.meta.client().fetch_cluster_id(ASK))).await?.is_some() {
+            self.trouble.over();
+            return Ok(true);
+        }
+        match self.trouble.told() {
+            None => Ok(false),
+            Some(_) => Err(self.unavailable("this process is turned away", Code::Authentication)),
+        }
     }
 
     /// Makes sure the topic is as described.

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::Settings;
 use crate::error::{answer, connecting, executing, preparing, refused};
+use crate::tls::Fault;
 
 /// Changing a schema waits for all nodes to agree.
 const SCHEMA_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
@@ -120,16 +121,20 @@ async fn session(settings: &Settings) -> Result<Session, StoreError> {
         .request_timeout(Some(settings.request_timeout))
         .load_balancing_policy(policy.build())
         .build();
+    let fault = Fault::default();
     let mut builder = SessionBuilder::new()
         .known_nodes(&settings.contact_points)
         .connection_timeout(settings.connect_timeout)
         .timestamp_generator(Arc::new(Least))
         .default_execution_profile_handle(profile.into_handle());
+    if let Some(tls) = &settings.tls {
+        builder = builder.tls_context(Some(crate::tls::context(tls, &fault)?));
+    }
     if let Some(user) = &settings.user {
         builder = builder.user(user, settings.password.as_deref().unwrap_or_default());
     }
     match tokio::time::timeout(settings.connect_timeout, Box::pin(builder.build())).await {
-        Ok(session) => session.map_err(|error| connecting(&error, &settings.contact_points)),
+        Ok(session) => session.map_err(|error| connecting(&error, settings, fault.get().copied())),
         Err(_) => Err(StoreError::Unavailable {
             detail: format!(
                 "none of {} answers as a CQL server within {:?}: is one of them up and to be reached from here?",

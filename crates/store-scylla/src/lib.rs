@@ -14,7 +14,7 @@
 //! passes a delete only after every put before it was acknowledged, and a rebuild goes to tables of its own. What is left
 //! is the cluster's part: hints must be kept for less than ten days and repairs run within them, as for any CQL table.
 //!
-//! Not here yet: TLS.
+//! TLS ([`Tls`]) is the feature `tls`; a node's certificate has to name the node's IP address unless it is told not to.
 //!
 //! To read it: [`ScyllaStore`] finds the table; `connect` makes the session, `schema` makes and checks tables, `shape` says
 //! how keys lie in columns and `typed` how values do, `statements` is a table's CQL, `write` groups rows into batches, `read`
@@ -28,6 +28,7 @@ mod schema;
 mod segments;
 mod shape;
 mod statements;
+mod tls;
 mod typed;
 mod write;
 
@@ -47,6 +48,8 @@ use crate::connect::Server;
 use crate::error::refused;
 use crate::statements::OpenTable;
 
+pub use crate::tls::Tls;
+
 /// How to reach the server, and how to use it.
 #[derive(Clone)]
 pub struct Settings {
@@ -62,6 +65,8 @@ pub struct Settings {
     pub user: Option<String>,
     /// Its password.
     pub password: Option<String>,
+    /// How connections are encrypted; `None`: they are not.
+    pub tls: Option<Tls>,
     /// At most so many requests are under way at once.
     pub in_flight: usize,
     /// How long to wait for a first connection.
@@ -90,6 +95,7 @@ impl Default for Settings {
             local_datacenter: None,
             user: None,
             password: None,
+            tls: None,
             in_flight: 256,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
@@ -106,6 +112,7 @@ impl fmt::Debug for Settings {
             .field("local_datacenter", &self.local_datacenter)
             .field("user", &self.user)
             .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("tls", &self.tls)
             .field("in_flight", &self.in_flight)
             .field("connect_timeout", &self.connect_timeout)
             .field("request_timeout", &self.request_timeout)

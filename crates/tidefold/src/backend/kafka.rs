@@ -8,7 +8,9 @@ use tidefold_log_kafka::KafkaLog;
 use crate::failure::{Code, Failure};
 use crate::settings::Settings;
 
-pub(super) fn log(bootstrap: Vec<String>, settings: &Settings) -> Result<SharedLog, Failure> {
+/// Connects. Brokers that turn us away will not take us later; such that do not answer are waited for by whoever uses the
+/// log.
+pub(super) async fn log(bootstrap: Vec<String>, settings: &Settings) -> Result<SharedLog, Failure> {
     let of_log = tidefold_log_kafka::Settings {
         bootstrap,
         topic_prefix: settings.topic_prefix.clone(),
@@ -21,5 +23,8 @@ pub(super) fn log(bootstrap: Vec<String>, settings: &Settings) -> Result<SharedL
         ..Default::default()
     };
     let log = KafkaLog::connect(of_log).map_err(|error| Failure::from_error(Code::Usage, &error))?;
+    if !log.admits().await.map_err(|error| Failure::from_error(Code::Conflict, &error))? {
+        tracing::warn!(url = settings.log_url, "waiting for the log");
+    }
     Ok(Arc::new(log))
 }

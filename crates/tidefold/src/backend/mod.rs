@@ -39,7 +39,7 @@ impl Backends {
         let folder = settings.data_folder.join(&app.name);
         let (log, identity) = match log {
             Named::Embedded => embedded::log(&folder, settings)?,
-            Named::Servers(addresses) => (kafka_log(addresses, settings)?, settings.log_url.clone()),
+            Named::Servers(addresses) => (kafka_log(addresses, settings).await?, settings.log_url.clone()),
         };
         let store = match store {
             // Rows say nothing of another log's records, even of the same app's.
@@ -92,12 +92,12 @@ fn is_address(text: &str) -> bool {
 }
 
 #[cfg(feature = "kafka")]
-fn kafka_log(addresses: Vec<String>, settings: &Settings) -> Result<SharedLog, Failure> {
-    kafka::log(addresses, settings)
+async fn kafka_log(addresses: Vec<String>, settings: &Settings) -> Result<SharedLog, Failure> {
+    kafka::log(addresses, settings).await
 }
 
 #[cfg(not(feature = "kafka"))]
-fn kafka_log(_: Vec<String>, _: &Settings) -> Result<SharedLog, Failure> {
+async fn kafka_log(_: Vec<String>, _: &Settings) -> Result<SharedLog, Failure> {
     Err(without("log.url", "Kafka", "kafka"))
 }
 

@@ -19,6 +19,12 @@ pub(super) async fn store(contact_points: Vec<String>, settings: &Settings) -> R
         local_datacenter: settings.datacenter.clone(),
         user: settings.store_user.clone(),
         password: settings.store_password.clone(),
+        tls: settings.store_tls.then(|| tidefold_store_scylla::Tls {
+            ca: settings.store_tls_ca.clone(),
+            certificate: settings.store_tls_certificate.clone(),
+            key: settings.store_tls_key.clone(),
+            check_address: settings.store_tls_address,
+        }),
         in_flight: settings.store_in_flight,
         ..Default::default()
     };

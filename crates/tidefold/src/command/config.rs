@@ -9,6 +9,9 @@ use crate::failure::{Code, Failure};
 use crate::output::{Output, columns};
 use crate::settings::{Layers, Resolved, SETTINGS, shown};
 
+/// What is said of a property of the section `kafka`.
+const PROPERTY: &str = "a property of librdkafka";
+
 pub(super) fn config(args: &ConfigArgs, output: &Output) -> Result<ExitCode, Failure> {
     let resolved = resolve(&args.settings)?;
     let valid = resolved.settings().map_err(|errors| wrong(&errors));
@@ -16,15 +19,21 @@ pub(super) fn config(args: &ConfigArgs, output: &Output) -> Result<ExitCode, Fai
         .iter()
         .filter_map(|setting| resolved.0.get(setting.key).map(|(value, origin)| (setting, value, origin)))
         .collect();
-    let items: Vec<_> = rows
+    let properties =
+        resolved.1.iter().map(|(name, (value, origin))| (format!("kafka.{name}"), value, origin));
+    let properties: Vec<_> = properties.collect();
+    let mut items: Vec<_> = rows
         .iter()
         .map(|(setting, value, origin)| {
             json!({ "key": setting.key, "value": shown(setting.key, value), "origin": origin.to_string(),
                     "environment": setting.environment_name(), "about": setting.about })
         })
         .collect();
+    items.extend(properties.iter().map(|(key, value, origin)| {
+        json!({ "key": key, "value": shown(key, value), "origin": origin.to_string(), "about": PROPERTY })
+    }));
     output.print(&items.into(), || {
-        let table: Vec<_> = rows
+        let mut table: Vec<_> = rows
             .iter()
             .map(|(setting, value, origin)| {
                 vec![
@@ -35,6 +44,9 @@ pub(super) fn config(args: &ConfigArgs, output: &Output) -> Result<ExitCode, Fai
                 ]
             })
             .collect();
+        table.extend(properties.iter().map(|(key, value, origin)| {
+            vec![key.clone(), shown(key, value).to_owned(), origin.to_string(), PROPERTY.into()]
+        }));
         columns(&["setting", "value", "from", "about"], &table)
     });
     valid.map(|_| ExitCode::SUCCESS)

@@ -53,6 +53,11 @@ pub struct Settings {
     pub datacenter: Option<String>,
     pub store_user: Option<String>,
     pub store_password: Option<String>,
+    pub store_tls: bool,
+    pub store_tls_ca: Option<PathBuf>,
+    pub store_tls_certificate: Option<PathBuf>,
+    pub store_tls_key: Option<PathBuf>,
+    pub store_tls_address: bool,
     pub store_in_flight: usize,
     pub log_queue_bytes: usize,
     pub store_cache_bytes: usize,
@@ -267,6 +272,11 @@ impl Resolved {
             datacenter: reader.given("store.datacenter"),
             store_user: reader.given("store.user"),
             store_password: reader.given("store.password"),
+            store_tls: reader.switch("store.tls"),
+            store_tls_ca: reader.of_tls("store.tls_ca"),
+            store_tls_certificate: reader.of_tls("store.tls_certificate"),
+            store_tls_key: reader.of_tls("store.tls_key"),
+            store_tls_address: reader.switch("store.tls_address"),
             store_in_flight: reader.count("store.in_flight"),
             log_queue_bytes: reader.bytes("log.queue_bytes"),
             store_cache_bytes: reader.bytes("store.cache_bytes"),
@@ -374,6 +384,22 @@ mod tests {
         assert_eq!(settings.kafka["sasl.password"], "hush");
         assert_eq!(settings.kafka["security.protocol"], "SASL_SSL");
         assert_eq!(settings.store_password.as_deref(), Some("hush"));
+    }
+
+    #[test]
+    fn files_for_tls_are_refused_while_it_is_off() {
+        let ca = ("TIDEFOLD_STORE__TLS_CA".to_owned(), "/ca.pem".to_owned());
+        let tls = ("TIDEFOLD_STORE__TLS".to_owned(), "on".to_owned());
+        let settings = |environment: Vec<(String, String)>| {
+            Layers { environment, ..Layers::default() }
+                .resolve()
+                .unwrap()
+                .settings()
+                .map_err(|e| e[0].to_string())
+        };
+        let refused = settings(vec![ca.clone()]).err().unwrap();
+        assert!(refused.contains("store.tls_ca") && refused.contains("set store.tls to on"), "{refused}");
+        assert_eq!(settings(vec![ca, tls]).ok().unwrap().store_tls_ca, Some("/ca.pem".into()));
     }
 
     #[test]

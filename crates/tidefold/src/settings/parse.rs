@@ -43,6 +43,14 @@ impl<'a> Reader<'a> {
         self.text(key).into()
     }
 
+    /// A file for TLS to the store. One that is set and not used would be a connection less safe than it looks.
+    pub(super) fn of_tls(&mut self, key: &'static str) -> Option<PathBuf> {
+        self.given(key)?;
+        let on = matches!(self.text("store.tls").as_str(), "on" | "true");
+        let unused = "of use while store.tls is off; set store.tls to on";
+        self.read(key, unused, |text| on.then(|| text.into()))
+    }
+
     pub(super) fn address(&mut self, key: &'static str) -> SocketAddr {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         self.read(key, "an address such as 127.0.0.1:8080", |text| text.parse().ok()).unwrap_or(nowhere)
