@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tidefold_log::ReadLimit;
@@ -32,6 +33,8 @@ pub(crate) struct Cursor {
     pub(crate) moved: bool,
     pub(crate) used: Instant,
     pub(crate) progress: Instant,
+    /// Since when there is more to read than was read, as far as that was looked at.
+    behind: Option<Instant>,
     /// Was placed anew because it stood still.
     pub(crate) nudged: bool,
 }
@@ -71,6 +74,7 @@ impl Cursor {
             moved: false,
             used: now,
             progress: now,
+            behind: None,
             nudged: false,
         }
     }
@@ -119,8 +123,27 @@ impl Cursor {
         self.position = position;
         self.fault = None;
         self.nudged = false;
+        self.behind = None;
         self.progress = Instant::now();
         self.moved = true;
+    }
+
+    /// Whether it did not move for so long though its partition goes on. It counts from when that was first seen: a
+    /// partition where nothing came for an hour is not late with what came just now.
+    pub(crate) fn stands_still(&mut self, patience: Duration) -> bool {
+        let behind = self.position < self.topic.end(self.partition);
+        if !behind || self.paused || self.fault.is_some() {
+            self.behind = None;
+            return false;
+        }
+        self.behind.get_or_insert_with(Instant::now).elapsed() >= patience
+    }
+
+    /// Its consumer was given another chance.
+    pub(crate) fn start_over(&mut self) {
+        self.behind = None;
+        self.placing = true;
+        self.progress = Instant::now();
     }
 
     fn seal(&mut self) {

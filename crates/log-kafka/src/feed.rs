@@ -25,6 +25,7 @@ use crate::topics::KnownTopic;
 pub(crate) struct Feeds {
     config: ClientConfig,
     budget: usize,
+    patience: Patience,
     feeds: Mutex<Vec<Arc<Feed>>>,
     stop: Arc<AtomicBool>,
 }
@@ -34,9 +35,20 @@ struct Feed {
     consumer: Mutex<Arc<FeedConsumer>>,
     cursors: Mutex<Cursors>,
     budget: usize,
+    patience: Patience,
     stop: Arc<AtomicBool>,
 }
 
+/// When a feed that does not get on is helped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// A cursor that stands still before the end for so long is placed again; the second time its consumer is replaced.
+    pub(crate) stuck: Duration,
+    /// Consumers are replaced no more often than this.
+    pub(crate) rebuild: Duration,
+}
+
+/// Where the cursors of a consumer are, and what is to be done about them.
 #[derive(Default)]
 struct Cursors {
     all: Vec<Cursor>,
@@ -56,18 +68,22 @@ const TICK: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_secs(60);
 /// A cursor that nobody used for so long may be sent elsewhere though there could be more feeds.
 const LEFT_ALONE: Duration = Duration::from_secs(1);
-/// A cursor that stands still before the end for so long is placed again.
-const STUCK: Duration = Duration::from_secs(2);
-/// Consumers are replaced no more often than this.
-const REBUILD: Duration = Duration::from_secs(20);
 /// Events taken in a row before readers are told.
 const BURST: usize = 1_000;
+
+// === impl Patience ===
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience { stuck: Duration::from_secs(2), rebuild: Duration::from_secs(20) }
+    }
+}
 
 // === impl Feeds ===
 
 impl Feeds {
-    pub(crate) fn new(config: ClientConfig, budget: usize) -> Feeds {
-        Feeds { config, budget, feeds: Mutex::default(), stop: Arc::default() }
+    pub(crate) fn new(config: ClientConfig, budget: usize, patience: Patience) -> Feeds {
+        Feeds { config, budget, patience, feeds: Mutex::default(), stop: Arc::default() }
     }
 
     pub(crate) fn stop(&self) {
@@ -169,10 +185,9 @@ impl Feeds {
             Some((feed, None)) => feed,
             Some((feed, Some(at))) if feeds.len() >= FEEDS || (!watched && now - at > LEFT_ALONE) => feed,
             _ => {
-                let feed = Feed::start(self.config.clone(), self.budget / FEEDS, Arc::clone(&self.stop))
-                    .map_err(|error| LogError::Unavailable {
-                        detail: format!("no consumer can be made ({error}); start again"),
-                    })?;
+                let feed = Feed::start(self).map_err(|error| LogError::Unavailable {
+                    detail: format!("no consumer can be made ({error}); start again"),
+                })?;
                 feeds.push(Arc::clone(&feed));
                 feed
             }
@@ -193,9 +208,15 @@ impl Feeds {
 // === impl Feed ===
 
 impl Feed {
-    fn start(config: ClientConfig, budget: usize, stop: Arc<AtomicBool>) -> Result<Arc<Feed>, KafkaError> {
-        let consumer = Mutex::new(Arc::new(consumer(&config)?));
-        let feed = Arc::new(Feed { config, consumer, cursors: Mutex::default(), budget, stop });
+    fn start(all: &Feeds) -> Result<Arc<Feed>, KafkaError> {
+        let feed = Arc::new(Feed {
+            config: all.config.clone(),
+            consumer: Mutex::new(Arc::new(consumer(&all.config)?)),
+            cursors: Mutex::default(),
+            budget: all.budget / FEEDS,
+            patience: all.patience,
+            stop: Arc::clone(&all.stop),
+        });
         let runs = Arc::clone(&feed);
         let thread = std::thread::Builder::new().name("kafka-feed".to_owned());
         match thread.spawn(move || runs.run()) {
@@ -238,7 +259,7 @@ impl Feed {
         let consumer = self.consumer();
         let mut cursors = self.lock();
         cursors.drop_idle(&consumer);
-        if cursors.nudge() {
+        if cursors.nudge(self.patience) {
             match self::consumer(&self.config) {
                 Ok(next) => {
                     let next = Arc::new(next);
@@ -387,11 +408,10 @@ impl Cursors {
     }
 
     /// Places cursors again that stand still though their partition goes on; true when that did not help.
-    fn nudge(&mut self) -> bool {
+    fn nudge(&mut self, patience: Patience) -> bool {
         let mut hopeless = false;
         for cursor in &mut self.all {
-            let behind = cursor.position < cursor.topic.end(cursor.partition);
-            if !behind || cursor.paused || cursor.fault.is_some() || cursor.progress.elapsed() < STUCK {
+            if !cursor.stands_still(patience.stuck) {
                 continue;
             }
             hopeless |= cursor.nudged;
@@ -400,12 +420,12 @@ impl Cursors {
                     topic = %cursor.topic.name, partition = %cursor.partition, position = %cursor.position,
                     "a feed stands still before the end; it is placed again"
                 );
-                (cursor.nudged, cursor.placing) = (true, true);
-                cursor.progress = Instant::now();
+                cursor.nudged = true;
+                cursor.start_over();
                 self.wanted = true;
             }
         }
-        let lately = self.rebuilt.is_some_and(|at| at.elapsed() < REBUILD);
+        let lately = self.rebuilt.is_some_and(|at| at.elapsed() < patience.rebuild);
         hopeless && !lately
     }
 
@@ -413,8 +433,8 @@ impl Cursors {
         tracing::warn!("a feed stands still before the end; its consumer is replaced");
         self.rebuilt = Some(Instant::now());
         for cursor in &mut self.all {
-            (cursor.assigned, cursor.paused, cursor.placing, cursor.at_end) = (false, false, true, false);
-            (cursor.nudged, cursor.progress) = (false, Instant::now());
+            (cursor.assigned, cursor.paused, cursor.at_end, cursor.nudged) = (false, false, false, false);
+            cursor.start_over();
         }
         self.wanted = false;
     }
@@ -433,3 +453,6 @@ fn place(cursor: &Cursor, offset: u64) -> Result<TopicPartitionList, KafkaError>
     list.add_partition_offset(topic, partition, KafkaOffset::Offset(offset as i64))?;
     Ok(list)
 }
+
+#[cfg(test)]
+mod tests;

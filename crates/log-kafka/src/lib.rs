@@ -47,7 +47,7 @@ pub use settings::Settings;
 
 use context::{Logs, Trouble};
 use cursor::Taken;
-use feed::Feeds;
+use feed::{Feeds, Patience};
 use membership::KafkaMembership;
 use producer::Appender;
 use tail::Tail;
@@ -73,6 +73,10 @@ impl KafkaLog {
     /// # Errors
     /// When the settings are wrong; all mistakes are told.
     pub fn connect(settings: Settings) -> Result<KafkaLog, LogError> {
+        KafkaLog::with_patience(settings, Patience::default())
+    }
+
+    fn with_patience(settings: Settings, patience: Patience) -> Result<KafkaLog, LogError> {
         settings.check()?;
         let wrong = |error: KafkaError| LogError::Unavailable {
             detail: format!("librdkafka refuses the settings ({error}); correct the property it names"),
@@ -82,7 +86,7 @@ impl KafkaLog {
             rdkafka::admin::AdminClient::from_config_and_context(&settings.admin(), Logs).map_err(wrong)?;
         let trouble = Arc::new(Trouble::default());
         let cluster = Arc::new(Cluster::new(meta, admin, settings.brokers(), settings.replication, &trouble));
-        let feeds = Arc::new(Feeds::new(settings.feed(), settings.fetch_bytes));
+        let feeds = Arc::new(Feeds::new(settings.feed(), settings.fetch_bytes, patience));
         let appender = Appender::new(&settings, &trouble).map_err(wrong)?;
         let tail = Tail::start(&cluster, &feeds).map_err(|error| LogError::Unavailable {
             detail: format!("no thread can be started ({error}); raise the process's limits"),

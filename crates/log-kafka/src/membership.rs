@@ -28,6 +28,9 @@ struct Seat {
     owned: watch::Sender<Owned>,
     folded: Mutex<BTreeMap<(TopicName, Partition), Progress>>,
     leaving: AtomicBool,
+    /// Does nothing any more, as a process that is stopped.
+    #[cfg(test)]
+    hangs: AtomicBool,
 }
 
 #[derive(Clone, Copy)]
@@ -64,6 +67,8 @@ impl KafkaMembership {
             owned: watch::Sender::new(Owned::default()),
             folded: Mutex::default(),
             leaving: AtomicBool::new(false),
+            #[cfg(test)]
+            hangs: AtomicBool::new(false),
         });
         let consumer = BaseConsumer::from_config_and_context(config, Callbacks(Arc::clone(&seat)))
             .map_err(|error| failed(&error))?;
@@ -125,6 +130,10 @@ impl Seat {
     fn run(&self, consumer: BaseConsumer<Callbacks>) {
         let mut due = Instant::now() + COMMIT_EVERY;
         while !self.leaving.load(Ordering::Acquire) {
+            #[cfg(test)]
+            while self.hangs.load(Ordering::Acquire) {
+                std::thread::park_timeout(POLL);
+            }
             // Partitions are paused, so messages are none of a reader's.
             if let Some(Err(error)) = consumer.poll(POLL) {
                 tracing::debug!(%error, "the group's member was told of a fault");
@@ -223,3 +232,6 @@ impl ConsumerContext for Callbacks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -296,3 +296,11 @@ pub(crate) fn certainly_not_written(message: &BorrowedMessage<'_>) -> bool {
     let status = unsafe { sys::rd_kafka_message_status(message.ptr()) };
     status == sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
 }
+
+/// Ends a producer as an error does after which nothing can be promised any more.
+#[cfg(test)]
+pub(crate) fn fail_for_good<C: ClientContext>(client: &Client<C>) {
+    let error = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    // SAFETY: the client outlives the call, which copies the text.
+    unsafe { sys::rd_kafka_test_fatal_error(client.native_ptr(), error, c"told to fail".as_ptr()) };
+}

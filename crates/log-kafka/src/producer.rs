@@ -141,6 +141,13 @@ impl Appender {
     }
 }
 
+#[cfg(test)]
+impl Appender {
+    pub(crate) fn fail_for_good(&self) {
+        crate::native::fail_for_good(self.current.read().unwrap().client());
+    }
+}
+
 impl Drop for Appender {
     fn drop(&mut self) {
         let current = self.current.get_mut().unwrap_or_else(PoisonError::into_inner);

@@ -10,10 +10,15 @@ use rdkafka::types::RDKafkaRespErr as Error;
 use tidefold_log::{Log, LogError, ReadLimit};
 use tidefold_record::{BatchBuilder, Headers, Offset, Partition, TopicName};
 
+use crate::feed::Patience;
 use crate::native::Described;
 use crate::{KafkaLog, Settings};
 
 const P0: Partition = Partition(0);
+const ALL: ReadLimit = ReadLimit { records: 100, bytes: usize::MAX };
+
+/// A watchdog that does not make a test wait.
+const QUICK: Patience = Patience { stuck: Duration::from_millis(100), rebuild: Duration::ZERO };
 
 fn mock(topic: &TopicName) -> MockCluster<'static, DefaultProducerContext> {
     let cluster = MockCluster::new(1).unwrap();
@@ -27,7 +32,7 @@ fn connect(
     settings: Settings,
 ) -> KafkaLog {
     let settings = Settings { bootstrap: vec![cluster.bootstrap_servers()], ..settings };
-    let log = KafkaLog::connect(settings).unwrap();
+    let log = KafkaLog::with_patience(settings, QUICK).unwrap();
     log.cluster.keep(topic, Described { partitions: 1, id: "mock".to_owned() });
     log
 }
@@ -65,8 +70,7 @@ async fn a_broker_that_stumbles_is_asked_again_and_nothing_is_written_twice() {
     let appended = log.append(&topic, P0, batch(3)).await.unwrap();
     let first = appended.offset(0).unwrap();
     assert_eq!(appended.offset(2).unwrap(), first.advance(2));
-    let all = ReadLimit { records: 100, bytes: usize::MAX };
-    assert_eq!(log.read(&topic, P0, first, all).await.unwrap().len(), 3);
+    assert_eq!(log.read(&topic, P0, first, ALL).await.unwrap().len(), 3);
     assert_eq!(log.bounds(&topic, P0).await.unwrap().end, first.advance(3));
 }
 
@@ -93,4 +97,59 @@ async fn a_full_queue_and_a_large_record_leave_nothing() {
     assert!(waited.is_ok(), "{waited:?}");
     assert!(matches!(error, LogError::Full { .. }), "{error}");
     assert_eq!(log.bounds(&topic, P0).await.unwrap().end, Offset(21));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_lost_its_place_is_replaced_and_nothing_is_skipped() {
+    let topic = TopicName::new("stuck");
+    let cluster = mock(&topic);
+    let log = connect(&cluster, &topic, Settings::default());
+    log.append(&topic, P0, batch(3)).await.unwrap();
+    assert_eq!(log.read(&topic, P0, Offset(0), ALL).await.unwrap().len(), 3);
+    let frozen = log.feeds.freeze();
+    log.append(&topic, P0, batch(2)).await.unwrap();
+    let batch = log.read(&topic, P0, Offset(3), ALL).await.unwrap();
+    let offsets: Vec<Offset> = batch.iter().map(|record| record.offset).collect();
+    assert_eq!(offsets, [Offset(3), Offset(4)]);
+    let reads = log.feeds.consumers();
+    assert_eq!((frozen.len(), reads.len()), (1, 1));
+    assert!(!std::sync::Arc::ptr_eq(&frozen[0], &reads[0]), "the consumer is another one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_that_failed_for_good_leaves_its_append_unknown_and_is_replaced() {
+    let topic = TopicName::new("fatal");
+    let cluster = mock(&topic);
+    let log = connect(&cluster, &topic, Settings::default());
+    log.append(&topic, P0, batch(1)).await.unwrap();
+    cluster.request_errors(Api::Produce, &[Error::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER]);
+    let error = log.append(&topic, P0, batch(2)).await.unwrap_err();
+    assert!(matches!(error, LogError::Unknown { .. }), "{error}");
+    for round in 0..3 {
+        let appended = log.append(&topic, P0, batch(3)).await.unwrap();
+        let first = appended.offset(0).unwrap();
+        assert_eq!(log.read(&topic, P0, first, ALL).await.unwrap().len(), 3, "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_a_producer_that_failed_for_good_is_answered_and_not_left_to_its_timeout() {
+    let topic = TopicName::new("purged");
+    let cluster = mock(&topic);
+    let patience = Duration::from_secs(60);
+    let log = connect(&cluster, &topic, Settings { message_timeout: 10 * patience, ..Settings::default() });
+    log.append(&topic, P0, batch(1)).await.unwrap();
+    cluster.broker_down(1).unwrap();
+    let waits = log.append(&topic, P0, batch(2));
+    let goes_on = async {
+        log.appender.fail_for_good();
+        cluster.broker_up(1).unwrap();
+        log.append(&topic, P0, batch(3)).await
+    };
+    let both = futures_util::future::join(waits, goes_on);
+    let (waited, next) = tokio::time::timeout(patience, both).await.expect("both are answered");
+    let told = waited.unwrap_err();
+    assert!(matches!(told, LogError::Unknown { .. } | LogError::Unavailable { .. }), "{told}");
+    let first = next.unwrap().offset(0).unwrap();
+    assert_eq!(log.read(&topic, P0, first, ALL).await.unwrap().len(), 3);
 }

@@ -54,7 +54,7 @@ pub(crate) struct Cluster {
 // === impl KnownTopic ===
 
 impl KnownTopic {
-    fn new(name: &TopicName, described: Described) -> KnownTopic {
+    pub(crate) fn new(name: &TopicName, described: Described) -> KnownTopic {
         let part = |_| Part { end: watch::Sender::new(Offset::ZERO), moved: Notify::new() };
         KnownTopic {
             name: name.clone(),
