@@ -36,6 +36,14 @@ fi
 
 cargo test "${scope[@]}" --all-targets
 cargo test "${scope[@]}" --doc
+# With TLS and logins, on servers of its own; half a minute.
+if [ $java = yes ] && [ $kafka = yes ]; then
+  if command -v openssl >/dev/null; then
+    SERVERS_DIR=$PWD/target/servers-secured KAFKA_PORT=39092 CQL_PORT=39042 infra/secured/run.sh
+  else
+    missing+=("openssl (Debian: openssl)")
+  fi
+fi
 for app in storefront pizzeria metering; do
   cargo run -q -p tidefold --bin tidefold -- check schemas/$app --scenarios
 done

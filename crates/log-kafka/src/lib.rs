@@ -78,6 +78,8 @@ impl KafkaLog {
 
     fn with_patience(settings: Settings, patience: Patience) -> Result<KafkaLog, LogError> {
         settings.check()?;
+        // Before librdkafka does: this way OpenSSL is not taken down at exit, under threads that still speak TLS.
+        openssl::init();
         let wrong = |error: KafkaError| LogError::Unavailable {
             detail: format!("librdkafka refuses the settings ({error}); correct the property it names"),
         };
