@@ -3,8 +3,8 @@
 //! It keeps the contract of [`tidefold_log::Log`] with one idempotent producer and a few consumers. Beyond it: offsets
 //! have gaps where transaction markers and aborted records stand, and a topic may be deleted and created again under
 //! this process. That is noticed by its id within about five seconds, or at once by an append that is given an offset
-//! below the known end; from then on every call says [`LogError::Mismatch`] until the topic is opened again, and who
-//! watches an end is told 0. An append that was acknowledged before stands in the new topic.
+//! below the known end; from then on every call says [`LogError::Mismatch`] and who watches an end is told 0:
+//! only a new log takes the new topic. An append that was acknowledged before stands there too.
 //!
 //! It deliberately has no transactions of its own, trusts no committed offset, never creates a topic by accident and
 //! never changes one. A cluster that does not answer makes every call end within about five seconds.
@@ -164,7 +164,6 @@ impl KafkaLog {
         limit: ReadLimit,
     ) -> Result<RecordBatch, LogError> {
         let known = self.cluster.find(&self.own(topic), partition).await?;
-        self.cluster.recheck(&known).await?;
         if !self.feeds.covers(&known, partition, from) {
             self.place(&known, partition, from).await?;
         }
@@ -175,7 +174,14 @@ impl KafkaLog {
             let mut moved = std::pin::pin!(part.moved.notified());
             moved.as_mut().enable();
             match self.feeds.take(&known, partition, from, limit, known.end(partition), patient) {
-                Taken::Batch(batch) => return Ok(batch),
+                Taken::Batch(batch) => {
+                    // A consumer goes on at its offset in a topic that was made again. Only a look that is younger than
+                    // the records says whose they are.
+                    if !batch.is_empty() {
+                        self.cluster.recheck(&known).await?;
+                    }
+                    return Ok(batch);
+                }
                 Taken::Waiting => {}
                 Taken::Nowhere => self.place(&known, partition, from).await?,
                 Taken::Fault(code) => self.explain(&known, partition, from, code).await?,

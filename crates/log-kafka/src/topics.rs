@@ -1,7 +1,7 @@
 //! Topics this process knows, and what the cluster says of them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -20,15 +20,19 @@ use crate::native::{Described, describe_topic};
 pub(crate) const CALL: Duration = Duration::from_secs(5);
 /// What one question to a broker may take of it.
 pub(crate) const ASK: Duration = Duration::from_millis(4_200);
-/// A topic's id is looked at again after this time, by whoever comes first: a read, or the thread that watches ends.
-const RECHECK: Duration = Duration::from_secs(5);
+/// A topic's id is looked at again with the records that are read so long after the last look. No topic is deleted, made
+/// again and filled past where a reader stands in less time.
+const RECHECK: Duration = Duration::from_millis(100);
+/// The thread that watches ends looks at it after this time, where nobody reads.
+const RECHECK_UNREAD: Duration = Duration::from_secs(5);
 
 /// One incarnation of a topic.
 pub(crate) struct KnownTopic {
     pub(crate) name: TopicName,
     pub(crate) incarnation: String,
     parts: Vec<Part>,
-    checked: Mutex<Instant>,
+    /// When it was last asked for its id. Held while it is asked: what was read meanwhile waits for the answer.
+    checked: tokio::sync::Mutex<Instant>,
     /// Why this incarnation is void, once it is.
     void: OnceLock<LogError>,
 }
@@ -60,7 +64,7 @@ impl KnownTopic {
             name: name.clone(),
             incarnation: described.id,
             parts: (0..described.partitions).map(part).collect(),
-            checked: Mutex::new(Instant::now()),
+            checked: tokio::sync::Mutex::new(Instant::now()),
             void: OnceLock::new(),
         }
     }
@@ -106,15 +110,6 @@ impl KnownTopic {
         }
     }
 
-    fn recheck_is_due(&self) -> bool {
-        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = checked.elapsed() > RECHECK;
-        if due {
-            *checked = Instant::now();
-        }
-        due
-    }
-
     /// Compares with what the cluster says now.
     fn compare(&self, now: Option<&Described>) -> Result<(), LogError> {
         // A broker that has not heard of it yet proves nothing for ever; another id does.
@@ -124,7 +119,8 @@ impl KnownTopic {
         }
         let detail = format!(
             "it was deleted and created again: its id was {} and is {} now; what was folded from the old one does not \
-             follow from the new one, so start again and rebuild from it, or restore the topic",
+             follow from the new one. Put back the topic that was folded and start again; to go on with this one, start \
+             again and build the tables anew with `tidefold replay`",
             self.incarnation, now.id
         );
         let error = LogError::Mismatch { topic: self.name.clone(), detail };
@@ -229,14 +225,25 @@ impl Cluster {
 
     /// Looks at the topic's id again, if that is some time ago. A cluster that does not answer is no reason to fail.
     pub(crate) async fn recheck(self: &Arc<Self>, topic: &KnownTopic) -> Result<(), LogError> {
-        if topic.recheck_is_due() { self.recheck_now(topic).await } else { Ok(()) }
+        let mut checked = topic.checked.lock().await;
+        if checked.elapsed() > RECHECK {
+            let asked = Instant::now();
+            self.recheck_now(topic).await?;
+            *checked = asked;
+        }
+        drop(checked);
+        topic.void.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// The same, for a thread that may block; what it finds stands in the topic.
     pub(crate) fn recheck_blocking(&self, topic: &KnownTopic, timeout: Duration) {
-        if topic.void.get().is_none()
-            && topic.recheck_is_due()
-            && let Ok(now) = self.describe_blocking(&topic.name, timeout)
+        // Somebody else asks just now.
+        let Ok(mut checked) = topic.checked.try_lock() else { return };
+        if topic.void.get().is_some() || checked.elapsed() <= RECHECK_UNREAD {
+            return;
+        }
+        *checked = Instant::now();
+        if let Ok(now) = self.describe_blocking(&topic.name, timeout)
             && let Err(error) = topic.compare(now.as_ref())
         {
             tracing::debug!(%error, "a topic is not what it was");
@@ -338,6 +345,10 @@ impl Cluster {
             None if !spec.create => return Err(no_such(&spec.name, Partition(0))),
             None => self.create(spec).await?,
         };
+        // Whoever reads the topic through this log must not come to read another one under its name.
+        if let Some(known) = self.get(&spec.name) {
+            known.compare(Some(&described))?;
+        }
         if described.partitions != spec.partitions {
             let detail = format!(
                 "it has {} partitions and {} are asked for; the number is fixed for ever, so ask for {} or use another \

@@ -120,6 +120,9 @@ async fn a_topic_made_anew_is_told_from_the_old_one() {
     assert!(matches!(read, LogError::Mismatch { .. }), "{read}");
     let append = log.append(&name, P0, batch(&["y"])).await.unwrap_err();
     assert!(matches!(append, LogError::Mismatch { .. }), "{append}");
+    let again = log.open(&spec(&name, 1)).await.unwrap_err();
+    assert!(matches!(again, LogError::Mismatch { .. }), "only a new log takes the new topic: {again}");
+    let log = support::connect(&broker);
     assert_eq!(log.open(&spec(&name, 1)).await.unwrap(), new);
     assert_eq!(read_all(&log, &name).await, ["x"]);
 }

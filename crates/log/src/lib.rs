@@ -43,7 +43,8 @@ use tokio::sync::watch;
 pub trait Log: Send + Sync + 'static {
     /// Makes sure the topic exists as described, creating it if it is absent and `spec.create` allows, and tells which
     /// incarnation it is. Idempotent. Absent and not to be created: [`LogError::NoSuchPartition`]. Another number of
-    /// partitions, or a name or number no topic can have: [`LogError::Mismatch`].
+    /// partitions, a name or number no topic can have, or (where the log notices) another incarnation than this process
+    /// has read: [`LogError::Mismatch`].
     fn open<'a>(&'a self, spec: &'a TopicSpec) -> BoxFuture<'a, Result<Topic, LogError>>;
 
     /// Appends a batch and returns once every record of it is durable. Concurrent calls share the cost of making it so.
