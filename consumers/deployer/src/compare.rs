@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use tidefold_app::layout::{Row, TableId};
 use tidefold_app::tables::GenerationTables;
-use tidefold_store::{Scan, Store};
+use tidefold_store::{Scan, Store, StoreError};
 
 use crate::error::DeployError;
 
@@ -45,10 +45,10 @@ pub struct TableComparison {
 /// A row that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowDifference {
-    /// The row's stored key, in hex.
+    /// The row's stored key, in hex; where a row cannot be read, which generation's it is.
     pub key: String,
     /// In what.
-    pub what: &'static str,
+    pub what: String,
 }
 
 /// What the first pass found in one table.
@@ -61,6 +61,8 @@ pub(crate) struct Suspects {
     rows: u64,
     /// Keys of rows that were not equal; `None` when there were too many to remember.
     keys: Option<Vec<Bytes>>,
+    /// Why rows of the old generation cannot be read, which is what a build may be for.
+    damage: Option<String>,
 }
 
 impl Comparison {
@@ -87,10 +89,10 @@ pub(crate) async fn suspects(
     let pairs = pairs.zip(new.entity.iter().chain(&new.views).chain([&new.verdicts]));
     let mut all = Vec::new();
     for (old, new) in pairs {
-        let name = old.layout.name.clone();
-        let mut found =
-            Suspects { name, old: old.id.clone(), new: new.id.clone(), rows: 0, keys: Some(Vec::new()) };
-        found.collect(store).await?;
+        let mut found = Suspects::new(old.layout.name.clone(), old.id.clone(), new.id.clone());
+        if let Err(error) = found.collect(store).await {
+            found.damage = Some(found.damage_of(error)?);
+        }
         all.push(found);
     }
     Ok(all)
@@ -106,6 +108,20 @@ pub(crate) async fn recheck(store: &dyn Store, suspects: &[Suspects]) -> Result<
 }
 
 impl Suspects {
+    fn new(name: String, old: TableId, new: TableId) -> Suspects {
+        Suspects { name, old, new, rows: 0, keys: Some(Vec::new()), damage: None }
+    }
+
+    /// The damage of the old generation that an error tells of; any other error stands.
+    fn damage_of(&self, error: DeployError) -> Result<String, DeployError> {
+        match error {
+            DeployError::Store { source: StoreError::Damaged { table, detail }, .. } if table == self.old => {
+                Ok(detail)
+            }
+            other => Err(other),
+        }
+    }
+
     /// Scans both tables side by side and pairs their rows. A store has one order for all tables, so partners come close
     /// together, and no row has to be looked up.
     async fn collect(&mut self, store: &dyn Store) -> Result<(), DeployError> {
@@ -133,6 +149,19 @@ impl Suspects {
     }
 
     async fn recheck(&self, store: &dyn Store) -> Result<TableComparison, DeployError> {
+        let damage = match &self.damage {
+            Some(damage) => damage.clone(),
+            None => match self.compare_again(store).await {
+                Ok(table) => return Ok(table),
+                Err(error) => self.damage_of(error)?,
+            },
+        };
+        let what = format!("cannot be read: {damage}");
+        let first = vec![RowDifference { key: "of the active generation".to_owned(), what }];
+        Ok(TableComparison { table: self.name.clone(), rows: self.rows, differing: 1, first })
+    }
+
+    async fn compare_again(&self, store: &dyn Store) -> Result<TableComparison, DeployError> {
         let mut table =
             TableComparison { table: self.name.clone(), rows: self.rows, differing: 0, first: Vec::new() };
         if let Some(keys) = &self.keys {
@@ -181,7 +210,7 @@ impl TableComparison {
     fn note(&mut self, key: &[u8], what: &'static str) {
         self.differing += 1;
         if self.first.len() < SHOWN {
-            self.first.push(RowDifference { key: hex(key), what });
+            self.first.push(RowDifference { key: hex(key), what: what.to_owned() });
         }
     }
 }
@@ -312,7 +341,7 @@ mod tests {
             store.write(&lane, &[writes]).await.unwrap();
         }
         let [old, new] = tables.map(|table| table.id);
-        let mut suspects = Suspects { name: "orders".into(), old, new, rows: 0, keys: None };
+        let mut suspects = Suspects::new("orders".into(), old, new);
         suspects.collect(&store).await.unwrap();
         recheck(&store, &[suspects]).await.unwrap().tables.remove(0)
     }

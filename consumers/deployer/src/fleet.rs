@@ -153,12 +153,12 @@ impl Node {
         told.collect()
     }
 
-    /// Looks whether a topic is still the one that was opened, and says what to do where it is not. What passes by itself
-    /// is no answer.
-    async fn changed(&self, was: &Topic) -> Option<String> {
+    /// Looks whether a topic is still the one that was opened, with all its records, and says what to do where it is not.
+    /// What passes by itself is no answer.
+    async fn changed(&self, place: usize, was: &Topic) -> Option<String> {
         let spec = TopicSpec { name: was.name.clone(), partitions: was.partitions, create: false };
         match self.components.log.open(&spec).await {
-            Ok(is) if is == *was => None,
+            Ok(is) if is == *was => self.cut(place, was).await,
             Ok(is) => Some(format!(
                 "topic {} was incarnation {} in log {} with {} partitions, and is {} in log {} with {}: it was \
                  replaced while it was folded. Put back the topic that was folded and start again; to go on with this \
@@ -171,9 +171,9 @@ impl Node {
                 is.cluster,
                 is.partitions
             )),
-            Err(error @ LogError::Mismatch { .. }) => {
-                Some(format!("{error}. Set the topic right, then start again"))
-            }
+            Err(error @ LogError::Mismatch { .. }) => Some(format!(
+                "{error}. All projections of the topic stand until it is right and they are started again"
+            )),
             Err(LogError::NoSuchPartition { .. }) => Some(format!(
                 "topic {} was deleted while it was folded: put it back, then start again; to go on without its records, \
                  start again and build the tables anew with `tidefold replay`",
@@ -181,6 +181,46 @@ impl Node {
             )),
             Err(_) => None,
         }
+    }
+
+    /// Looks whether records are gone. A topic is folded from its very first record, so none ever starts later.
+    async fn cut(&self, place: usize, was: &Topic) -> Option<String> {
+        // Read before the log's ends: those only grow, unless the log is cut.
+        let folded = self.folded(place);
+        let bounds = self.bounds(place).await.ok()?;
+        let mut gone = Vec::new();
+        for (partition, bounds) in (0..).map(Partition).zip(bounds) {
+            if bounds.start > Offset::ZERO {
+                gone.push(format!("partition {partition} starts at {} instead of 0", bounds.start));
+            }
+            if let Some(next) = folded.get(&partition).filter(|next| **next > bounds.end) {
+                gone.push(format!("partition {partition} ends at {} and is folded up to {next}", bounds.end));
+            }
+        }
+        (!gone.is_empty()).then(|| {
+            format!(
+                "topic {} has lost records while it was folded: {}. The tables stand as they were folded. Put the records \
+                 back from a backup, set the topic's retention to unlimited, and start again; to go on without what is \
+                 missing at its end, start again and build the tables anew with `tidefold replay` (without its beginning \
+                 nothing can be built)",
+                was.name,
+                gone.join(", ")
+            )
+        })
+    }
+
+    /// How far the lanes that are here have folded a topic, whichever generation is ahead.
+    fn folded(&self, place: usize) -> BTreeMap<Partition, Offset> {
+        let mut folded = BTreeMap::new();
+        let control = self.driver.control();
+        for (key, _) in self.generations(&control).into_iter().filter(|(key, _)| key.0 == place) {
+            for lane in self.lanes(key) {
+                let status = lane.borrow();
+                let next = folded.entry(status.partition).or_insert(status.next);
+                *next = status.next.max(*next);
+            }
+        }
+        folded
     }
 }
 
@@ -270,7 +310,7 @@ pub(crate) async fn watch_topics(node: Arc<Node>) {
             if lock(&node.replaced).contains_key(&place) {
                 continue;
             }
-            if let Some(reason) = node.changed(topic).await {
+            if let Some(reason) = node.changed(place, topic).await {
                 tracing::error!(topic = %topic.name, reason, "topic halted");
                 node.halt_topic(place, reason).await;
             }

@@ -120,10 +120,26 @@ impl Node {
         let mut ending = lock(&self.ending);
         while ending.try_join_next().is_some() {}
         for (key, folding) in &mut *lock(&self.folding) {
-            if let Folding::Lanes(projector) = folding {
-                let lost = projector.assign(&self.owned(key.0));
-                if !lost.is_empty() {
-                    ending.spawn_on(lost.within(self.options.drain), &self.components.runtime);
+            let owned = self.owned(key.0);
+            match folding {
+                Folding::Lanes(projector) => {
+                    let lost = projector.assign(&owned);
+                    if !lost.is_empty() {
+                        ending.spawn_on(lost.within(self.options.drain), &self.components.runtime);
+                    }
+                }
+                // No lane raises the alert of what has no lanes.
+                Folding::Halted(_) => {
+                    let Some(topic) = self.app.topics.get(key.0) else { continue };
+                    for partition in owned.into_keys() {
+                        tidefold_projector::alert(
+                            &self.components.telemetry,
+                            &self.app.name,
+                            &topic.name,
+                            key.1,
+                            partition,
+                        );
+                    }
                 }
             }
         }
@@ -139,6 +155,7 @@ impl Node {
                 *folding = Folding::Halted(reason.clone());
             }
         }
+        self.assign();
     }
 
     /// Makes a generation ready for its lanes, if it was built from what is there.

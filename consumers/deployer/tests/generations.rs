@@ -318,7 +318,7 @@ async fn rows_that_differ_are_shown_and_activated_only_when_accepted() {
     let Phase::Differs(comparison) = build.finished().await else { panic!("{:?}", build.progress.borrow()) };
     assert_eq!(comparison.differing(), 1);
     let table = comparison.tables.iter().find(|table| table.differing == 1).unwrap();
-    assert_eq!((table.table.as_str(), table.first[0].what), ("orders", "the values differ"));
+    assert_eq!((table.table.as_str(), table.first[0].what.as_str()), ("orders", "the values differ"));
     assert_eq!(deployer.driver().control().active("orders"), Some(1));
 
     let mut build = replay(&deployer, ReplayOptions { accept_differences: true }).await;

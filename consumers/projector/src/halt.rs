@@ -22,10 +22,10 @@ pub enum Halt {
         /// Where the log ends.
         end: Offset,
     },
-    /// The checkpoint lies before the log's start: records were dropped before they were folded.
+    /// The log does not start with its first record: no table can be built from it, nor proved.
     #[error(
-        "the next record to fold is {next}, but the log starts at {start}: records were dropped before they were \
-         folded. Put back the log's start, and set its retention to unlimited"
+        "the next record to fold is {next}, but the log starts at {start}: the records before that were deleted, and \
+         tables are folded from the very first one. Put back the log's start, and set its retention to unlimited"
     )]
     BeforeStart {
         /// The checkpoint.

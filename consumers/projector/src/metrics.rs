@@ -65,7 +65,7 @@ impl LaneMetrics {
         generation: u32,
         partition: Partition,
     ) -> LaneMetrics {
-        let group = &format!("{app}.{topic}.g{generation}");
+        let group = &group_of(app, topic, generation);
         let (topic, partition) = (topic.as_str(), &partition.to_string());
         let verdicts = ["applied", "rejected", "duplicate", "dead"];
         let steps = ["read", "load", "fold", "derived", "entities", "checkpoint"];
@@ -152,6 +152,16 @@ impl Laps {
         }
         self.last = now;
     }
+}
+
+/// Raises the alert of a partition that is not folded because its generation as a whole is halted.
+pub fn alert(telemetry: &Telemetry, app: &str, topic: &TopicName, generation: u32, partition: Partition) {
+    let group = group_of(app, topic, generation);
+    telemetry.projection_halted(&group, topic.as_str(), &partition.to_string()).set(1);
+}
+
+fn group_of(app: &str, topic: &TopicName, generation: u32) -> String {
+    format!("{app}.{topic}.g{generation}")
 }
 
 fn signed(number: u64) -> i64 {

@@ -33,9 +33,7 @@ impl Io {
         if checkpoint.next > bounds.end {
             return Err(Halt::PastEnd { next: next(), end: bounds.end }.into());
         }
-        if checkpoint.next < bounds.start
-            || (nothing_read(checkpoint).is_none() && checkpoint.last < bounds.start)
-        {
+        if bounds.start > Offset::ZERO {
             return Err(Halt::BeforeStart { next: next(), start: bounds.start }.into());
         }
         if nothing_read(checkpoint).is_some() {
