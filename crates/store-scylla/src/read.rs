@@ -254,17 +254,19 @@ fn key(table: &OpenTable, cells: &[Option<&[u8]>], parts: usize) -> Result<Bytes
     Ok(key.into())
 }
 
-const ADVICE: &str = "rebuild with `tidefold replay`";
+const ADVICE: &str = "build the tables anew with `tidefold replay --accept-differences`";
 
-/// The value of a row: the last three cells, if we wrote them.
+/// The value of a row: the cells behind its key, if we wrote them. Further ones are the times at which copies of columns
+/// were written, which have none where they are null.
 fn value(table: &OpenTable, key: &[u8], cells: &[Option<&[u8]>]) -> Result<Bytes, StoreError> {
     let number = |cell: Option<&[u8]>| Some(i64::from_be_bytes(cell?.try_into().ok()?));
-    if let [Some(value), offset, written] = cells {
+    if let [Some(value), offset, written, copies @ ..] = cells {
         let offset = number(*offset).and_then(|offset| u64::try_from(offset).ok());
         let stamp = offset
             .filter(|offset| *offset < 1 << 62)
             .and_then(|offset| i64::try_from(Stamp::put(Offset(offset)).0).ok());
-        if stamp.is_some() && stamp == number(*written) {
+        let is_ours = |written: &Option<&[u8]>| written.is_none() || stamp == number(*written);
+        if stamp.is_some() && stamp == number(*written) && copies.iter().all(is_ours) {
             return Ok(Bytes::copy_from_slice(value));
         }
     }

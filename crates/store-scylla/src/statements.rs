@@ -84,7 +84,9 @@ impl OpenTable {
         let marks = vec!["?"; key.len()].join(", ");
         let condition =
             if after { format!(" WHERE token({key_text}) > token({marks})") } else { String::new() };
-        format!("SELECT {} FROM {}{condition}", self.row(), self.name)
+        // Who reads all of a table looks whether it is right, so the copies that only tools read are looked at too.
+        let copies = self.shape.copies.iter().map(|(name, _)| format!(", WRITETIME({})", quoted(name)));
+        format!("SELECT {}{} FROM {}{condition}", self.row(), copies.collect::<String>(), self.name)
     }
 
     /// The partition keys.
