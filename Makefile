@@ -40,10 +40,8 @@ secured: ## Kafka and Cassandra with TLS and logins: every way in works, every w
 	cargo build -p tidefold --features kafka
 	infra/secured/run.sh
 
-chaos: servers-up ## A fleet on real Kafka and Cassandra: 200 kills, 50 stopped and woken projectors, servers taken away
-	SERVERS_DIR=$(CURDIR)/target/servers TIDEFOLD_TEST_KAFKA=127.0.0.1:9092 TIDEFOLD_TEST_CQL=127.0.0.1:9042 \
-	TIDEFOLD_CHAOS_KILLS=200 TIDEFOLD_CHAOS_PAUSES=50 \
-	cargo test --release -p tidefold --features kafka --test chaos -- --nocapture
+chaos: ## A fleet on real Kafka and Cassandra under every fault there is a name for, and the ledger: about an hour
+	infra/chaos/chaos.sh
 
 soak: ## 200 rounds of kill -9 under load
 	TIDEFOLD_KILL_ROUNDS=200 cargo test --release -p tidefold --test kill -- --nocapture

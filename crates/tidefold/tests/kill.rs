@@ -13,22 +13,14 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use support::backends::Backends;
-use support::ledger::{Expected, Ledger, acknowledged, client, order};
-use support::{Client, Draw, Node, tidefold, verify};
+use support::ledger::{Expected, Ledger, client, order};
+use support::tally::{Asked, Tally};
+use support::{Client, Draw, Node, setting, tidefold};
 
 const CLIENTS: usize = 8;
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-async fn units(client: &Client, node: &Node, sku: &str) -> i64 {
-    let answer = client.get(&format!("{}/v1/storefront/units_by_sku/{sku}", node.http), &[]).await;
-    answer.body["units"].as_i64().unwrap_or(0)
-}
 
 on_every_log_and_store!(kill_9_under_load_loses_nothing_and_doubles_nothing);
 
@@ -50,10 +42,11 @@ async fn kill_9_under_load_loses_nothing_and_doubles_nothing(backends: &Backends
             let messages = order(&mut draw, number, &mut expected);
             ledger.queue.lock().unwrap().push_back(messages);
         }
-        let mut clients = tokio::task::JoinSet::new();
+        let (mut clients, stop) = (tokio::task::JoinSet::new(), Arc::new(AtomicBool::new(false)));
         let shared = Client::new();
         for _ in 0..CLIENTS {
-            clients.spawn(client(Arc::clone(&ledger), shared.clone(), node.http.clone()));
+            let urls = vec![node.http.clone()];
+            clients.spawn(client(Arc::clone(&ledger), shared.clone(), urls, Arc::clone(&stop)));
         }
         if round % 3 == 1 {
             let replay = format!("{}/admin/v1/storefront/replay", node.admin);
@@ -62,22 +55,22 @@ async fn kill_9_under_load_loses_nothing_and_doubles_nothing(backends: &Backends
                 let _ = asker.send("POST", &replay, &[], String::new()).await;
             });
         }
-        acknowledged(&ledger, target).await;
+        ledger.acknowledged(target).await;
         node.kill();
+        stop.store(true, Ordering::SeqCst);
         while let Some(ended) = clients.join_next().await {
             ended.unwrap();
         }
     }
     let node = Node::start_with("storefront", folder.path(), &backends.flags());
-    let shared = Client::new();
-    client(Arc::clone(&ledger), shared.clone(), node.http.clone()).await;
+    let (shared, urls) = (Client::new(), vec![node.http.clone()]);
+    client(Arc::clone(&ledger), shared.clone(), urls, Arc::default()).await;
     settle(&node).await;
-    check(&node, &shared, &expected).await;
-    println!(
-        "{} acknowledged, {} orders: lost 0, doubled 0",
-        ledger.acknowledged.load(Ordering::SeqCst),
-        expected.orders
-    );
+    let (mut tally, asked) =
+        (Tally::default(), Asked { client: &shared, ingest: &node.http, query: &node.http });
+    tally.count(&asked, &ledger, &expected).await;
+    tally.verified(&node, &expected);
+    tally.tell(&format!("kill -9 of a node that is everything, {rounds} rounds"));
     assert_eq!(node.terminate(), Some(0));
 }
 
@@ -93,25 +86,5 @@ async fn settle(node: &Node) {
             return;
         }
         tokio::task::yield_now().await;
-    }
-}
-
-async fn check(node: &Node, client: &Client, expected: &Expected) {
-    for (sku, wanted) in &expected.units {
-        assert_eq!(units(client, node, sku).await, *wanted, "units of {sku}");
-    }
-    let report = verify(node, "storefront");
-    let orders =
-        report["tables"].as_array().unwrap().iter().find(|table| table["table"] == "orders").unwrap();
-    assert_eq!(orders["rows"], expected.orders);
-    for (currency, paid) in &expected.paid {
-        let url = format!(
-            "{}/v1/storefront/revenue_by_minute?currency={currency}&day=2026-03-01T00:00:00Z",
-            node.http
-        );
-        let answer = client.get(&url, &[]).await;
-        let items = answer.body["items"].as_array().unwrap();
-        let sum: i64 = items.iter().map(|item| item["revenue_cents"].as_i64().unwrap()).sum();
-        assert_eq!(sum, *paid, "revenue in {currency}");
     }
 }

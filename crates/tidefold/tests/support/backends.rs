@@ -2,10 +2,17 @@
 //!
 //! `TIDEFOLD_TEST_KAFKA` and `TIDEFOLD_TEST_CQL` are `host:port`; `make test` starts servers and sets both.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use tidefold_log::SharedLog;
+use tidefold_log_embedded::EmbeddedLog;
 
 /// A log and a store, under names that no other test uses.
 pub struct Backends {
+    own: String,
+    log: Option<String>,
     flags: Vec<String>,
 }
 
@@ -14,9 +21,11 @@ impl Backends {
     pub fn of(log: &str, store: &str) -> Option<Backends> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let own = format!("t{}_{}_", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let mut flags = Vec::new();
+        let (mut flags, mut kafka) = (Vec::new(), None);
         if log == "kafka" {
-            flags.extend(["--log".into(), format!("kafka://{}", server("TIDEFOLD_TEST_KAFKA")?)]);
+            let brokers = server("TIDEFOLD_TEST_KAFKA")?;
+            flags.extend(["--log".into(), format!("kafka://{brokers}")]);
+            kafka = Some(brokers);
             flags.extend(["--set".into(), format!("log.topic_prefix={own}")]);
             // A process that dies is missed soon, and the next one does not wait long for its partitions.
             flags.extend(["--set".into(), "log.session_timeout=3s".into()]);
@@ -25,7 +34,7 @@ impl Backends {
             flags.extend(["--store".into(), format!("scylla://{}", server("TIDEFOLD_TEST_CQL")?)]);
             flags.extend(["--set".into(), format!("store.keyspace_prefix={own}")]);
         }
-        Some(Backends { flags })
+        Some(Backends { own, log: kafka, flags })
     }
 
     /// Whether everything is in one process.
@@ -33,10 +42,43 @@ impl Backends {
         self.flags.is_empty()
     }
 
+    /// What stands before every name on the servers.
+    pub fn prefix(&self) -> &str {
+        &self.own
+    }
+
+    /// Whether the log has to be let go of by its node before another can open it.
+    pub fn log_is_embedded(&self) -> bool {
+        self.log.is_none()
+    }
+
+    /// The log beside the nodes, as another producer has it.
+    pub fn open_log(&self, data: &Path, app: &str) -> SharedLog {
+        match &self.log {
+            None => Arc::new(EmbeddedLog::open(data.join(app).join("log"), Default::default()).unwrap()),
+            Some(brokers) => kafka(brokers, &self.own),
+        }
+    }
+
     /// What a node is started with.
     pub fn flags(&self) -> Vec<&str> {
         self.flags.iter().map(String::as_str).collect()
     }
+}
+
+#[cfg(feature = "kafka")]
+fn kafka(brokers: &str, prefix: &str) -> SharedLog {
+    let settings = tidefold_log_kafka::Settings {
+        bootstrap: brokers.split(',').map(str::to_owned).collect(),
+        topic_prefix: prefix.to_owned(),
+        ..Default::default()
+    };
+    Arc::new(tidefold_log_kafka::KafkaLog::connect(settings).unwrap())
+}
+
+#[cfg(not(feature = "kafka"))]
+fn kafka(_: &str, _: &str) -> SharedLog {
+    unreachable!("the test is skipped")
 }
 
 fn server(variable: &str) -> Option<String> {

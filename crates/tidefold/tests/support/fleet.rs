@@ -8,7 +8,7 @@ use super::{Client, Node, root};
 
 /// The processes of one app.
 pub struct Fleet {
-    backends: Backends,
+    pub backends: Backends,
     folder: tempfile::TempDir,
     pub ingest: Vec<Node>,
     pub project: Vec<Node>,
@@ -38,23 +38,43 @@ impl Kind {
 impl Fleet {
     /// Two of each; none where the servers are not there.
     pub fn start() -> Option<Fleet> {
+        // The first one makes the topics and tables; the others would all try.
+        Fleet::of_kinds(&[Kind::Project, Kind::Ingest, Kind::Query, Kind::Project, Kind::Ingest, Kind::Query])
+    }
+
+    /// These, in their order; none where the servers are not there.
+    pub fn of_kinds(kinds: &[Kind]) -> Option<Fleet> {
         let backends = Backends::of("kafka", "scylla")?;
         let folder = tempfile::tempdir().unwrap();
         let mut fleet = Fleet { backends, folder, ingest: vec![], project: vec![], query: vec![] };
-        // The first one makes the topics and tables; the others would all try.
-        for kind in [Kind::Project, Kind::Ingest, Kind::Query, Kind::Project, Kind::Ingest, Kind::Query] {
-            fleet.add(kind);
-        }
+        kinds.iter().for_each(|kind| fleet.add(*kind));
         Some(fleet)
+    }
+
+    /// Where processes would keep files, if they kept any.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Ends everything in good order.
+    pub fn end(mut self) {
+        for kind in [Kind::Ingest, Kind::Query, Kind::Project] {
+            for node in std::mem::take(self.of(kind)) {
+                assert_eq!(node.terminate(), Some(0), "{kind:?} ends in good order");
+            }
+        }
     }
 
     /// One more of a kind.
     pub fn add(&mut self, kind: Kind) {
-        let app = root().join("schemas/storefront");
-        let flags = self.backends.flags();
-        let node = Node::spawn(kind.command(), &app, self.folder.path(), &flags);
-        let node = node.unwrap_or_else(|text| panic!("tidefold {}: {text}", kind.command()));
+        let node = self.try_add(kind).unwrap_or_else(|text| panic!("tidefold {}: {text}", kind.command()));
         self.of(kind).push(node);
+    }
+
+    /// Starts a process of a kind; what it printed when it does not come up.
+    pub fn try_add(&self, kind: Kind) -> Result<Node, String> {
+        let app = root().join("schemas/storefront");
+        Node::spawn(kind.command(), &app, self.folder.path(), &self.backends.flags())
     }
 
     pub fn of(&mut self, kind: Kind) -> &mut Vec<Node> {
@@ -70,11 +90,11 @@ impl Fleet {
         self.ingest.iter().map(|node| node.http.clone()).collect()
     }
 
-    /// Waits until everything acknowledged is visible to a reader, whoever folds it.
-    pub async fn settle(&self, client: &Client, ledger: &Ledger) {
-        let position = ledger.min_position();
+    /// Waits until everything acknowledged is visible to a reader, whoever folds it; partitions that stand aside.
+    pub async fn settle(&self, client: &Client, ledger: &Ledger, standing: &[u32]) {
+        let position = ledger.min_position(standing);
         let headers = [("tidefold-min-position", position.as_str()), ("prefer", "wait=5")];
-        let url = format!("{}/v1/storefront/units_by_sku/sku-0", self.query[0].http);
+        let url = format!("{}/v1/storefront/orders/o-1", self.query[0].http);
         loop {
             let answer = client.get(&url, &headers).await;
             match answer.status {

@@ -4,8 +4,13 @@
 
 #[macro_use]
 pub mod backends;
+pub mod chaos;
 pub mod fleet;
 pub mod ledger;
+pub mod tables;
+pub mod tally;
+#[cfg(feature = "kafka")]
+pub mod topics;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -209,6 +214,11 @@ pub fn verify(node: &Node, app: &str) -> Value {
     let (code, out, err) = tidefold(&["verify", app, "--node", &node.admin, "-o", "json", "-q"]);
     assert_eq!(code, 0, "verify found differences:\n{out}\n{err}");
     serde_json::from_str(&out).unwrap()
+}
+
+/// A number from the environment.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// A small generator: the same seed draws the same numbers.
