@@ -215,7 +215,13 @@ impl Deployer {
             Ok(Some(Entry::Building { topic: name.to_owned(), generation, manifest }))
         };
         let control = self.node.driver.append(begin).await?;
-        self.node.reconcile().await?;
+        match self.node.reconcile().await {
+            // It is begun: the build itself tries again, as a server may well need while all processes make its tables.
+            Err(error) if error.is_passing() => {
+                tracing::warn!(topic = name, %error, "tables of a build cannot be opened yet");
+            }
+            other => other?,
+        }
         self.build(place, &control, options)
             .ok_or_else(|| DeployError::NoGeneration { topic: name.to_owned(), wanted: "unfinished" })
     }
