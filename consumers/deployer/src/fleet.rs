@@ -157,7 +157,13 @@ impl Node {
     /// What passes by itself is no answer.
     async fn changed(&self, place: usize, was: &Topic) -> Option<String> {
         let spec = TopicSpec { name: was.name.clone(), partitions: was.partitions, create: false };
-        match self.components.log.open(&spec).await {
+        let mut opened = self.components.log.open(&spec).await;
+        if matches!(opened, Err(LogError::NoSuchPartition { .. })) {
+            // A server that has just started may not have heard of it.
+            clock::pause(self.options.look_at_topics).await;
+            opened = self.components.log.open(&spec).await;
+        }
+        match opened {
             Ok(is) if is == *was => self.cut(place, was).await,
             Ok(is) => Some(format!(
                 "topic {} was incarnation {} in log {} with {} partitions, and is {} in log {} with {}: it was \

@@ -143,7 +143,7 @@ async fn a_topic_that_is_replaced_or_cut_halts_its_projection_in_every_process_a
                 shop.log.faults().truncate(&shop.topic, p, Offset(5));
             }),
         }
-        clock::pause(options().look_at_topics * 2).await;
+        clock::pause(options().look_at_topics * 4).await;
         for member in &members {
             let status = member.deployer.status().remove(0);
             let halted = status.halted.unwrap();

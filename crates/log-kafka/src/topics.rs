@@ -112,8 +112,14 @@ impl KnownTopic {
 
     /// Compares with what the cluster says now.
     fn compare(&self, now: Option<&Described>) -> Result<(), LogError> {
-        // A broker that has not heard of it yet proves nothing for ever; another id does.
-        let Some(now) = now else { return Err(no_such(&self.name, Partition(0))) };
+        // A broker that has just started and has not heard of it proves nothing; another id does.
+        let Some(now) = now else {
+            let detail = format!(
+                "the brokers do not know topic {} just now; if it was deleted, put it back",
+                self.name
+            );
+            return Err(LogError::Unavailable { detail });
+        };
         if now.id == self.incarnation {
             return Ok(());
         }
@@ -493,7 +499,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
 fn leaderless(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
-        Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable | Code::OffsetNotAvailable)
+        Some(
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::UnknownPartition
+        )
     )
 }
 
