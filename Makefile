@@ -27,7 +27,7 @@ servers-down: ## Stop them; what they stored stays (infra/local/servers.sh reset
 
 lint: ## Formatting and lints, warnings as errors
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --features tidefold/kafka -- -D warnings
 
 bench: ## Figures, as ratios against a bare server run beside it
 	cargo run --release -p tidefold-bench

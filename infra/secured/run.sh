@@ -4,7 +4,7 @@
 # error that names the setting to look at. Needs openssl, a JDK 17 and Maven; the binary is built with Kafka.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-export SERVERS_DIR=${SERVERS_DIR:-$PWD/target/servers-secured} KAFKA_PORT=${KAFKA_PORT:-39092} CQL_PORT=${CQL_PORT:-39042}
+export SERVERS_DIR=${SERVERS_DIR:-$PWD/target/servers-secured} KAFKA_PORT=${KAFKA_PORT:-30092} CQL_PORT=${CQL_PORT:-30042}
 export SECURED=$SERVERS_DIR/certificates
 tidefold=${TIDEFOLD:-target/debug/tidefold}
 work=$(mktemp -d)

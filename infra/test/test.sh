@@ -39,7 +39,7 @@ cargo test "${scope[@]}" --doc
 # With TLS and logins, on servers of its own; half a minute.
 if [ $java = yes ] && [ $kafka = yes ]; then
   if command -v openssl >/dev/null; then
-    SERVERS_DIR=$PWD/target/servers-secured KAFKA_PORT=39092 CQL_PORT=39042 infra/secured/run.sh
+    SERVERS_DIR=$PWD/target/servers-secured KAFKA_PORT=30092 CQL_PORT=30042 infra/secured/run.sh
   else
     missing+=("openssl (Debian: openssl)")
   fi
