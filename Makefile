@@ -29,8 +29,8 @@ lint: ## Formatting and lints, warnings as errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --features tidefold/kafka -- -D warnings
 
-bench: ## Figures, as ratios against a bare server run beside it
-	cargo run --release -p tidefold-bench
+bench: ## Figures, as ratios beside what they are compared to; on real servers: make bench LOG=kafka STORE=scylla
+	bash infra/bench/bench.sh
 
 interop: servers-up ## Other people's clients (Python, Java) on our topics
 	cargo build -p tidefold --features kafka

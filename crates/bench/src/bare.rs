@@ -10,8 +10,8 @@ use crate::Outcome;
 
 #[derive(Deserialize)]
 #[allow(dead_code, reason = "parsed, not read")]
-struct Order {
-    order_id: String,
+pub(crate) struct Order {
+    pub(crate) order_id: String,
     customer_id: String,
     currency: String,
     total_cents: i64,

@@ -33,7 +33,8 @@ impl Server {
         Server::start(&["serve-node", &data, if folding { "fold" } else { "keep" }])
     }
 
-    fn start(arguments: &[&str]) -> Started {
+    /// This program again, with other words; its first line of output is its address.
+    pub(crate) fn start(arguments: &[&str]) -> Started {
         let mut child =
             Command::new(std::env::current_exe()?).args(arguments).stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().ok_or("no standard output")?;
@@ -42,12 +43,22 @@ impl Server {
         Ok(Server { child, address: address.trim().to_owned() })
     }
 
+    /// A process that was started otherwise.
+    #[cfg(feature = "servers")]
+    pub(crate) fn of(child: Child, address: String) -> Server {
+        Server { child, address }
+    }
+
+    /// Asks it to end, and waits until it has.
+    #[cfg(feature = "servers")]
+    pub(crate) fn terminate(&mut self) -> std::io::Result<()> {
+        Command::new("kill").arg(self.child.id().to_string()).status()?;
+        self.child.wait().map(drop)
+    }
+
     /// Seconds of CPU it has used.
     pub(crate) fn cpu_seconds(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-        (ticks(11) + ticks(12)) / TICKS
+        cpu_seconds(&self.child.id().to_string())
     }
 
     /// Resident memory now and at its highest, in MiB.
@@ -67,6 +78,14 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Seconds of CPU a process has used; `self` is this one.
+pub(crate) fn cpu_seconds(process: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / TICKS
 }
 
 /// The folder of the storefront app.

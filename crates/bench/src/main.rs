@@ -15,6 +15,7 @@
 //! * [`orders`]: the messages.
 //! * [`http`]: single-event ingest, point query, batch ingest, time to visible, memory.
 //! * [`fold`]: the fold alone; [`replay`]: a replay end to end.
+//! * `servers` (a feature): the same on real Kafka and CQL servers, beside what people write with the bare drivers.
 
 mod bare;
 mod child;
@@ -23,17 +24,27 @@ mod http;
 mod load;
 mod orders;
 mod replay;
+#[cfg(feature = "servers")]
+mod servers;
 
 use std::error::Error;
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 fn main() -> Outcome {
+    #[cfg(feature = "servers")]
+    if let Some(outcome) = servers::child() {
+        return outcome;
+    }
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     match words.first().map(String::as_str) {
         Some("serve-bare") => return bare::serve(),
         Some("serve-node") => return child::serve_node(&words),
         _ => {}
+    }
+    #[cfg(feature = "servers")]
+    if let Some(addresses) = servers::Addresses::given() {
+        return servers::run(&addresses, &words);
     }
     let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     if wanted("fold") {

@@ -9,6 +9,7 @@ use tidefold_record::{Partition, SchemaId};
 use tidefold_store_embedded::EmbeddedStore;
 use tidefold_telemetry::{Telemetry, clock};
 
+use crate::child::cpu_seconds;
 use crate::orders::{records, storefront};
 use crate::{Outcome, figure};
 
@@ -61,12 +62,12 @@ async fn replay(folding: tokio::runtime::Handle) -> Outcome {
     }
     let wall = since.elapsed().as_secs_f64();
     figure("made, appended and folded live", format!("{:.0} records/s", RECORDS as f64 / wall), "");
-    let (cpu, since) = (own_cpu_seconds(), clock::instant());
+    let (cpu, since) = (cpu_seconds("self"), clock::instant());
     let mut builds = deployer.replay(None, ReplayOptions::default()).await?;
     let (mut built, mut phase) = (None, None);
     for build in &mut builds {
         let progress = build.progress.wait_for(|progress| progress.phase != Phase::Building).await?.clone();
-        built = Some((progress.total, since.elapsed().as_secs_f64(), own_cpu_seconds() - cpu));
+        built = Some((progress.total, since.elapsed().as_secs_f64(), cpu_seconds("self") - cpu));
         phase = Some(build.finished().await);
     }
     let (Some((total, seconds, cpu)), Some(Phase::Done(comparison))) = (built, phase) else {
@@ -85,11 +86,4 @@ async fn replay(folding: tokio::runtime::Handle) -> Outcome {
     );
     deployer.shutdown().await;
     Ok(())
-}
-
-fn own_cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-    (ticks(11) + ticks(12)) / 100.0
 }

@@ -1,0 +1,93 @@
+//! The same on real servers: Kafka and a CQL store, beside what people write with the bare drivers.
+//!
+//! Every part makes an app of its own name, and takes its topics and keyspaces away at its end. It starts `tidefold`
+//! processes and ends only those.
+//!
+//! * [`rig`]: an app under a name of its own, `tidefold` processes, what they answer.
+//! * [`orders`]: the messages of the app that is folded.
+//! * [`bare_log`]: an axum server around a `FutureProducer`, and a `BaseProducer`; [`bare_store`]: a sink with a statement a
+//!   row, and an axum server around the driver.
+//! * [`ingest`], [`project`], [`query`], [`fleet`]: what is measured.
+
+mod bare_log;
+mod bare_store;
+mod fleet;
+mod ingest;
+mod orders;
+mod project;
+mod query;
+mod rig;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::Outcome;
+
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where the servers are.
+#[derive(Clone, Debug)]
+pub(crate) struct Addresses {
+    /// Kafka, as host:port.
+    pub(crate) kafka: String,
+    /// CQL, as host:port.
+    pub(crate) cql: String,
+}
+
+impl Addresses {
+    /// From `BENCH_KAFKA` and `BENCH_CQL`; both, or none.
+    pub(crate) fn given() -> Option<Addresses> {
+        let of = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        Some(Addresses { kafka: of("BENCH_KAFKA")?, cql: of("BENCH_CQL")? })
+    }
+}
+
+/// What this process is, if a benchmark started it.
+pub(crate) fn child() -> Option<Outcome> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let word = |at: usize| words.get(at).cloned().unwrap_or_default();
+    Some(match words.first()?.as_str() {
+        "tidefold" => ended(tidefold::run(tidefold::cli::Cli::parse_from(&words))),
+        "serve-bare-kafka" => bare_log::serve(&word(1), &word(2)),
+        "produce-bare" => bare_log::produce(&word(1), &word(2), word(3) == "headers"),
+        "sink-bare" => bare_store::sink(&word(1), &word(2), &word(3), word(4).parse().unwrap_or(0)),
+        "serve-bare-cql" => bare_store::serve(&word(1), &word(2)),
+        _ => return None,
+    })
+}
+
+fn ended(code: ExitCode) -> Outcome {
+    if code == ExitCode::SUCCESS { Ok(()) } else { Err("tidefold failed".into()) }
+}
+
+type Part = (&'static str, fn(&Addresses) -> Outcome);
+
+/// The parts, by the words that choose them.
+const PARTS: &[Part] = &[
+    ("single-event ingest", ingest::single),
+    ("batch ingest", ingest::batch),
+    ("hot projection", project::hot),
+    ("unique projection", project::unique),
+    ("embedded projection", project::embedded),
+    ("point query", query::point),
+    ("visible", fleet::visible),
+    ("takeover", fleet::takeover),
+    ("catch-up", fleet::catch_up),
+];
+
+/// Every part asked for. One that fails is said, and the others go on.
+pub(crate) fn run(addresses: &Addresses, words: &[String]) -> Outcome {
+    println!("Kafka at {}, CQL at {}", addresses.kafka, addresses.cql);
+    let mut failed = Vec::new();
+    for (name, part) in PARTS {
+        if !words.is_empty() && !words.iter().any(|word| name.contains(word.as_str())) {
+            continue;
+        }
+        if let Err(error) = part(addresses) {
+            println!("{name}: FAILED: {error}");
+            failed.push(*name);
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
+}
