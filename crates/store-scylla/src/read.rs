@@ -41,6 +41,9 @@ impl Server {
         table: &OpenTable,
         keys: &[Bytes],
     ) -> Result<Vec<Option<Bytes>>, StoreError> {
+        if let [key] = keys {
+            return Ok(vec![self.load_one(table, key).await?]);
+        }
         let requests: Vec<BoxFuture<'_, _>> =
             keys.iter().map(|key| self.load_one(table, key).boxed()).collect();
         stream::iter(requests).buffered(self.settings.in_flight.max(1)).try_collect().await
