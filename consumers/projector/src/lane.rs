@@ -206,7 +206,7 @@ impl Lane {
 
     /// Reads the next batch, once the process has room for it; `None` when the lane is to end.
     async fn read(&mut self, until: Offset) -> Result<Option<Read>, Stop> {
-        let (io, budget, limit) = (Arc::clone(&self.io), self.budget.clone(), self.limit());
+        let (io, budget, limit) = (Arc::clone(&self.io), self.budget.clone(), self.limit(until));
         let build = self.active.is_some();
         let room = tokio::select! {
             room = budget.take(limit.bytes, build) => room,
@@ -219,9 +219,12 @@ impl Lane {
         Ok(Some(Read { batch, _room: room }))
     }
 
-    /// How much to fold at once.
-    fn limit(&self) -> ReadLimit {
-        if self.active.is_some() { self.settings.build_batch } else { self.settings.batch }
+    /// How much to fold at once. Far behind, the delay is there already, and what a large batch saves gets it over with: a
+    /// row that changes again and again is written once.
+    fn limit(&self, until: Offset) -> ReadLimit {
+        let behind = until.0.saturating_sub(self.checkpoint.next.0);
+        let is_far = behind >= self.settings.far_behind;
+        if self.active.is_some() || is_far { self.settings.build_batch } else { self.settings.batch }
     }
 
     /// Entities get half of the lane's caches, or nothing where there are none.

@@ -37,8 +37,10 @@ pub struct Components {
 pub struct Settings {
     /// How much a lane of the active generation folds at once.
     pub batch: ReadLimit,
-    /// How much any other lane folds at once: throughput counts there, not delay.
+    /// How much any other lane folds at once, and one that is far behind: throughput counts there, not delay.
     pub build_batch: ReadLimit,
+    /// So many records behind is far.
+    pub far_behind: u64,
     /// When dead letters hold a partition; `None`: never.
     pub breaker: Option<BreakerSettings>,
     /// How long a lane may stand still while its log moves before it is reported.
@@ -119,6 +121,7 @@ impl Default for Settings {
         Settings {
             batch: ReadLimit { records: 2_000, bytes: 4 << 20 },
             build_batch: ReadLimit { records: 20_000, bytes: 16 << 20 },
+            far_behind: 10_000,
             breaker: Some(BreakerSettings::default()),
             stalled_after: Duration::from_secs(30),
             backoff: Backoff { first: Duration::from_millis(50), most: Duration::from_secs(5) },

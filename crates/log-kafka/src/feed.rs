@@ -3,7 +3,7 @@
 //! A feed is one consumer, assigned by hand and polled by one thread, with a cursor in each partition that is read
 //! through it. Two who read a partition at different places need two feeds; there are up to [`FEEDS`].
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(crate) struct Feeds {
     budget: usize,
     patience: Patience,
     feeds: Mutex<Vec<Arc<Feed>>>,
+    /// How many there are: they share the budget.
+    count: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
 
@@ -36,6 +38,7 @@ struct Feed {
     cursors: Mutex<Cursors>,
     budget: usize,
     patience: Patience,
+    feeds: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
 
@@ -83,7 +86,7 @@ impl Default for Patience {
 
 impl Feeds {
     pub(crate) fn new(config: ClientConfig, budget: usize, patience: Patience) -> Feeds {
-        Feeds { config, budget, patience, feeds: Mutex::default(), stop: Arc::default() }
+        Feeds { config, budget, patience, feeds: Mutex::default(), count: Arc::default(), stop: Arc::default() }
     }
 
     pub(crate) fn stop(&self) {
@@ -185,10 +188,11 @@ impl Feeds {
             Some((feed, None)) => feed,
             Some((feed, Some(at))) if feeds.len() >= FEEDS || (!watched && now - at > LEFT_ALONE) => feed,
             _ => {
-                let feed = Feed::start(self).map_err(|error| LogError::Unavailable {
+                let feed = self.start().map_err(|error| LogError::Unavailable {
                     detail: format!("no consumer can be made ({error}); start again"),
                 })?;
                 feeds.push(Arc::clone(&feed));
+                self.count.store(feeds.len(), Ordering::Relaxed);
                 feed
             }
         };
@@ -203,19 +207,16 @@ impl Feeds {
         feed.consumer().wake();
         Ok(())
     }
-}
 
-// === impl Feed ===
-
-impl Feed {
-    fn start(all: &Feeds) -> Result<Arc<Feed>, KafkaError> {
+    fn start(&self) -> Result<Arc<Feed>, KafkaError> {
         let feed = Arc::new(Feed {
-            config: all.config.clone(),
-            consumer: Mutex::new(Arc::new(consumer(&all.config)?)),
+            config: self.config.clone(),
+            consumer: Mutex::new(Arc::new(consumer(&self.config)?)),
             cursors: Mutex::default(),
-            budget: all.budget / FEEDS,
-            patience: all.patience,
-            stop: Arc::clone(&all.stop),
+            budget: self.budget,
+            patience: self.patience,
+            feeds: Arc::clone(&self.count),
+            stop: Arc::clone(&self.stop),
         });
         let runs = Arc::clone(&feed);
         let thread = std::thread::Builder::new().name("kafka-feed".to_owned());
@@ -224,7 +225,11 @@ impl Feed {
             Err(error) => Err(KafkaError::ClientCreation(error.to_string())),
         }
     }
+}
 
+// === impl Feed ===
+
+impl Feed {
     fn lock(&self) -> MutexGuard<'_, Cursors> {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -235,7 +240,8 @@ impl Feed {
 
     /// How many bytes a cursor may have read ahead.
     fn high(&self, cursors: usize) -> usize {
-        (self.budget / cursors.max(1)).clamp(256 << 10, 8 << 20)
+        let share = self.budget / self.feeds.load(Ordering::Relaxed).max(1);
+        (share / cursors.max(1)).clamp(256 << 10, 8 << 20)
     }
 
     fn run(&self) {

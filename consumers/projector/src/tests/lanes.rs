@@ -106,6 +106,25 @@ async fn a_drained_lane_finishes_the_batch_in_hand() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lane_that_is_far_behind_folds_large_batches() {
+    let (mut shop, store) = shop(1, 3).await;
+    let store = Arc::new(store);
+    shop.trade(40).await;
+    store.faults().hold_writes();
+    let settings = Settings { far_behind: 15, ..settings(10) };
+    let projector = start(&components(&shop, store.clone(), settings), &shop);
+    store.faults().writes_held(1).await;
+    let lane = projector.lanes()[0].clone();
+    let drained = projector.drain(Duration::from_secs(60));
+    let release = async {
+        tokio::task::yield_now().await;
+        store.faults().release();
+    };
+    tokio::join!(drained, release);
+    assert_eq!(lane.borrow().next, Offset(30));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lane_that_is_stuck_is_reported_while_its_log_moves() {
     let (mut shop, store) = shop(1, 3).await;
     let store = Arc::new(store);
