@@ -1,6 +1,6 @@
 //! The log on Apache Kafka.
 //!
-//! It keeps the contract of [`tidefold_log::Log`] with one idempotent producer and a few consumers. Beyond it: offsets
+//! It keeps the contract of [`tidefold_log::Log`] with two idempotent producers and a few consumers. Beyond it: offsets
 //! have gaps where transaction markers and aborted records stand, and a topic may be deleted and created again under
 //! this process. That is noticed by its id within about five seconds, or at once by an append that is given an offset
 //! below the known end; from then on every call says [`LogError::Mismatch`] and who watches an end is told 0:

@@ -1,4 +1,7 @@
-//! Appends: one idempotent producer, whose reports are counted down per append.
+//! Appends: idempotent producers, whose reports are counted down per append.
+//!
+//! There are two of them, since librdkafka compresses all of a producer's records or none: of the CPU spent on single
+//! messages, of which a millisecond brings a partition few, compressing took a quarter.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -18,14 +21,23 @@ use crate::pending::{Answer, Pending};
 use crate::settings::Settings;
 use crate::topics::{KnownTopic, no_such};
 
-/// The producer of this process. A fatal error of librdkafka's ends one; another takes its place.
+/// The producers of this process.
 pub(crate) struct Appender {
-    config: ClientConfig,
-    current: RwLock<Arc<ThreadedProducer<Reports>>>,
+    /// Takes appends of few records.
+    few: Current,
+    /// Takes the others, and compresses them. None: `few` takes all.
+    many: Option<Current>,
     pending: Arc<Pending>,
     queue_bytes: usize,
     record_bytes: usize,
     message_timeout: Duration,
+}
+
+/// A producer, made when it is first needed. A fatal error of librdkafka's ends one; another takes its place.
+struct Current {
+    config: ClientConfig,
+    reports: Reports,
+    producer: RwLock<Option<Arc<ThreadedProducer<Reports>>>>,
 }
 
 /// Takes delivery reports.
@@ -39,6 +51,8 @@ pub(crate) struct Reports {
 
 /// What librdkafka keeps beside a record's bytes.
 const RECORD_OVERHEAD: usize = 128;
+/// Appends of fewer records are not compressed.
+const MANY: usize = 16;
 /// When there may be room again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -46,7 +60,6 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 impl Appender {
     pub(crate) fn new(settings: &Settings, trouble: &Arc<Trouble>) -> Result<Appender, KafkaError> {
-        let config = settings.producer();
         let pending = Arc::new(Pending::default());
         let reports = Reports {
             pending: Arc::clone(&pending),
@@ -54,10 +67,13 @@ impl Appender {
             brokers: settings.brokers(),
             trouble: Arc::clone(trouble),
         };
-        let current = ThreadedProducer::from_config_and_context(&config, reports)?;
+        let few = Current::new(settings.producer(), &reports);
+        // Made at once: it finds out whether the settings are right.
+        few.make()?;
+        let many = Current::new(settings.compressing_producer(), &reports);
         Ok(Appender {
-            config,
-            current: RwLock::new(Arc::new(current)),
+            few,
+            many: (!settings.says_compression()).then_some(many),
             pending,
             queue_bytes: settings.queue_bytes,
             record_bytes: settings.record_bytes,
@@ -78,7 +94,8 @@ impl Appender {
                 return Err(LogError::TooLarge { index, size_bytes, limit_bytes: self.record_bytes });
             }
         }
-        let producer = self.producer()?;
+        let current = self.many.as_ref().filter(|_| batch.len() >= MANY).unwrap_or(&self.few);
+        let producer = current.producer()?;
         let full = LogError::Full { retry_after: RETRY_AFTER };
         let count = u32::try_from(batch.len()).map_err(|_| full.clone())?;
         let bytes = batch.size_bytes() + batch.len() * RECORD_OVERHEAD;
@@ -118,45 +135,64 @@ impl Appender {
             }
         }
     }
-
-    /// The producer, or a new one where a fatal error ended it.
-    fn producer(&self) -> Result<Arc<ThreadedProducer<Reports>>, LogError> {
-        let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
-        if current.client().fatal_error().is_none() {
-            return Ok(current);
-        }
-        let mut place = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some((code, reason)) = place.client().fatal_error() {
-            tracing::error!(%code, reason, "the producer failed for good; a new one takes its place");
-            let reports = Reports::clone(place.context());
-            let next = ThreadedProducer::from_config_and_context(&self.config, reports).map_err(|error| {
-                LogError::Unavailable {
-                    detail: format!("no new producer can be made ({error}); start again"),
-                }
-            })?;
-            let old = std::mem::replace(&mut *place, Arc::new(next));
-            retire(old);
-        }
-        Ok(Arc::clone(&place))
-    }
 }
 
 #[cfg(test)]
 impl Appender {
     pub(crate) fn fail_for_good(&self) {
-        crate::native::fail_for_good(self.current.read().unwrap().client());
+        crate::native::fail_for_good(self.few.made().unwrap().client());
     }
 }
 
 impl Drop for Appender {
     fn drop(&mut self) {
-        let current = self.current.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if current.in_flight_count() > 0 {
-            let patience = self.message_timeout.min(Duration::from_secs(2));
-            if let Err(error) = current.flush(patience) {
-                tracing::warn!(%error, "appends were still under way when the log was closed");
+        let all = [Some(&self.few), self.many.as_ref()];
+        for producer in all.into_iter().flatten().filter_map(Current::made) {
+            if producer.in_flight_count() > 0 {
+                let patience = self.message_timeout.min(Duration::from_secs(2));
+                if let Err(error) = producer.flush(patience) {
+                    tracing::warn!(%error, "appends were still under way when the log was closed");
+                }
             }
         }
+    }
+}
+
+// === impl Current ===
+
+impl Current {
+    fn new(config: ClientConfig, reports: &Reports) -> Current {
+        Current { config, reports: reports.clone(), producer: RwLock::default() }
+    }
+
+    /// The producer, if there is one.
+    fn made(&self) -> Option<Arc<ThreadedProducer<Reports>>> {
+        self.producer.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The producer, or a new one where there is none or a fatal error ended it.
+    fn producer(&self) -> Result<Arc<ThreadedProducer<Reports>>, LogError> {
+        match self.made().filter(|producer| producer.client().fatal_error().is_none()) {
+            Some(producer) => Ok(producer),
+            None => self.make().map_err(|error| LogError::Unavailable {
+                detail: format!("no new producer can be made ({error}); start again"),
+            }),
+        }
+    }
+
+    fn make(&self) -> Result<Arc<ThreadedProducer<Reports>>, KafkaError> {
+        let mut place = self.producer.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = place.as_ref() {
+            // Another call may have been faster.
+            let Some((code, reason)) = old.client().fatal_error() else { return Ok(Arc::clone(old)) };
+            tracing::error!(%code, reason, "the producer failed for good; a new one takes its place");
+        }
+        let next = ThreadedProducer::from_config_and_context(&self.config, self.reports.clone())?;
+        let next = Arc::new(next);
+        if let Some(old) = place.replace(Arc::clone(&next)) {
+            retire(old);
+        }
+        Ok(next)
     }
 }
 

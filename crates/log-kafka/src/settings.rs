@@ -172,13 +172,22 @@ impl Settings {
         config
     }
 
-    pub(crate) fn producer(&self) -> ClientConfig {
-        let mut config = self.base();
-        if !self.properties.contains_key("compression.codec")
-            && !self.properties.contains_key("compression.type")
-        {
+    /// Whether the operator says how records are compressed; else it is for us to say.
+    pub(crate) fn says_compression(&self) -> bool {
+        ["compression.codec", "compression.type"].iter().any(|name| self.properties.contains_key(*name))
+    }
+
+    /// For appends that are compressed, unless the operator says otherwise.
+    pub(crate) fn compressing_producer(&self) -> ClientConfig {
+        let mut config = self.producer();
+        if !self.says_compression() {
             config.set("compression.codec", "lz4");
         }
+        config
+    }
+
+    pub(crate) fn producer(&self) -> ClientConfig {
+        let mut config = self.base();
         // Our own admission bounds the queue before anything is enqueued; librdkafka's bound is the second line.
         let queue_kbytes = (self.queue_bytes / 1024 * 2 + self.record_bytes / 1024 + 4096).min(2_000_000_000);
         config
@@ -195,7 +204,9 @@ impl Settings {
     /// For a consumer that is assigned by hand. librdkafka wants a group; nothing is ever committed to this one.
     pub(crate) fn feed(&self) -> ClientConfig {
         let mut config = self.meta();
-        let kbytes = (self.fetch_bytes / 4096).clamp(1024, 65_536);
+        // A pause throws away what librdkafka has fetched and nobody has taken, so that is kept small. What is asked for
+        // at once is compressed: a few times as much when it comes.
+        let kbytes = (self.fetch_bytes / 16_384).clamp(1024, 65_536);
         config
             .set("group.id", "tidefold-feed")
             .set("enable.auto.commit", "false")
@@ -207,7 +218,7 @@ impl Settings {
             .set("fetch.error.backoff.ms", "50")
             .set("fetch.queue.backoff.ms", "10")
             .set("queued.max.messages.kbytes", kbytes.to_string())
-            .set("fetch.message.max.bytes", "1048576");
+            .set("fetch.message.max.bytes", "262144");
         config
     }
 
