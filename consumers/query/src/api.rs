@@ -254,16 +254,18 @@ impl Api {
         partition: Option<u32>,
         headers: &HeaderMap,
     ) -> Result<Option<Visible>, Problem> {
-        let partitions = table.topic.partitions;
+        let which: Vec<u32> = match partition {
+            Some(only) => vec![only],
+            None => (0..table.topic.partitions).collect(),
+        };
         let values: Vec<&str> =
             headers.get_all(MIN_POSITION).iter().map(|value| value.to_str().unwrap_or_default()).collect();
-        let wanted =
-            if values.is_empty() { Vec::new() } else { position::parse(&values.join(","), table.topic)? };
-        let checkpoints = match partition {
-            Some(only) if wanted.is_empty() => {
-                position::load_one(&self.store, &table.tables, partitions, only).await?
-            }
-            _ => self.wait(table, &wanted, headers).await?,
+        let checkpoints = if values.is_empty() {
+            let recent = table.recent.checkpoints(&self.store, &table.tables, &which).await;
+            recent.map_err(position::store_problem)?
+        } else {
+            let wanted = position::parse(&values.join(","), table.topic)?;
+            self.wait(table, &which, &wanted, headers).await?
         };
         if !self.generations.saw(table.topic, table.generation, checkpoints.iter().map(|c| c.next)) {
             return Ok(None);
@@ -275,6 +277,7 @@ impl Api {
     async fn wait(
         &self,
         table: &ReadTable<'_>,
+        which: &[u32],
         wanted: &[Position],
         headers: &HeaderMap,
     ) -> Result<Vec<Checkpoint>, Problem> {
@@ -284,8 +287,7 @@ impl Api {
         };
         let since = clock::instant();
         let patience = self.patience(headers);
-        let partitions = table.topic.partitions;
-        let reached = position::wait(&self.store, &table.tables, partitions, wanted, patience, halted).await;
+        let reached = position::wait(&self.store, table, which, wanted, patience, halted).await;
         if !wanted.is_empty() {
             self.metrics.position_wait_seconds.observe(since.elapsed().as_secs_f64());
         }

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use tidefold_app::App;
 use tidefold_app::model::{Entity, Topic, View};
 use tidefold_app::tables::{GenerationTable, GenerationTables};
@@ -16,6 +15,8 @@ use tidefold_fold::Checkpoint;
 use tidefold_record::Offset;
 use tidefold_store::{SharedStore, StoreError};
 use tokio::sync::watch;
+
+use crate::recent::Recent;
 
 /// The generations in use, by table name.
 pub struct Generations {
@@ -40,6 +41,8 @@ struct Seen {
 pub struct Generation {
     /// Its tables.
     pub tables: Arc<GenerationTables>,
+    /// Its checkpoints, as they were a moment ago.
+    pub recent: Arc<Recent>,
 }
 
 #[derive(Clone, Copy)]
@@ -69,6 +72,8 @@ pub struct ReadTable<'a> {
     pub table: GenerationTable,
     /// The generation's tables.
     pub tables: Arc<GenerationTables>,
+    /// The generation's checkpoints, as they were a moment ago.
+    pub recent: Arc<Recent>,
 }
 
 // === impl Generations ===
@@ -120,8 +125,8 @@ impl Generations {
             TableOf::Entity => generation.tables.entity.clone()?,
             TableOf::View(at) => generation.tables.views.get(at)?.clone(),
         };
-        let number = generation.tables.generation;
-        Some(Ok(ReadTable { topic, of: place.table, generation: number, table, tables: generation.tables }))
+        let Generation { tables, recent } = generation;
+        Some(Ok(ReadTable { topic, of: place.table, generation: tables.generation, table, tables, recent }))
     }
 
     /// Takes note of what a caller is to see of a generation. `false`: another generation is in use by now, so what was
@@ -152,19 +157,20 @@ impl Generations {
         let active = self.control.borrow().active(name).ok_or(NotReadable::NotBuilt)?;
         let next = {
             let mut seen = served.seen();
+            let next = || Generation {
+                tables: Arc::new(GenerationTables::new(&self.app, topic, active)),
+                recent: Arc::new(Recent::new(topic.partitions)),
+            };
             match &seen.current {
                 Some(current) if current.tables.generation == active => return Ok(current.clone()),
-                Some(_) => Generation { tables: Arc::new(GenerationTables::new(&self.app, topic, active)) },
-                None => {
-                    let next =
-                        Generation { tables: Arc::new(GenerationTables::new(&self.app, topic, active)) };
-                    seen.current = Some(next.clone());
-                    return Ok(next);
-                }
+                Some(_) => next(),
+                None => return Ok(seen.current.insert(next()).clone()),
             }
         };
-        let checkpoints = load_checkpoints(&self.store, &next.tables, topic.partitions);
-        let checkpoints = checkpoints.await.map_err(NotReadable::Store)?;
+        let all: Vec<u32> = (0..topic.partitions).collect();
+        let mut checkpoints = vec![Checkpoint::START; all.len()];
+        let looked = next.recent.look(&self.store, &next.tables, &all, &mut checkpoints).await;
+        looked.map_err(NotReadable::Store)?;
         let mut seen = served.seen();
         let reached = checkpoints.iter().zip(&seen.high).all(|(checkpoint, high)| checkpoint.next >= *high);
         // Control may have moved on while the checkpoints were loaded: then the next read judges anew.
@@ -212,20 +218,4 @@ impl ReadTable<'_> {
             TableOf::View(at) => self.topic.views.get(at),
         }
     }
-}
-
-/// The checkpoints of partitions 0 up to `partitions`; [`Checkpoint::START`] where there is none.
-///
-/// # Errors
-/// When the store does not answer.
-pub async fn load_checkpoints(
-    store: &SharedStore,
-    tables: &GenerationTables,
-    partitions: u32,
-) -> Result<Vec<Checkpoint>, StoreError> {
-    let keys: Vec<Bytes> = (0..partitions).map(|p| Bytes::copy_from_slice(&p.to_be_bytes())).collect();
-    let rows = store.load(&tables.checkpoints.id, &keys).await?;
-    let decode =
-        |row: Option<Bytes>| row.and_then(|row| Checkpoint::decode(&row)).unwrap_or(Checkpoint::START);
-    Ok(rows.into_iter().map(decode).collect())
 }

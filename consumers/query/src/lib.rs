@@ -1,13 +1,15 @@
 //! The HTTP read API: rows by key, ranges, cursors, and reading one's own write on any node.
 //!
 //! It deliberately knows the store only: it never reads the log to answer (a log, where the node has one, just tells how
-//! old an answer is), keeps nothing between requests, and pages by key, so that any replica answers any request.
+//! old an answer is), keeps nothing between requests that an answer depends on, and pages by key, so that any replica answers
+//! any request.
 //!
 //! A walk through it:
 //! * [`generations`]: which generation of each projection is read, and when a query node flips to the next.
 //! * [`request`]: a query string, judged against a table's key: every mistake named, what the key allows said.
 //! * `pairs`: a query string's names and values.
 //! * [`cursor`]: where the next page goes on.
+//! * [`recent`]: checkpoints read a moment ago.
 //! * [`position`]: what is visible, how old it is, and waiting for `Tidefold-Min-Position`.
 //! * `read`: one row under its key, a page of a range.
 //! * `scan`: rows in key order, whatever buckets they are stored in.
@@ -22,6 +24,7 @@ pub mod index;
 mod pairs;
 pub mod position;
 mod read;
+pub mod recent;
 pub mod request;
 pub mod rows;
 mod scan;

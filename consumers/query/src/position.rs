@@ -1,10 +1,9 @@
 //! What is visible, how old it is, and waiting for a position to become visible.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tidefold_app::model::Topic;
-use tidefold_app::tables::GenerationTables;
 use tidefold_fold::Checkpoint;
 use tidefold_http::{FieldError, Problem, ProblemKind};
 use tidefold_log::SharedLog;
@@ -13,7 +12,7 @@ use tidefold_store::{SharedStore, StoreError};
 use tidefold_telemetry::clock;
 use tokio::time::Instant;
 
-use crate::generations::load_checkpoints;
+use crate::generations::ReadTable;
 
 /// How often a waiting request looks again when nothing told it to: writes of other processes tell nobody.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -65,24 +64,30 @@ pub fn parse(header: &str, topic: &Topic) -> Result<Vec<Position>, Problem> {
     Err(Problem::new(ProblemKind::InvalidPosition, detail).with_errors(errors))
 }
 
-/// Waits until every position is visible, for at most `patience`.
+/// Waits until every position is visible, for at most `patience`. Looks at the partitions of `which`, and those of the
+/// positions.
 ///
 /// # Errors
 /// `position_not_reached` when time runs out; `projection_halted` with the reason that `halted` gives for a partition, at
 /// once; the store's trouble.
 pub async fn wait(
     store: &SharedStore,
-    tables: &GenerationTables,
-    partitions: u32,
+    table: &ReadTable<'_>,
+    which: &[u32],
     wanted: &[Position],
     patience: Duration,
     halted: impl Fn(Partition) -> Option<String>,
 ) -> Result<Vec<Checkpoint>, Problem> {
     let deadline = Instant::now() + patience;
+    let looked_at: BTreeSet<u32> =
+        which.iter().copied().chain(wanted.iter().map(|position| position.partition.0)).collect();
+    let looked_at: Vec<u32> = looked_at.into_iter().collect();
+    let mut checkpoints = vec![Checkpoint::START; table.topic.partitions as usize];
     let mut moved = store.checkpoints_moved();
     loop {
         moved.borrow_and_update();
-        let checkpoints = load_checkpoints(store, tables, partitions).await.map_err(store_problem)?;
+        let looked = table.recent.look(store, &table.tables, &looked_at, &mut checkpoints).await;
+        looked.map_err(store_problem)?;
         let reached = |position: &Position| {
             checkpoints.get(position.partition.0 as usize).is_some_and(|c| c.next > position.offset)
         };
@@ -109,26 +114,6 @@ pub async fn wait(
             clock::pause(LOOK_AGAIN).await;
         }
     }
-}
-
-/// The checkpoint of one partition, in its place among the others', which are not read.
-///
-/// # Errors
-/// The store's trouble.
-pub async fn load_one(
-    store: &SharedStore,
-    tables: &GenerationTables,
-    partitions: u32,
-    partition: u32,
-) -> Result<Vec<Checkpoint>, Problem> {
-    let key = [Bytes::copy_from_slice(&partition.to_be_bytes())];
-    let rows = store.load(&tables.checkpoints.id, &key).await.map_err(store_problem)?;
-    let mut checkpoints = vec![Checkpoint::START; partitions as usize];
-    let row = rows.into_iter().next().flatten().and_then(|row| Checkpoint::decode(&row));
-    if let (Some(place), Some(checkpoint)) = (checkpoints.get_mut(partition as usize), row) {
-        *place = checkpoint;
-    }
-    Ok(checkpoints)
 }
 
 /// What to say of rows that come from one partition, or from any.
