@@ -219,3 +219,18 @@ impl ReadTable<'_> {
         }
     }
 }
+
+/// The checkpoints of partitions 0 up to `partitions`; [`Checkpoint::START`] where there is none.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn load_checkpoints(
+    store: &SharedStore,
+    tables: &GenerationTables,
+    partitions: u32,
+) -> Result<Vec<Checkpoint>, StoreError> {
+    let mut checkpoints = vec![Checkpoint::START; partitions as usize];
+    let all: Vec<u32> = (0..partitions).collect();
+    Recent::new(partitions).look(store, tables, &all, &mut checkpoints).await?;
+    Ok(checkpoints)
+}

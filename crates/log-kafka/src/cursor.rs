@@ -9,8 +9,8 @@ use tidefold_log::ReadLimit;
 use tidefold_record::{BatchBuilder, HeadersBuilder, Offset, Partition, RecordBatch};
 use tokio::time::Instant;
 
+use crate::known::KnownTopic;
 use crate::native::RecordView;
-use crate::topics::KnownTopic;
 
 /// Records of one partition from `base` up to `position`, where the feed goes on.
 pub(crate) struct Cursor {

@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use crate::context::Logs;
 use crate::cursor::{Cursor, Taken};
+use crate::known::KnownTopic;
 use crate::native::{Event, FeedConsumer};
-use crate::topics::KnownTopic;
 
 /// All feeds of a log.
 pub(crate) struct Feeds {
@@ -86,7 +86,14 @@ impl Default for Patience {
 
 impl Feeds {
     pub(crate) fn new(config: ClientConfig, budget: usize, patience: Patience) -> Feeds {
-        Feeds { config, budget, patience, feeds: Mutex::default(), count: Arc::default(), stop: Arc::default() }
+        Feeds {
+            config,
+            budget,
+            patience,
+            feeds: Mutex::default(),
+            count: Arc::default(),
+            stop: Arc::default(),
+        }
     }
 
     pub(crate) fn stop(&self) {

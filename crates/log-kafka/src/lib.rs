@@ -11,7 +11,8 @@
 //!
 //! A walk through it:
 //! * [`settings`]: what may be set, and what librdkafka is told.
-//! * [`topics`]: what is known of topics; opening, describing and checking them; where partitions end.
+//! * [`known`]: one incarnation of a topic, and how another is told from it.
+//! * [`topics`]: the topics of this process; opening, describing and checking them; where partitions end.
 //! * [`producer`] and [`pending`]: appends, and the counting of their delivery reports.
 //! * [`feed`] and [`cursor`]: consumers that read ahead, and the places where they stand.
 //! * [`tail`]: the ends of partitions that are watched and that no feed follows.
@@ -21,6 +22,7 @@
 mod context;
 mod cursor;
 mod feed;
+mod known;
 mod membership;
 mod native;
 mod pending;
@@ -48,10 +50,11 @@ pub use settings::Settings;
 use context::{Logs, Trouble};
 use cursor::Taken;
 use feed::{Feeds, Patience};
+use known::KnownTopic;
 use membership::KafkaMembership;
 use producer::Appender;
 use tail::Tail;
-use topics::{CALL, Cluster, KnownTopic};
+use topics::{CALL, Cluster};
 
 /// A log in a Kafka cluster. Dropping it waits a moment for appends that are under way.
 pub struct KafkaLog {

@@ -7,7 +7,7 @@ use tidefold_log::{Appended, LogError};
 use tidefold_record::{Offset, Partition};
 use tokio::sync::oneshot;
 
-use crate::topics::KnownTopic;
+use crate::known::KnownTopic;
 
 pub(crate) type Answer = Result<Appended, LogError>;
 

@@ -17,9 +17,10 @@ use tidefold_record::{BatchBuilder, Offset, Partition, RecordRef, TopicName};
 use tokio::sync::oneshot;
 
 use crate::context::Trouble;
+use crate::known::KnownTopic;
 use crate::pending::{Answer, Pending};
 use crate::settings::Settings;
-use crate::topics::{KnownTopic, no_such};
+use crate::topics::no_such;
 
 /// The producers of this process.
 pub(crate) struct Appender {

@@ -1,7 +1,7 @@
 //! Topics this process knows, and what the cluster says of them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -10,10 +10,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tidefold_log::{Bounds, LogError, Topic, TopicSpec};
 use tidefold_record::{Offset, Partition, TopicName};
-use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::context::{Logs, Trouble};
+use crate::known::KnownTopic;
 use crate::native::{Described, describe_topic};
 
 /// Every call ends within this time.
@@ -26,25 +26,6 @@ const RECHECK: Duration = Duration::from_millis(100);
 /// The thread that watches ends looks at it after this time, where nobody reads.
 const RECHECK_UNREAD: Duration = Duration::from_secs(5);
 
-/// One incarnation of a topic.
-pub(crate) struct KnownTopic {
-    pub(crate) name: TopicName,
-    pub(crate) incarnation: String,
-    parts: Vec<Part>,
-    /// When it was last asked for its id. Held while it is asked: what was read meanwhile waits for the answer.
-    checked: tokio::sync::Mutex<Instant>,
-    /// Why this incarnation is void, once it is.
-    void: OnceLock<LogError>,
-}
-
-/// What is known of a partition.
-pub(crate) struct Part {
-    /// The end, as far as it is known. It only rises; once the incarnation is void it is 0, so that who waits looks.
-    pub(crate) end: watch::Sender<Offset>,
-    /// Told when a feed got on in the partition.
-    pub(crate) moved: Notify,
-}
-
 /// The cluster, asked about topics and offsets.
 pub(crate) struct Cluster {
     pub(crate) meta: BaseConsumer<Logs>,
@@ -53,91 +34,6 @@ pub(crate) struct Cluster {
     replication: Option<i32>,
     pub(crate) trouble: Arc<Trouble>,
     known: RwLock<HashMap<TopicName, Arc<KnownTopic>>>,
-}
-
-// === impl KnownTopic ===
-
-impl KnownTopic {
-    pub(crate) fn new(name: &TopicName, described: Described) -> KnownTopic {
-        let part = |_| Part { end: watch::Sender::new(Offset::ZERO), moved: Notify::new() };
-        KnownTopic {
-            name: name.clone(),
-            incarnation: described.id,
-            parts: (0..described.partitions).map(part).collect(),
-            checked: tokio::sync::Mutex::new(Instant::now()),
-            void: OnceLock::new(),
-        }
-    }
-
-    pub(crate) fn partitions(&self) -> u32 {
-        self.parts.len() as u32
-    }
-
-    pub(crate) fn part(&self, partition: Partition) -> Result<&Part, LogError> {
-        self.parts.get(partition.0 as usize).ok_or_else(|| no_such(&self.name, partition))
-    }
-
-    pub(crate) fn end(&self, partition: Partition) -> Offset {
-        self.parts.get(partition.0 as usize).map_or(Offset::ZERO, |part| *part.end.borrow())
-    }
-
-    /// Notes that the partition ends there or later.
-    pub(crate) fn raise(&self, partition: Partition, end: Offset) {
-        // Receivers hold a lock while they look; whoever moves nothing must not wait for them.
-        if let Some(part) = self.parts.get(partition.0 as usize)
-            && *part.end.borrow() < end
-        {
-            part.end.send_if_modified(|known| {
-                // Records of another incarnation have offsets that say nothing of this one's.
-                let moved = end > *known && self.void.get().is_none();
-                if moved {
-                    *known = end;
-                }
-                moved
-            });
-        }
-    }
-
-    pub(crate) fn watched(&self) -> impl Iterator<Item = Partition> {
-        let watched = self.parts.iter().enumerate().filter(|(_, part)| part.end.receiver_count() > 0);
-        watched.map(|(i, _)| Partition(i as u32))
-    }
-
-    fn check(&self, partition: Partition) -> Result<(), LogError> {
-        match self.void.get() {
-            Some(error) => Err(error.clone()),
-            None => self.part(partition).map(|_| ()),
-        }
-    }
-
-    /// Compares with what the cluster says now.
-    fn compare(&self, now: Option<&Described>) -> Result<(), LogError> {
-        // A broker that has just started and has not heard of it proves nothing; another id does.
-        let Some(now) = now else {
-            let detail = format!(
-                "the brokers do not know topic {} just now; if it was deleted, put it back",
-                self.name
-            );
-            return Err(LogError::Unavailable { detail });
-        };
-        if now.id == self.incarnation {
-            return Ok(());
-        }
-        let detail = format!(
-            "it was deleted and created again: its id was {} and is {} now; what was folded from the old one does not \
-             follow from the new one. Put back the topic that was folded and start again; to go on with this one, start \
-             again and build the tables anew with `tidefold replay`",
-            self.incarnation, now.id
-        );
-        let error = LogError::Mismatch { topic: self.name.clone(), detail };
-        if self.void.set(error.clone()).is_ok() {
-            tracing::error!(%error, "nothing is read from the topic or appended to it any more");
-            for part in &self.parts {
-                part.end.send_replace(Offset::ZERO);
-            }
-        }
-        Err(error)
-    }
 }
 
 // === impl Cluster ===
