@@ -81,7 +81,6 @@ async fn a_full_queue_and_a_large_record_leave_nothing() {
     let settings = Settings {
         queue_bytes: 2_000,
         record_bytes: 10_000,
-        message_timeout: Duration::from_secs(4),
         ..Settings::default()
     };
     let log = connect(&cluster, &topic, settings);
@@ -91,12 +90,13 @@ async fn a_full_queue_and_a_large_record_leave_nothing() {
     let error = log.append(&topic, P0, large).await.unwrap_err();
     assert!(matches!(error, LogError::TooLarge { index: 1, limit_bytes: 10_000, .. }), "{error}");
     cluster.broker_round_trip_time(1, Duration::from_millis(500)).unwrap();
-    let waiting = log.append(&topic, P0, batch(20));
-    let refused = async { log.append(&topic, P0, batch(20)).await.unwrap_err() };
+    // Few enough for the producer that is connected by now.
+    let waiting = log.append(&topic, P0, batch(15));
+    let refused = async { log.append(&topic, P0, batch(15)).await.unwrap_err() };
     let (waited, error) = futures_util::future::join(waiting, refused).await;
     assert!(waited.is_ok(), "{waited:?}");
     assert!(matches!(error, LogError::Full { .. }), "{error}");
-    assert_eq!(log.bounds(&topic, P0).await.unwrap().end, Offset(21));
+    assert_eq!(log.bounds(&topic, P0).await.unwrap().end, Offset(16));
 }
 
 #[tokio::test(flavor = "multi_thread")]
