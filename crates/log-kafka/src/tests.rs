@@ -78,11 +78,7 @@ async fn a_broker_that_stumbles_is_asked_again_and_nothing_is_written_twice() {
 async fn a_full_queue_and_a_large_record_leave_nothing() {
     let topic = TopicName::new("bounded");
     let cluster = mock(&topic);
-    let settings = Settings {
-        queue_bytes: 2_000,
-        record_bytes: 10_000,
-        ..Settings::default()
-    };
+    let settings = Settings { queue_bytes: 2_000, record_bytes: 10_000, ..Settings::default() };
     let log = connect(&cluster, &topic, settings);
     log.append(&topic, P0, batch(1)).await.unwrap();
     let mut large = batch(1);
