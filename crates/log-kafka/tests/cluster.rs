@@ -162,7 +162,7 @@ async fn who_only_appends_to_a_topic_made_anew_is_not_acknowledged() {
         }
     };
     let detail = tokio::time::timeout(PATIENCE, refused).await.expect("it is refused");
-    assert!(detail.contains(&new.incarnation) && detail.contains("rebuild"), "{detail}");
+    assert!(detail.contains(&new.incarnation) && detail.contains("tidefold replay"), "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
