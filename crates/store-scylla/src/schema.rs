@@ -31,33 +31,32 @@ struct Described {
 impl Server {
     /// Makes the keyspace where it is missing, and makes sure that we can write there with stamps of ours.
     pub(crate) async fn open_keyspace(&self, keyspace: &str) -> Result<(), StoreError> {
-        let makes = [self.create_keyspace(keyspace), create_probe(keyspace)];
-        let what = &makes[0].0;
+        let what = format!("to make keyspace {keyspace}");
         let known = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
-        if self.ask(what, known, (keyspace,)).await?.rows_num() == 0 {
-            self.run(what, &makes[0].1, ()).await?;
+        if self.ask(&what, known, (keyspace,)).await?.rows_num() == 0 {
+            self.run(&what, &self.create_keyspace(keyspace), ()).await?;
         }
+        let (what, make) = create_probe(keyspace);
         if self.columns(keyspace, PROBE).await?.is_empty() {
-            self.settle(&makes).await?;
+            self.run(&what, &make, ()).await?;
         }
         match self.probe(keyspace, 1).await {
             // As for tables: described, and not there yet.
             Err(StoreError::Refused { .. }) => {}
             other => return other,
         }
-        self.settle(&makes).await?;
+        self.settle(&what, &make).await?;
         self.probe(keyspace, 2).await
     }
 
-    fn create_keyspace(&self, keyspace: &str) -> (String, String) {
+    fn create_keyspace(&self, keyspace: &str) -> String {
         let nodes = self.session.get_cluster_state().get_nodes_info().len();
         let factor = self.settings.replication_factor.unwrap_or(if nodes == 1 { 1 } else { 3 });
-        let cql = format!(
+        format!(
             "CREATE KEYSPACE IF NOT EXISTS {} WITH replication = \
              {{'class': 'NetworkTopologyStrategy', 'replication_factor': {factor}}} AND durable_writes = true",
             quoted(keyspace)
-        );
-        (format!("to make keyspace {keyspace}"), cql)
+        )
     }
 
     /// Writes, reads and deletes a row with stamps as small as ours: a server can be told to forbid that.
@@ -101,9 +100,9 @@ impl Server {
     pub(crate) async fn open_table(&self, table: &Table) -> Result<OpenTable, StoreError> {
         let shape = Shape::of(&table.layout);
         let (name, keyspace, plain) = self.name(&table.id)?;
-        let make = (format!("to make table {}", table.id), self.create_table(&name, &shape));
+        let (what, make) = (format!("to make table {}", table.id), self.create_table(&name, &shape));
         if self.columns(&keyspace, &plain).await?.is_empty() {
-            self.run(&make.0, &make.1, ()).await?;
+            self.run(&what, &make, ()).await?;
         }
         self.check_table(table, &shape, &keyspace, &plain).await?;
         match OpenTable::prepare(self, table.id.clone(), shape).await {
@@ -111,16 +110,14 @@ impl Server {
             other => return other,
         }
         // A table can be described before it is there: a node that was killed left its CREATE under way.
-        self.settle(&[make]).await?;
+        self.settle(&what, &make).await?;
         OpenTable::prepare(self, table.id.clone(), Shape::of(&table.layout)).await
     }
 
-    /// Runs `CREATE … IF NOT EXISTS` statements whether or not what they make is described. The server runs changes of its
-    /// schema one after the other, so what was under way before is done when these are answered.
-    async fn settle(&self, makes: &[(String, String)]) -> Result<(), StoreError> {
-        for (what, make) in makes {
-            self.run(what, make, ()).await?;
-        }
+    /// Runs a `CREATE TABLE IF NOT EXISTS` though the table is described. The server runs changes of its schema one after
+    /// the other, so what was under way before is done when this is answered.
+    async fn settle(&self, what: &str, make: &str) -> Result<(), StoreError> {
+        self.run(what, make, ()).await?;
         let agreed = Box::pin(self.session.await_schema_agreement()).await;
         agreed.map(drop).map_err(|error| StoreError::Unavailable {
             detail: format!("the nodes of the cluster do not agree on its schema: {error}"),
