@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use tidefold_app::App;
 use tidefold_app::model::{Entity, Topic, View};
 use tidefold_app::tables::{GenerationTable, GenerationTables};
@@ -167,10 +168,8 @@ impl Generations {
                 None => return Ok(seen.current.insert(next()).clone()),
             }
         };
-        let all: Vec<u32> = (0..topic.partitions).collect();
-        let mut checkpoints = vec![Checkpoint::START; all.len()];
-        let looked = next.recent.look(&self.store, &next.tables, &all, &mut checkpoints).await;
-        looked.map_err(NotReadable::Store)?;
+        let checkpoints = load_checkpoints(&self.store, &next.tables, 0..topic.partitions);
+        let checkpoints = checkpoints.await.map_err(NotReadable::Store)?;
         let mut seen = served.seen();
         let reached = checkpoints.iter().zip(&seen.high).all(|(checkpoint, high)| checkpoint.next >= *high);
         // Control may have moved on while the checkpoints were loaded: then the next read judges anew.
@@ -220,17 +219,18 @@ impl ReadTable<'_> {
     }
 }
 
-/// The checkpoints of partitions 0 up to `partitions`; [`Checkpoint::START`] where there is none.
+/// The checkpoints of these partitions, in their order; [`Checkpoint::START`] where there is none.
 ///
 /// # Errors
 /// When the store does not answer.
 pub async fn load_checkpoints(
     store: &SharedStore,
     tables: &GenerationTables,
-    partitions: u32,
+    partitions: impl Iterator<Item = u32>,
 ) -> Result<Vec<Checkpoint>, StoreError> {
-    let mut checkpoints = vec![Checkpoint::START; partitions as usize];
-    let all: Vec<u32> = (0..partitions).collect();
-    Recent::new(partitions).look(store, tables, &all, &mut checkpoints).await?;
-    Ok(checkpoints)
+    let keys: Vec<Bytes> = partitions.map(|at| Bytes::copy_from_slice(&at.to_be_bytes())).collect();
+    let rows = store.load(&tables.checkpoints.id, &keys).await?;
+    let decode =
+        |row: Option<Bytes>| row.and_then(|row| Checkpoint::decode(&row)).unwrap_or(Checkpoint::START);
+    Ok(rows.into_iter().map(decode).collect())
 }

@@ -1,6 +1,9 @@
 //! A query string's names and values, strictly: what is no UTF-8 is refused, since a key with a replacement character in
 //! it would be another key.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
 use tidefold_http::{FieldError, Problem, ProblemKind};
 
 /// Names and values in the order they stand.
@@ -27,26 +30,8 @@ pub(crate) fn read(query: Option<&str>) -> Result<Vec<(String, String)>, Problem
 
 /// `+` is a space, `%xx` a byte, anything else itself; `None` where that is no UTF-8.
 fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, behind)) = rest.split_first() {
-        rest = behind;
-        match (byte, escaped(behind)) {
-            (b'%', Some((escaped, behind))) => {
-                bytes.push(escaped);
-                rest = behind;
-            }
-            (b'+', _) => bytes.push(b' '),
-            (other, _) => bytes.push(*other),
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
-    let ([high, low], rest) = text.split_first_chunk::<2>()?;
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    Some((u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?, rest))
+    let spaced = text.replace('+', " ");
+    percent_decode(spaced.as_bytes()).decode_utf8().ok().map(Cow::into_owned)
 }
 
 #[cfg(test)]

@@ -92,9 +92,9 @@ pub async fn wait(
             checkpoints.get(position.partition.0 as usize).is_some_and(|c| c.next > position.offset)
         };
         let Some(missing) = wanted.iter().find(|position| !reached(position)) else { return Ok(checkpoints) };
-        let stands = wanted.iter().filter(|position| !reached(position));
+        let mut waiting = wanted.iter().filter(|position| !reached(position));
         if let Some((position, reason)) =
-            stands.into_iter().find_map(|position| Some((position, halted(position.partition)?)))
+            waiting.find_map(|position| Some((position, halted(position.partition)?)))
         {
             let detail =
                 format!("{position} is in the log and will be visible once its projection goes on: {reason}");

@@ -7,11 +7,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tidefold_app::tables::GenerationTables;
 use tidefold_fold::Checkpoint;
 use tidefold_store::{SharedStore, StoreError};
 use tidefold_telemetry::clock;
+
+use crate::generations::load_checkpoints;
 
 /// The checkpoints of one generation, by partition.
 #[derive(Debug)]
@@ -81,11 +82,8 @@ impl Recent {
         found: &mut [Checkpoint],
     ) -> Result<(), StoreError> {
         let (moved, now) = (*store.checkpoints_moved().borrow(), clock::instant());
-        let keys: Vec<Bytes> =
-            partitions.iter().map(|at| Bytes::copy_from_slice(&at.to_be_bytes())).collect();
-        let rows = store.load(&tables.checkpoints.id, &keys).await?;
-        for (at, row) in partitions.iter().zip(rows) {
-            let checkpoint = row.and_then(|row| Checkpoint::decode(&row)).unwrap_or(Checkpoint::START);
+        let checkpoints = load_checkpoints(store, tables, partitions.iter().copied()).await?;
+        for (at, checkpoint) in partitions.iter().zip(checkpoints) {
             self.keep(*at, Kept { checkpoint, asked: now, renewed: now, moved });
             if let Some(place) = found.get_mut(*at as usize) {
                 *place = checkpoint;

@@ -92,7 +92,7 @@ impl Counted {
         topic: &Topic,
         tables: &GenerationTables,
     ) -> Result<(), Problem> {
-        let checkpoints = load_checkpoints(operator.store(), tables, topic.partitions).await;
+        let checkpoints = load_checkpoints(operator.store(), tables, 0..topic.partitions).await;
         let checkpoints = checkpoints.map_err(unavailable)?;
         for (at, (counted, checkpoint)) in self.partitions.iter_mut().zip(checkpoints).enumerate() {
             let at = Partition(at as u32);
