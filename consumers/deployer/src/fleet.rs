@@ -20,7 +20,7 @@ use crate::node::{Key, Node, lock};
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// A partition that another process folds, or none does just now, or one whose lane here has not found its place yet: what
-/// the store and the log know of it.
+/// the store knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elsewhere {
     /// The projection's topic.
@@ -31,8 +31,6 @@ pub struct Elsewhere {
     pub partition: Partition,
     /// The next offset to fold, as its checkpoint says.
     pub next: Offset,
-    /// Where the log ends.
-    pub end: Offset,
     /// The append time of the last record folded that had one, in microseconds; 0 if none had.
     pub appended_at_micros: i64,
 }
@@ -249,7 +247,7 @@ impl Deployer {
     /// store.
     ///
     /// # Errors
-    /// When the log or the store does not answer.
+    /// When the store does not answer.
     pub async fn elsewhere(&self) -> Result<Vec<Elsewhere>, DeployError> {
         let (node, mut all) = (self.node(), Vec::new());
         let control = node.driver.control();
@@ -265,15 +263,13 @@ impl Deployer {
             if generation.state == GenerationState::Gone || complete || node.halted(key).is_some() {
                 continue;
             }
-            let (checkpoints, ends) = (node.checkpoints(key).await?, node.ends(key.0).await?);
-            for ((partition, checkpoint), end) in (0..).map(Partition).zip(checkpoints).zip(ends) {
+            for (partition, checkpoint) in (0..).map(Partition).zip(node.checkpoints(key).await?) {
                 if !here.contains(&partition) {
                     all.push(Elsewhere {
                         topic: topic.name.as_str().to_owned(),
                         generation: key.1,
                         partition,
                         next: checkpoint.next,
-                        end: end.max(checkpoint.next),
                         appended_at_micros: checkpoint.appended_at_micros,
                     });
                 }

@@ -1,5 +1,7 @@
 //! `tidefold status`: generations, partitions, lag, verdicts, builds.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tidefold_control::GenerationState;
 use tidefold_deployer::{DeployError, Elsewhere};
@@ -92,10 +94,8 @@ pub(super) async fn status(operator: &Operator) -> Status {
         });
         let place = operator.app().topics.iter().position(|topic| topic.name.as_str() == generation.topic);
         let ends = place.and_then(|place| ends.get(place)).map(Vec::as_slice).unwrap_or_default();
-        let mut partitions = partitions(&generation.lanes, others.collect(), now);
-        if generation.halted.is_none() {
-            end_at(&mut partitions, ends);
-        }
+        let ends = if generation.halted.is_none() { ends } else { &[] };
+        let partitions = partitions(&generation.lanes, others, ends, now);
         let topic = operator.app().topic(&generation.topic);
         let mut verdicts = Verdicts::default();
         for lane in &generation.lanes {
@@ -140,64 +140,42 @@ async fn asked(operator: &Operator) -> Result<(Vec<Elsewhere>, Vec<Vec<Offset>>)
     Ok((elsewhere, operator.deployer().ends().await?))
 }
 
-/// The partitions of a generation, each once: by its lane here, or by what the store and the log know.
-fn partitions(lanes: &[LaneStatus], others: Vec<&Elsewhere>, now_micros: i64) -> Vec<PartitionReport> {
-    let mut all: Vec<_> = lanes.iter().map(|lane| partition(lane, now_micros)).collect();
+/// The partitions of a generation, each once: by its lane here, or by what the store knows. Lanes know of an end a moment
+/// after the log; nobody knows of a partition that changes its owner just now.
+fn partitions<'a>(
+    lanes: &[LaneStatus],
+    others: impl Iterator<Item = &'a Elsewhere>,
+    ends: &[Offset],
+    now_micros: i64,
+) -> Vec<PartitionReport> {
+    let here = lanes.iter().map(|lane| (lane.partition.0, (lane.clone(), told(&lane.state))));
+    let mut all: BTreeMap<u32, (LaneStatus, String)> = here.collect();
+    let unknown = |number, state: &str| (LaneStatus::new(Partition(number)), state.to_owned());
     for other in others {
-        match all.iter_mut().find(|here| here.partition == other.partition.0) {
-            Some(starting) if starting.next == 0 => {
-                let state = std::mem::take(&mut starting.state);
-                *starting = PartitionReport { state, ..owned_elsewhere(other, now_micros) };
-            }
-            Some(_) => {}
-            None => all.push(owned_elsewhere(other, now_micros)),
+        let number = other.partition.0;
+        let (lane, _) = all.entry(number).or_insert_with(|| unknown(number, "owned elsewhere"));
+        // A lane that found its place in between knows better.
+        if lane.next == Offset::ZERO {
+            (lane.next, lane.appended_at_micros) = (other.next, other.appended_at_micros);
         }
     }
-    all.sort_by_key(|partition| partition.partition);
-    all
-}
-
-/// Lanes know of an end a moment after the log; nobody knows of a partition that changes its owner just now.
-fn end_at(partitions: &mut Vec<PartitionReport>, ends: &[Offset]) {
     for (number, end) in (0..).zip(ends) {
-        let place = match partitions.binary_search_by_key(&number, |partition| partition.partition) {
-            Ok(place) => place,
-            Err(place) => {
-                let nowhere = LaneStatus::new(Partition(number));
-                let report =
-                    PartitionReport { state: "changes its owner".to_owned(), ..partition(&nowhere, 0) };
-                partitions.insert(place, report);
-                place
-            }
-        };
-        if let Some(partition) = partitions.get_mut(place) {
-            partition.end = partition.end.max(end.0);
-            partition.lag_records = partition.end.saturating_sub(partition.next);
-        }
+        let (lane, _) = all.entry(number).or_insert_with(|| unknown(number, "changes its owner"));
+        lane.end = lane.end.max(*end);
     }
+    all.into_values().map(|(lane, state)| partition(&lane, state, now_micros)).collect()
 }
 
-fn partition(lane: &LaneStatus, now_micros: i64) -> PartitionReport {
+fn partition(lane: &LaneStatus, state: String, now_micros: i64) -> PartitionReport {
     PartitionReport {
         partition: lane.partition.0,
         next: lane.next.0,
         end: lane.end.0,
         lag_records: lane.lag(),
         lag_seconds: lane.age_micros(now_micros) as f64 / 1e6,
-        state: told(&lane.state),
+        state,
         stalled: lane.stalled,
     }
-}
-
-/// A partition without a lane here.
-fn owned_elsewhere(other: &Elsewhere, now_micros: i64) -> PartitionReport {
-    let as_a_lane = LaneStatus {
-        next: other.next,
-        end: other.end,
-        appended_at_micros: other.appended_at_micros,
-        ..LaneStatus::new(other.partition)
-    };
-    PartitionReport { state: "owned elsewhere".to_owned(), ..partition(&as_a_lane, now_micros) }
 }
 
 /// What a lane does, with why where it does not go on.
@@ -217,43 +195,51 @@ mod tests {
         LaneStatus { next: Offset(next), end: Offset(end), state, ..LaneStatus::new(Partition(number)) }
     }
 
-    fn checkpoint(number: u32, next: u64, end: u64) -> Elsewhere {
+    fn checkpoint(number: u32, next: u64) -> Elsewhere {
         Elsewhere {
             topic: "orders".to_owned(),
             generation: 1,
             partition: Partition(number),
             next: Offset(next),
-            end: Offset(end),
             appended_at_micros: 0,
         }
     }
 
     #[test]
     fn a_lane_that_starts_is_as_far_as_its_checkpoint() {
-        let told = partitions(&[lane(0, 0, 0, LaneState::Starting)], vec![&checkpoint(0, 7, 9)], 0);
+        let told =
+            partitions(&[lane(0, 0, 0, LaneState::Starting)], [checkpoint(0, 7)].iter(), &[Offset(9)], 0);
         assert_eq!(told.len(), 1);
         assert_eq!((told[0].state.as_str(), told[0].next, told[0].lag_records), ("starting", 7, 2));
     }
 
     #[test]
     fn a_lane_that_found_its_place_in_between_tells_itself() {
-        let told = partitions(&[lane(0, 8, 9, LaneState::Running)], vec![&checkpoint(0, 7, 9)], 0);
+        let told =
+            partitions(&[lane(0, 8, 9, LaneState::Running)], [checkpoint(0, 7)].iter(), &[Offset(9)], 0);
         assert_eq!((told.len(), told[0].lag_records), (1, 1));
     }
 
     #[test]
     fn records_that_a_lane_has_not_heard_of_count() {
-        let mut told = partitions(&[lane(0, 5, 5, LaneState::Running)], Vec::new(), 0);
-        end_at(&mut told, &[Offset(6)]);
+        let told = partitions(&[lane(0, 5, 5, LaneState::Running)], [].iter(), &[Offset(6)], 0);
         assert_eq!((told[0].end, told[0].lag_records), (6, 1));
     }
 
     #[test]
     fn a_partition_that_changes_its_owner_is_not_caught_up() {
-        let mut told = partitions(&[lane(1, 5, 5, LaneState::Running)], Vec::new(), 0);
-        end_at(&mut told, &[Offset(3), Offset(5), Offset(0)]);
+        let ends = [Offset(3), Offset(5), Offset(0)];
+        let told = partitions(&[lane(1, 5, 5, LaneState::Running)], [].iter(), &ends, 0);
         let lags: Vec<_> =
             told.iter().map(|partition| (partition.partition, partition.lag_records)).collect();
         assert_eq!(lags, [(0, 3), (1, 0), (2, 0)]);
+    }
+
+    #[test]
+    fn a_partition_of_another_process_is_as_late_as_its_last_record() {
+        let other = Elsewhere { appended_at_micros: 1_000_000, ..checkpoint(0, 7) };
+        let told = partitions(&[], [other].iter(), &[Offset(9)], 3_000_000);
+        assert_eq!((told[0].lag_records, told[0].lag_seconds), (2, 2.0));
+        assert_eq!(told[0].state, "owned elsewhere");
     }
 }
