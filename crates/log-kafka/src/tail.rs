@@ -76,7 +76,7 @@ fn look(cluster: &Cluster, feeds: &Feeds) {
     // Nobody else takes the client's log lines; they would pile up.
     while cluster.meta.poll(Duration::ZERO).is_some() {}
     for topic in cluster.known() {
-        cluster.recheck_blocking(&topic, ASK);
+        cluster.recheck_blocking(&topic);
         for partition in topic.watched() {
             if feeds.follows(&topic, partition) {
                 continue;

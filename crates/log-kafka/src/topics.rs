@@ -81,7 +81,7 @@ impl Cluster {
     ) -> Result<Arc<KnownTopic>, LogError> {
         let topic = match self.get(name) {
             Some(topic) => topic,
-            None => match self.describe_blocking(name, ASK)? {
+            None => match self.describe_blocking(name)? {
                 Some(described) => self.keep(name, described),
                 None => return Err(no_such(name, partition)),
             },
@@ -104,8 +104,8 @@ impl Cluster {
         blocking(move || this.find_blocking(&name, partition)).await
     }
 
-    fn describe_blocking(&self, name: &TopicName, timeout: Duration) -> Result<Option<Described>, LogError> {
-        match describe_topic(self.meta.client(), name.as_str(), timeout) {
+    fn describe_blocking(&self, name: &TopicName) -> Result<Option<Described>, LogError> {
+        match describe_topic(self.meta.client(), name.as_str(), ASK) {
             Ok(described) => {
                 self.trouble.over();
                 Ok(Some(described))
@@ -122,7 +122,7 @@ impl Cluster {
 
     async fn describe(self: &Arc<Self>, name: &TopicName) -> Result<Option<Described>, LogError> {
         let (this, name) = (Arc::clone(self), name.clone());
-        blocking(move || this.describe_blocking(&name, ASK)).await
+        blocking(move || this.describe_blocking(&name)).await
     }
 
     /// Looks at the topic's id again, if that is some time ago. A cluster that does not answer is no reason to fail.
@@ -138,14 +138,14 @@ impl Cluster {
     }
 
     /// The same, for a thread that may block; what it finds stands in the topic.
-    pub(crate) fn recheck_blocking(&self, topic: &KnownTopic, timeout: Duration) {
+    pub(crate) fn recheck_blocking(&self, topic: &KnownTopic) {
         // Somebody else asks just now.
         let Ok(mut checked) = topic.checked.try_lock() else { return };
         if topic.void.get().is_some() || checked.elapsed() <= RECHECK_UNREAD {
             return;
         }
         *checked = Instant::now();
-        if let Ok(now) = self.describe_blocking(&topic.name, timeout)
+        if let Ok(now) = self.describe_blocking(&topic.name)
             && let Err(error) = topic.compare(now.as_ref())
         {
             tracing::debug!(%error, "a topic is not what it was");

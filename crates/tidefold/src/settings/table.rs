@@ -133,7 +133,12 @@ pub const SETTINGS: &[Setting] = &[
         "2000",
         "the most records of one batch, unless it is far behind",
     ),
-    setting("projector.batch_bytes", Kind::Bytes, "4MiB", "the most bytes of one batch"),
+    setting(
+        "projector.batch_bytes",
+        Kind::Bytes,
+        "4MiB",
+        "the most bytes of one batch, unless it is far behind",
+    ),
     setting("projector.memory_bytes", Kind::Bytes, "64MiB", "batches in hand, over all partitions"),
     setting("projector.cache_bytes", Kind::Bytes, "128MiB", "cached rows, over all partitions"),
     setting(
