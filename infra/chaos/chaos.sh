@@ -8,6 +8,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export TIDEFOLD_CHAOS_KILLS=${TIDEFOLD_CHAOS_KILLS:-200} TIDEFOLD_CHAOS_PAUSES=${TIDEFOLD_CHAOS_PAUSES:-50}
 export TIDEFOLD_CHAOS_OUTAGE=${TIDEFOLD_CHAOS_OUTAGE:-60} TIDEFOLD_CHAOS_NODES=${TIDEFOLD_CHAOS_NODES:-3}
+# A machine that is under load all the time may take a broker minutes to start.
+export SERVERS_WAIT=${SERVERS_WAIT:-600}
 export TIDEFOLD_CHAOS_LEDGER=$PWD/target/chaos-ledger.txt
 profile=--release
 [ "${PROFILE:-release}" = release ] || profile=

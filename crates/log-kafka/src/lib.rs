@@ -1,6 +1,6 @@
 //! The log on Apache Kafka.
 //!
-//! It keeps the contract of [`tidefold_log::Log`] with two idempotent producers and a few consumers. Beyond it: offsets
+//! It keeps the contract of [`tidefold_log::Log`] with idempotent producers and a few consumers. Beyond it: offsets
 //! have gaps where transaction markers and aborted records stand, and a topic may be deleted and created again under
 //! this process. That is noticed by its id within about five seconds, or at once by an append that is given an offset
 //! below the known end; from then on every call says [`LogError::Mismatch`] and who watches an end is told 0:
@@ -13,7 +13,8 @@
 //! * [`settings`]: what may be set, and what librdkafka is told.
 //! * [`known`]: one incarnation of a topic, and how another is told from it.
 //! * [`topics`]: the topics of this process; opening, describing and checking them; where partitions end.
-//! * [`producer`] and [`pending`]: appends, and the counting of their delivery reports.
+//! * [`direct`]: appends of few records, for which one request carries all partitions of a broker.
+//! * [`producer`] and [`pending`]: all other appends, through librdkafka, and the counting of their delivery reports.
 //! * [`feed`] and [`cursor`]: consumers that read ahead, and the places where they stand.
 //! * [`tail`]: the ends of partitions that are watched and that no feed follows.
 //! * [`membership`]: a place in a consumer group.
@@ -21,6 +22,7 @@
 
 mod context;
 mod cursor;
+mod direct;
 mod feed;
 mod known;
 mod membership;
@@ -49,6 +51,7 @@ pub use settings::Settings;
 
 use context::{Logs, Trouble};
 use cursor::Taken;
+use direct::{Direct, Outcome};
 use feed::{Feeds, Patience};
 use known::KnownTopic;
 use membership::KafkaMembership;
@@ -60,6 +63,7 @@ use topics::{CALL, Cluster};
 pub struct KafkaLog {
     settings: Settings,
     cluster: Arc<Cluster>,
+    direct: Option<Direct>,
     appender: Appender,
     feeds: Arc<Feeds>,
     tail: Tail,
@@ -92,11 +96,14 @@ impl KafkaLog {
         let trouble = Arc::new(Trouble::default());
         let cluster = Arc::new(Cluster::new(meta, admin, settings.brokers(), settings.replication, &trouble));
         let feeds = Arc::new(Feeds::new(settings.feed(), settings.fetch_bytes, patience));
-        let appender = Appender::new(&settings, &trouble).map_err(wrong)?;
+        let direct_bytes = settings.queue_bytes / 8;
+        let direct = Direct::new(&settings, direct_bytes);
+        let appender =
+            Appender::new(&settings, settings.queue_bytes - direct_bytes, &trouble).map_err(wrong)?;
         let tail = Tail::start(&cluster, &feeds).map_err(|error| LogError::Unavailable {
             detail: format!("no thread can be started ({error}); raise the process's limits"),
         })?;
-        Ok(KafkaLog { settings, cluster, appender, feeds, tail })
+        Ok(KafkaLog { settings, cluster, direct, appender, feeds, tail })
     }
 
     /// Whether a broker lets us in; false when none answers within about five seconds, which may change.
@@ -135,6 +142,9 @@ impl KafkaLog {
     async fn open_topic(&self, spec: &TopicSpec) -> Result<Topic, LogError> {
         let own = TopicSpec { name: self.own(&spec.name), ..spec.clone() };
         let opened = self.cluster.open(&own).await?;
+        if let Some(direct) = &self.direct {
+            direct.prepare(&self.cluster.find(&own.name, Partition(0)).await?).await;
+        }
         Ok(Topic { name: spec.name.clone(), ..opened })
     }
 
@@ -149,14 +159,36 @@ impl KafkaLog {
             return Ok(Appended::From(known.end(partition)));
         }
         let before = known.end(partition);
-        let waiting = self.appender.send(&known, partition, &batch)?;
-        drop(batch);
-        let gone = || LogError::Unknown { detail: "the producer is gone; open the log again".to_owned() };
-        let appended = waiting.await.unwrap_or_else(|_| Err(gone()))?;
+        let appended = self.append_known(&known, partition, batch).await?;
         if lowest(&appended).is_some_and(|offset| offset < before) {
             self.cluster.recheck_now(&known).await?;
         }
         Ok(appended)
+    }
+
+    async fn append_known(
+        &self,
+        topic: &Arc<KnownTopic>,
+        partition: Partition,
+        mut batch: BatchBuilder,
+    ) -> Result<Appended, LogError> {
+        let gone = || LogError::Unknown { detail: "the producer is gone; open the log again".to_owned() };
+        if let Some(direct) = &self.direct {
+            batch = match direct.send(topic, partition, batch) {
+                Ok(waiting) => match waiting.await.map_err(|_| gone())? {
+                    Outcome::Answered(answer) => return answer,
+                    Outcome::Back(batch) => batch,
+                    Outcome::BackFromAnother(batch) => {
+                        self.cluster.recheck_now(topic).await?;
+                        batch
+                    }
+                },
+                Err(batch) => batch,
+            };
+        }
+        let waiting = self.appender.send(topic, partition, &batch)?;
+        drop(batch);
+        waiting.await.unwrap_or_else(|_| Err(gone()))
     }
 
     async fn read_batch(

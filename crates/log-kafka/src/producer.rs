@@ -17,6 +17,7 @@ use tidefold_record::{BatchBuilder, Offset, Partition, RecordRef, TopicName};
 use tokio::sync::oneshot;
 
 use crate::context::Trouble;
+use crate::direct::MOST_RECORDS;
 use crate::known::KnownTopic;
 use crate::pending::{Answer, Pending};
 use crate::settings::Settings;
@@ -52,15 +53,18 @@ pub(crate) struct Reports {
 
 /// What librdkafka keeps beside a record's bytes.
 const RECORD_OVERHEAD: usize = 128;
-/// Appends of fewer records are not compressed.
-const MANY: usize = 16;
 /// When there may be room again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 // === impl Appender ===
 
 impl Appender {
-    pub(crate) fn new(settings: &Settings, trouble: &Arc<Trouble>) -> Result<Appender, KafkaError> {
+    /// `queue_bytes` of appends may wait.
+    pub(crate) fn new(
+        settings: &Settings,
+        queue_bytes: usize,
+        trouble: &Arc<Trouble>,
+    ) -> Result<Appender, KafkaError> {
         let pending = Arc::new(Pending::default());
         let reports = Reports {
             pending: Arc::clone(&pending),
@@ -76,7 +80,7 @@ impl Appender {
             few,
             many: (!settings.says_compression()).then_some(many),
             pending,
-            queue_bytes: settings.queue_bytes,
+            queue_bytes,
             record_bytes: settings.record_bytes,
             message_timeout: settings.message_timeout,
         })
@@ -95,7 +99,7 @@ impl Appender {
                 return Err(LogError::TooLarge { index, size_bytes, limit_bytes: self.record_bytes });
             }
         }
-        let current = self.many.as_ref().filter(|_| batch.len() >= MANY).unwrap_or(&self.few);
+        let current = self.many.as_ref().filter(|_| batch.len() >= MOST_RECORDS).unwrap_or(&self.few);
         let producer = current.producer()?;
         let full = LogError::Full { retry_after: RETRY_AFTER };
         let count = u32::try_from(batch.len()).map_err(|_| full.clone())?;

@@ -20,7 +20,7 @@ pub struct Settings {
     pub replication: Option<i32>,
     /// How long an append may take before its fate is called unknown.
     pub message_timeout: Duration,
-    /// How long a record waits for others to share a request with.
+    /// How long a record waits for others to share a request with, where librdkafka sends it.
     pub linger: Duration,
     /// Bytes of appends that may wait; more are refused with [`LogError::Full`].
     pub queue_bytes: usize,
@@ -175,6 +175,15 @@ impl Settings {
     /// Whether the operator says how records are compressed; else it is for us to say.
     pub(crate) fn says_compression(&self) -> bool {
         ["compression.codec", "compression.type"].iter().any(|name| self.properties.contains_key(*name))
+    }
+
+    /// Whether brokers are spoken to without TLS and logins, and records are left as they are.
+    pub(crate) fn speaks_plainly(&self) -> bool {
+        let secured = |(name, value): (&String, &String)| match name.as_str() {
+            "security.protocol" => !value.eq_ignore_ascii_case("plaintext"),
+            name => name.starts_with("sasl.") || name.starts_with("ssl."),
+        };
+        !self.properties.iter().any(secured) && !self.says_compression()
     }
 
     /// For appends that are compressed, unless the operator says otherwise.

@@ -29,7 +29,7 @@ const RECHECK_UNREAD: Duration = Duration::from_secs(5);
 /// The cluster, asked about topics and offsets.
 pub(crate) struct Cluster {
     pub(crate) meta: BaseConsumer<Logs>,
-    admin: AdminClient<Logs>,
+    pub(crate) admin: AdminClient<Logs>,
     brokers: String,
     replication: Option<i32>,
     pub(crate) trouble: Arc<Trouble>,

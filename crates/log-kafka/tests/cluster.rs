@@ -166,6 +166,19 @@ async fn who_only_appends_to_a_topic_made_anew_is_not_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn appends_of_few_records_name_the_topic_by_its_id_and_never_reach_one_made_anew() {
+    let Some(broker) = support::broker() else { return };
+    let log = support::connect(&broker);
+    let name = support::unique("empty");
+    let old = log.open(&spec(&name, 1)).await.unwrap();
+    replace(&broker, &name, &old).await;
+    // Nothing is known of the old topic that an offset in the new one could contradict.
+    let error = log.append(&name, P0, batch(&["y"])).await.unwrap_err();
+    assert!(matches!(error, LogError::Mismatch { .. }), "{error}");
+    assert_eq!(read_all(&support::connect(&broker), &name).await, ["x"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_waits_at_the_end_of_a_topic_made_anew_hears_of_it() {
     let Some(broker) = support::broker() else { return };
     let log = support::connect(&broker);

@@ -1,0 +1,224 @@
+//! One connection to a broker: requests and their answers, one after the other.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::{
+    ApiKey, ApiVersionsRequest, ApiVersionsResponse, InitProducerIdRequest, InitProducerIdResponse,
+    MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader,
+};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A request that is made here. (The library pairs requests and answers only for who is client and broker at once.)
+pub(crate) trait Request: Message + Encodable + HeaderVersion {
+    const KEY: ApiKey;
+    type Response: Decodable + HeaderVersion;
+}
+
+/// Where a broker listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// Opens connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Connector {
+    client_id: StrBytes,
+    /// All connections go there instead: to what stands between a test and its broker.
+    #[cfg(test)]
+    pub(crate) detour: Option<Address>,
+}
+
+/// A connection that stands. After an error it is of no use any more.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    client_id: StrBytes,
+    versions: Vec<(i16, VersionRange)>,
+    asked: i32,
+    out: BytesMut,
+    read: BytesMut,
+}
+
+/// How long connecting, and an answer to a question about the cluster, may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The largest answer: those to what is asked here are far smaller.
+const LARGEST: usize = 16 << 20;
+
+// === impl Request ===
+
+impl Request for ApiVersionsRequest {
+    const KEY: ApiKey = ApiKey::ApiVersions;
+    type Response = ApiVersionsResponse;
+}
+
+impl Request for MetadataRequest {
+    const KEY: ApiKey = ApiKey::Metadata;
+    type Response = MetadataResponse;
+}
+
+impl Request for InitProducerIdRequest {
+    const KEY: ApiKey = ApiKey::InitProducerId;
+    type Response = InitProducerIdResponse;
+}
+
+impl Request for ProduceRequest {
+    const KEY: ApiKey = ApiKey::Produce;
+    type Response = ProduceResponse;
+}
+
+// === impl Address ===
+
+impl Address {
+    /// `host:port`, as brokers are named in settings; a protocol before it is left out, and port 9092 is meant where none
+    /// is said, as librdkafka does.
+    pub(crate) fn parse(text: &str) -> Option<Address> {
+        let text = text.trim();
+        let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !host.ends_with(':') => (host, port.parse().ok()?),
+            _ => (text, 9092),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        (!host.is_empty()).then_some(Address { host, port })
+    }
+}
+
+// === impl Connector ===
+
+impl Connector {
+    pub(crate) fn new(client_id: &str) -> Connector {
+        Connector {
+            client_id: StrBytes::from_string(client_id.to_owned()),
+            #[cfg(test)]
+            detour: None,
+        }
+    }
+
+    pub(crate) async fn open(&self, address: &Address) -> io::Result<Connection> {
+        #[cfg(test)]
+        let address = self.detour.as_ref().unwrap_or(address);
+        within(PATIENCE, self.connect(address)).await
+    }
+
+    async fn connect(&self, address: &Address) -> io::Result<Connection> {
+        let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
+        stream.set_nodelay(true)?;
+        let mut connection = Connection {
+            stream,
+            client_id: self.client_id.clone(),
+            versions: Vec::new(),
+            asked: 0,
+            out: BytesMut::with_capacity(16 << 10),
+            read: BytesMut::with_capacity(16 << 10),
+        };
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_static_str("tidefold"))
+            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+        // The one request whose version must be known beforehand; 3 is answered in the form of 0 by who does not know it.
+        let answer = connection.call(&request, 3).await?;
+        let known =
+            |key: &ApiVersion| (key.api_key, VersionRange { min: key.min_version, max: key.max_version });
+        connection.versions = answer.api_keys.iter().map(known).collect();
+        Ok(connection)
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// The highest version of a request that both sides know.
+    pub(crate) fn version<R: Request>(&self) -> io::Result<i16> {
+        let theirs =
+            self.versions.iter().find(|(key, _)| *key == R::KEY as i16).map(|(_, versions)| versions);
+        let version = theirs.map(|theirs| theirs.max.min(R::VERSIONS.max));
+        let both = version.filter(|version| {
+            *version >= R::VERSIONS.min && theirs.is_some_and(|theirs| *version >= theirs.min)
+        });
+        both.ok_or_else(|| {
+            let detail = format!("the broker and this program have no version of {:?} in common", R::KEY);
+            io::Error::new(io::ErrorKind::Unsupported, detail)
+        })
+    }
+
+    /// A question about the cluster.
+    pub(crate) async fn ask<R: Request>(&mut self, request: &R) -> io::Result<R::Response> {
+        let version = self.version::<R>()?;
+        within(PATIENCE, self.call(request, version)).await
+    }
+
+    /// Sends a request and takes its answer; waits for as long as it takes.
+    pub(crate) async fn call<R: Request>(&mut self, request: &R, version: i16) -> io::Result<R::Response> {
+        self.asked = self.asked.wrapping_add(1);
+        let header = RequestHeader::default()
+            .with_request_api_key(R::KEY as i16)
+            .with_request_api_version(version)
+            .with_correlation_id(self.asked)
+            .with_client_id(Some(self.client_id.clone()));
+        self.out.clear();
+        self.out.put_i32(0);
+        header.encode(&mut self.out, R::header_version(version)).map_err(invalid)?;
+        request.encode(&mut self.out, version).map_err(invalid)?;
+        let size = (self.out.len() - size_of::<i32>()) as i32;
+        if let Some(place) = self.out.get_mut(..size_of::<i32>()) {
+            place.copy_from_slice(&size.to_be_bytes());
+        }
+        self.stream.write_all(&self.out).await?;
+        let mut answer = self.answer().await?;
+        let header =
+            ResponseHeader::decode(&mut answer, R::Response::header_version(version)).map_err(invalid)?;
+        if header.correlation_id != self.asked {
+            return Err(invalid("the broker answered another request"));
+        }
+        R::Response::decode(&mut answer, version).map_err(invalid)
+    }
+
+    async fn answer(&mut self) -> io::Result<Bytes> {
+        loop {
+            if let Some(prefix) = self.read.first_chunk() {
+                let size = u32::from_be_bytes(*prefix) as usize;
+                if size > LARGEST {
+                    return Err(invalid(format!("the broker announces an answer of {size} bytes")));
+                }
+                if self.read.len() >= size_of::<u32>() + size {
+                    self.read.advance(size_of::<u32>());
+                    return Ok(self.read.split_to(size).freeze());
+                }
+                self.read.reserve(size_of::<u32>() + size - self.read.len());
+            }
+            if self.stream.read_buf(&mut self.read).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+/// Fails when it takes longer.
+pub(crate) async fn within<T>(time: Duration, what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(time, what).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brokers_are_named_as_librdkafka_lets_them() {
+        let parsed = |text| Address::parse(text).map(|address| (address.host, address.port));
+        assert_eq!(parsed("127.0.0.1:9093"), Some(("127.0.0.1".to_owned(), 9093)));
+        assert_eq!(parsed(" PLAINTEXT://kafka:1 "), Some(("kafka".to_owned(), 1)));
+        assert_eq!(parsed("kafka"), Some(("kafka".to_owned(), 9092)));
+        assert_eq!(parsed("[::1]:9092"), Some(("::1".to_owned(), 9092)));
+        assert_eq!(parsed("kafka:many"), None);
+        assert_eq!(parsed(" "), None);
+    }
+}

@@ -1,0 +1,183 @@
+//! A real broker behind a connection that breaks at the worst moment: when the records stand and the answer is on its way.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
+use tidefold_log::{Appended, Bounds, Log, LogError, TopicSpec};
+use tidefold_record::{Headers, Offset, TopicName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::KafkaLog;
+
+const P0: Partition = Partition(0);
+const PRODUCE: &[u8] = &[0, 0];
+
+/// Stands before a broker and passes on whole frames.
+struct Breaker {
+    at: Address,
+    /// Requests to produce that were passed on.
+    produced: AtomicUsize,
+    /// How many of their answers are still to be lost, each with its connection.
+    lose: AtomicUsize,
+}
+
+impl Breaker {
+    async fn before(broker: &str) -> Arc<Breaker> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let breaker = Arc::new(Breaker {
+            at: Address { host: "127.0.0.1".to_owned(), port },
+            produced: AtomicUsize::new(0),
+            lose: AtomicUsize::new(0),
+        });
+        let (tasks, broker, this) = (TaskTracker::new(), broker.to_owned(), Arc::clone(&breaker));
+        tasks.clone().spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tasks.spawn(Arc::clone(&this).pass(client, TcpStream::connect(&broker).await.unwrap()));
+            }
+        });
+        breaker
+    }
+
+    async fn pass(self: Arc<Self>, mut client: TcpStream, mut broker: TcpStream) {
+        while let Some(request) = frame(&mut client).await {
+            broker.write_all(&request).await.unwrap();
+            let Some(answer) = frame(&mut broker).await else { return };
+            if request[4..6] == *PRODUCE {
+                self.produced.fetch_add(1, Ordering::SeqCst);
+                let one_less = |left: usize| left.checked_sub(1);
+                if self.lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+                    return;
+                }
+            }
+            if client.write_all(&answer).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn produced(&self) -> usize {
+        self.produced.load(Ordering::SeqCst)
+    }
+}
+
+async fn frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let size = stream.read_u32().await.ok()?;
+    let mut frame = size.to_be_bytes().to_vec();
+    frame.resize(4 + size as usize, 0);
+    stream.read_exact(&mut frame[4..]).await.ok()?;
+    Some(frame)
+}
+
+/// A log whose direct way leads through a breaker, and a topic of its own; none without a broker.
+async fn log(name: &str, message_timeout: Duration) -> Option<(KafkaLog, Arc<Breaker>, TopicName)> {
+    let Ok(broker) = std::env::var("TIDEFOLD_TEST_KAFKA") else {
+        eprintln!("skipped: TIDEFOLD_TEST_KAFKA is not set (make servers-up)");
+        return None;
+    };
+    let broker = broker.split(',').next().unwrap().to_owned();
+    let settings = Settings { bootstrap: vec![broker.clone()], message_timeout, ..Settings::default() };
+    let breaker = Breaker::before(&broker).await;
+    let mut log = KafkaLog::connect(settings.clone()).unwrap();
+    log.direct = Some(Direct::through(&settings, breaker.at.clone()));
+    let topic = TopicName::new(format!("direct-{}-{name}", uuid::Uuid::from_u128(u128::from(rand()))));
+    let spec = TopicSpec { name: topic.clone(), partitions: 3, create: true };
+    log.open(&spec).await.unwrap();
+    Some((log, breaker, topic))
+}
+
+fn rand() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
+}
+
+fn batch(records: usize) -> BatchBuilder {
+    let mut batch = BatchBuilder::new();
+    (0..records).for_each(|i| batch.push(Some(b"k"), Some(format!("{i}").as_bytes()), Headers::default()));
+    batch
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_whose_acknowledgement_was_lost_are_acknowledged_where_they_stand_and_stand_once() {
+    let Some((log, breaker, topic)) = log("lost", Duration::from_secs(8)).await else { return };
+    assert_eq!(log.append(&topic, P0, batch(2)).await, Ok(Appended::From(Offset(0))));
+    assert_eq!(breaker.produced(), 1, "it took the direct way");
+    breaker.lose.store(2, Ordering::SeqCst);
+    assert_eq!(log.append(&topic, P0, batch(3)).await, Ok(Appended::From(Offset(2))));
+    assert_eq!(breaker.produced(), 4, "sent three times");
+    assert_eq!(log.append(&topic, P0, batch(1)).await, Ok(Appended::From(Offset(5))));
+    assert_eq!(log.bounds(&topic, P0).await, Ok(Bounds { start: Offset(0), end: Offset(6) }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_are_never_acknowledged_are_unknown_and_the_next_ones_are_taken() {
+    let Some((log, breaker, topic)) = log("never", Duration::from_secs(1)).await else { return };
+    breaker.lose.store(usize::MAX, Ordering::SeqCst);
+    let error = log.append(&topic, P0, batch(3)).await.unwrap_err();
+    assert!(matches!(error, LogError::Unknown { .. }), "{error}");
+    breaker.lose.store(0, Ordering::SeqCst);
+    assert_eq!(log.append(&topic, P0, batch(1)).await, Ok(Appended::From(Offset(3))));
+    assert_eq!(log.bounds(&topic, P0).await, Ok(Bounds { start: Offset(0), end: Offset(4) }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn appends_that_come_together_share_requests_whatever_their_partitions() {
+    let Some((log, breaker, topic)) = log("together", Duration::from_secs(8)).await else { return };
+    let appends = (0..90).map(|i| log.append(&topic, Partition(i % 3), batch(2)));
+    let appended = futures_util::future::join_all(appends).await;
+    for partition in 0..3 {
+        let mut firsts: Vec<_> = appended
+            .iter()
+            .skip(partition)
+            .step_by(3)
+            .map(|appended| match appended {
+                Ok(Appended::From(first)) => first.0,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        firsts.sort_unstable();
+        assert!(firsts.into_iter().eq((0..30).map(|i| i * 2)));
+    }
+    assert!(breaker.produced() < 30, "{} requests for 90 appends", breaker.produced());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_topic_finds_too_large_is_told_as_that_and_leaves_nothing() {
+    let Some((log, _, topic)) = log("large", Duration::from_secs(8)).await else { return };
+    let admin = &log.cluster.admin;
+    let set = AlterConfig::new(ResourceSpecifier::Topic(topic.as_str())).set("max.message.bytes", "9000");
+    admin.alter_configs([&set], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    let mut large = BatchBuilder::new();
+    large.push(None, Some(&[7; 20_000]), Headers::default());
+    // The broker takes a moment to hear of it, in which it takes the record.
+    let mut stand = 0;
+    let error = loop {
+        match log.append(&topic, P0, large.clone()).await {
+            Ok(_) => stand += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, LogError::TooLarge { index: 0, .. }), "{error}");
+    let fits = |appended| matches!(appended, Ok(Appended::From(first)) if first == Offset(stand));
+    assert!(fits(log.append(&topic, P0, batch(1)).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_cannot_be_reached_directly_is_left_to_librdkafka() {
+    let Some((mut log, _, topic)) = log("away", Duration::from_secs(8)).await else { return };
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    drop(nobody);
+    let direct = Direct::through(&log.settings, Address { host: "127.0.0.1".to_owned(), port });
+    // It knows who leads, and finds nobody there.
+    let known = log.cluster.find(&topic, P0).await.unwrap();
+    let leaders = log.direct.as_ref().unwrap().0.leaders(&known).await.unwrap();
+    direct.0.accumulator().prepare(&known, Instant::now());
+    for (broker, work) in direct.0.accumulator().route(&topic, Some(leaders), Instant::now()) {
+        direct.0.tasks.spawn(link::run(Arc::clone(&direct.0), broker, work));
+    }
+    log.direct = Some(direct);
+    assert_eq!(log.append(&topic, P0, batch(2)).await, Ok(Appended::From(Offset(0))));
+}
