@@ -36,8 +36,9 @@ interop: servers-up ## Other people's clients (Python, Java) on our topics
 	cargo build -p tidefold --features kafka
 	infra/interop/run.sh
 
-secured: ## Kafka and Cassandra with TLS and logins: every way in works, every wrong one says what is wrong
-	cargo build -p tidefold --features kafka
+# Tests of tidefold bring the binary, in the scope that the suites are built in.
+secured: ## Kafka and Cassandra with TLS and logins: every way in works, every wrong one says what is wrong, the suites pass
+	cargo test --workspace --features tidefold/kafka --test contract --test cli --no-run
 	infra/secured/run.sh
 
 chaos: ## A fleet on real Kafka and Cassandra under every fault there is a name for, and the ledger: about an hour

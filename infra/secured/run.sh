@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Tidefold with TLS and logins: one Kafka broker and one Cassandra node that take nobody without, on loopback, with throwaway
 # certificates. Every way in is used by a node that publishes, reads and verifies; every way that is wrong has to end with an
-# error that names the setting to look at. Needs openssl, a JDK 17 and Maven; the binary is built with Kafka.
+# error that names the setting to look at. Then the suites that every log and store must pass, with TLS and a login. Needs
+# openssl, a JDK 17 and Maven; the binary is built with Kafka.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export SERVERS_DIR=${SERVERS_DIR:-$PWD/target/servers-secured} KAFKA_PORT=${KAFKA_PORT:-30092} CQL_PORT=${CQL_PORT:-30042}
@@ -43,6 +44,17 @@ until grep -q "Created default superuser" "$SERVERS_DIR/cassandra-1/out.log"; do
 done
 
 # The settings that are right; what is said on top of them wins.
+kafka="security.protocol=SASL_SSL
+ssl.ca.location=$SECURED/authority.pem
+sasl.mechanism=SCRAM-SHA-512
+sasl.username=tidefold
+sasl.password=scram-secret"
+cql="tls_ca=$SECURED/authority.pem
+tls_certificate=$SECURED/client.pem
+tls_key=$SECURED/client-key.pem
+user=cassandra
+password=cassandra"
+toml() { sed -E 's/^([^=]*)=(.*)$/"\1" = "\2"/' <<<"$1"; } # lines name=value
 cat >"$work/tidefold.toml" <<TOML
 [listen]
 http = "127.0.0.1:0"
@@ -50,19 +62,11 @@ admin = "127.0.0.1:0"
 [log]
 url = "kafka://127.0.0.1:$KAFKA_PORT"
 [kafka]
-"security.protocol" = "SASL_SSL"
-"ssl.ca.location" = "$SECURED/authority.pem"
-"sasl.mechanism" = "SCRAM-SHA-512"
-"sasl.username" = "tidefold"
-"sasl.password" = "scram-secret"
+$(toml "$kafka")
 [store]
 url = "scylla://127.0.0.1:$CQL_PORT"
 tls = "on"
-tls_ca = "$SECURED/authority.pem"
-tls_certificate = "$SECURED/client.pem"
-tls_key = "$SECURED/client-key.pem"
-user = "cassandra"
-password = "cassandra"
+$(toml "$cql")
 TOML
 
 up=("$tidefold" up schemas/storefront --config "$work/tidefold.toml" --data "$work/data")
@@ -127,3 +131,9 @@ refused "CQL, another's key" store.tls_key --set "store.tls_key=$SECURED/server-
 refusals+=($!)
 for refusal in "${refusals[@]}"; do wait "$refusal"; done
 say "all ways in work, all others say what is wrong"
+
+# The scope is that of `make test`, whose build it is; another would be compiled anew.
+TIDEFOLD_TEST_KAFKA=127.0.0.1:$KAFKA_PORT TIDEFOLD_TEST_KAFKA_PROPERTIES=$kafka \
+  TIDEFOLD_TEST_CQL=127.0.0.1:$CQL_PORT TIDEFOLD_TEST_CQL_SETTINGS=$cql \
+  cargo test --workspace --features tidefold/kafka --test contract
+say "the log and the store keep their contracts with TLS and a login"

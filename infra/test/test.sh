@@ -36,7 +36,7 @@ fi
 
 cargo test "${scope[@]}" --all-targets
 cargo test "${scope[@]}" --doc
-# With TLS and logins, on servers of its own; half a minute.
+# With TLS and logins, on servers of its own; two minutes.
 if [ $java = yes ] && [ $kafka = yes ]; then
   if command -v openssl >/dev/null; then
     SERVERS_DIR=$PWD/target/servers-secured KAFKA_PORT=30092 CQL_PORT=30042 infra/secured/run.sh

@@ -12,7 +12,6 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -26,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const P0: Partition = Partition(0);
 
 fn admin(broker: &str) -> AdminClient<DefaultClientContext> {
-    ClientConfig::new().set("bootstrap.servers", broker).create().unwrap()
+    support::stranger(broker).create().unwrap()
 }
 
 async fn create(broker: &str, name: &TopicName, partitions: i32, config: &[(&str, &str)]) {
@@ -204,11 +203,8 @@ async fn aborted_transactions_and_markers_are_stepped_over() {
     let (topic, id) = (name.as_str().to_owned(), support::unique("writer"));
     let told = log.watch_end(&name, P0).unwrap();
     tokio::task::spawn_blocking(move || {
-        let producer: BaseProducer = ClientConfig::new()
-            .set("bootstrap.servers", &broker)
-            .set("transactional.id", id.as_str())
-            .create()
-            .unwrap();
+        let mut config = support::stranger(&broker);
+        let producer: BaseProducer = config.set("transactional.id", id.as_str()).create().unwrap();
         producer.init_transactions(PATIENCE).unwrap();
         for (value, commit) in [("no", false), ("yes", true), ("never", false)] {
             producer.begin_transaction().unwrap();

@@ -7,9 +7,11 @@
     reason = "a test says what went wrong by failing"
 )]
 
+#[macro_use]
 mod support;
 
 use serde_json::{Value, json};
+use support::backends::Backends;
 use support::{Client, Node, root, tidefold, verify};
 
 fn json(text: &str) -> Value {
@@ -59,10 +61,15 @@ fn a_node_that_is_not_there_is_said_with_what_to_do() {
     assert!(err.contains("tidefold up"), "{err}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_is_operated_from_the_command_line() {
+on_every_log_and_store!(
+    a_node_is_operated_from_the_command_line,
+    lines_that_are_refused_are_named_and_the_others_are_taken,
+    a_port_in_use_is_refused_before_anything_is_touched,
+);
+
+async fn a_node_is_operated_from_the_command_line(backends: &Backends) {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start("storefront", folder.path());
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
     let publish = [
         "publish",
         "storefront",
@@ -104,10 +111,9 @@ async fn a_node_is_operated_from_the_command_line() {
     assert_eq!(node.terminate(), Some(0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn lines_that_are_refused_are_named_and_the_others_are_taken() {
+async fn lines_that_are_refused_are_named_and_the_others_are_taken(backends: &Backends) {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start("storefront", folder.path());
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
     let file = folder.path().join("pay.csv");
     std::fs::write(&file, "order,why\no-1,late\n,empty\no-2,\n").unwrap();
     let schemas = root().join("schemas");
@@ -138,13 +144,14 @@ async fn lines_that_are_refused_are_named_and_the_others_are_taken() {
     assert_eq!(dead.status, 404);
 }
 
-#[test]
-fn a_port_in_use_is_refused_before_anything_is_touched() {
+async fn a_port_in_use_is_refused_before_anything_is_touched(backends: &Backends) {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let address = taken.local_addr().unwrap().to_string();
     let data_text = data.to_string_lossy().into_owned();
-    let (code, _, err) = tidefold(&["up", "schemas/storefront", "--data", &data_text, "--http", &address]);
-    assert_eq!((code, err.contains(&address), data.exists()), (5, true, false), "{err}");
+    let up = ["up", "schemas/storefront", "--data", &data_text, "--http", &address];
+    let (code, _, err) = tidefold(&[&up[..], &backends.flags()].concat());
+    assert_eq!((code, err.contains(&address)), (5, true), "{err}");
+    assert!(backends.hold_nothing(&data, "storefront").await, "{err}");
 }

@@ -7,11 +7,13 @@
     reason = "a test says what went wrong by failing"
 )]
 
+#[macro_use]
 mod support;
 
 use std::io::{Read, Write};
 
 use serde_json::{Value, json};
+use support::backends::Backends;
 use support::{Client, Node, root, tidefold, tidefold_given};
 
 fn json(text: &str) -> Value {
@@ -33,10 +35,17 @@ fn states(expected: &[(u64, &str)]) -> Vec<(u64, String)> {
     expected.iter().map(|(generation, state)| (*generation, (*state).to_owned())).collect()
 }
 
-#[test]
-fn status_tells_the_generations_after_replay_rollback_and_retire() {
+on_every_log_and_store!(
+    status_tells_the_generations_after_replay_rollback_and_retire,
+    inspect_shows_why_a_step_was_rejected,
+    an_interrupted_node_stops_in_order_and_its_exit_code_says_what_ended_it,
+    a_second_signal_ends_a_node_that_waits_for_a_request,
+    the_operators_port_in_use_is_refused_before_anything_is_touched,
+);
+
+async fn status_tells_the_generations_after_replay_rollback_and_retire(backends: &Backends) {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start("storefront", folder.path());
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
     let run = |verb: &str| {
         let (code, out, err) = tidefold(&[verb, "storefront", "-q", "--node", &node.admin]);
         assert_eq!(code, 0, "{verb}: {err}");
@@ -60,10 +69,9 @@ fn status_tells_the_generations_after_replay_rollback_and_retire() {
     assert_eq!(tidefold(&["rollback", "storefront", "--node", &node.admin]).0, 5);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn inspect_shows_why_a_step_was_rejected() {
+async fn inspect_shows_why_a_step_was_rejected(backends: &Backends) {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start("storefront", folder.path());
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
     let client = Client::new();
     let order =
         json!({ "order_id": "o-1", "customer_id": "c-1", "currency": "EUR", "total_cents": 5, "items": [] });
@@ -89,17 +97,15 @@ async fn inspect_shows_why_a_step_was_rejected() {
     assert!(out.lines().all(|line| line == line.trim_end()), "{out:?}");
 }
 
-#[test]
-fn an_interrupted_node_stops_in_order_and_its_exit_code_says_what_ended_it() {
+async fn an_interrupted_node_stops_in_order_and_its_exit_code_says_what_ended_it(backends: &Backends) {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(Node::start("storefront", folder.path()).interrupt(), Some(130));
-    assert_eq!(Node::start("storefront", folder.path()).terminate(), Some(0));
+    assert_eq!(Node::start_with("storefront", folder.path(), &backends.flags()).interrupt(), Some(130));
+    assert_eq!(Node::start_with("storefront", folder.path(), &backends.flags()).terminate(), Some(0));
 }
 
-#[test]
-fn a_second_signal_ends_a_node_that_waits_for_a_request() {
+async fn a_second_signal_ends_a_node_that_waits_for_a_request(backends: &Backends) {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start("storefront", folder.path());
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
     let mut open = std::net::TcpStream::connect(node.http.trim_start_matches("http://")).unwrap();
     // The answer `100 Continue` says that the request is being served; its body never comes.
     open.write_all(
@@ -111,18 +117,18 @@ fn a_second_signal_ends_a_node_that_waits_for_a_request() {
     open.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 100");
     assert_eq!(node.insist(), Some(128 + 15));
-    assert_eq!(Node::start("storefront", folder.path()).terminate(), Some(0));
+    assert_eq!(Node::start_with("storefront", folder.path(), &backends.flags()).terminate(), Some(0));
 }
 
-#[test]
-fn the_operators_port_in_use_is_refused_before_anything_is_touched() {
+async fn the_operators_port_in_use_is_refused_before_anything_is_touched(backends: &Backends) {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let (address, data_text) = (taken.local_addr().unwrap().to_string(), data.to_string_lossy().into_owned());
     let up = ["up", "schemas/storefront", "--data", &data_text, "--http", "127.0.0.1:0", "--admin", &address];
-    let (code, _, err) = tidefold(&up);
-    assert_eq!((code, err.contains(&address), data.exists()), (5, true, false), "{err}");
+    let (code, _, err) = tidefold(&[&up[..], &backends.flags()].concat());
+    assert_eq!((code, err.contains(&address)), (5, true), "{err}");
+    assert!(backends.hold_nothing(&data, "storefront").await, "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,9 +7,11 @@
     reason = "a test says what went wrong by failing"
 )]
 
+#[macro_use]
 mod support;
 
 use serde_json::{Value, json};
+use support::backends::Backends;
 use support::{Node, tidefold, tidefold_given};
 
 fn json(text: &str) -> Value {
@@ -32,10 +34,15 @@ fn verdicts(node: &Node) -> (Value, Value) {
     (verdicts["applied"].clone(), verdicts["duplicate"].clone())
 }
 
-#[test]
-fn lines_that_are_no_messages_are_named_and_the_others_are_sent() {
+on_every_log_and_store!(
+    lines_that_are_no_messages_are_named_and_the_others_are_sent,
+    cells_that_do_not_fit_are_named_and_the_other_rows_are_sent,
+    messages_without_ids_that_are_sent_twice_count_once,
+);
+
+async fn lines_that_are_no_messages_are_named_and_the_others_are_sent(backends: &Backends) {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start("storefront", folder.path());
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
     let file = folder.path().join("orders.ndjson");
     let lines =
         [envelope("o-1", &5.into()), "nonsense".into(), envelope("o-2", &"five".into()), "[1]".into()];
@@ -58,10 +65,9 @@ fn lines_that_are_no_messages_are_named_and_the_others_are_sent() {
     assert_eq!(verdicts(&node), (2.into(), 2.into()));
 }
 
-#[test]
-fn cells_that_do_not_fit_are_named_and_the_other_rows_are_sent() {
+async fn cells_that_do_not_fit_are_named_and_the_other_rows_are_sent(backends: &Backends) {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start("storefront", folder.path());
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
     let rows = "order_id,customer_id,currency,total_cents,items\n\
                 o-1,\"c\n1\",EUR,5,[]\n\
                 o-2,c-1,EUR,many,[]\n\
@@ -78,10 +84,9 @@ fn cells_that_do_not_fit_are_named_and_the_other_rows_are_sent() {
     assert_eq!(verdicts(&node), (2.into(), 0.into()));
 }
 
-#[test]
-fn messages_without_ids_that_are_sent_twice_count_once() {
+async fn messages_without_ids_that_are_sent_twice_count_once(backends: &Backends) {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start("storefront", folder.path());
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
     let lines: String = (0..3).map(|n| format!("{}\n", order(&format!("o-{n}"), &5.into()))).collect();
     let publish =
         ["publish", "storefront", "-", "--type", "PlaceOrder", "--url", &node.http, "-o", "json", "-q"];

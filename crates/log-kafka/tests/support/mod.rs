@@ -1,4 +1,7 @@
 //! A real broker for tests, and names of their own on it.
+//!
+//! `TIDEFOLD_TEST_KAFKA` names it; `TIDEFOLD_TEST_KAFKA_PROPERTIES` has the librdkafka properties it takes besides, such as
+//! TLS and a login, one `name=value` a line.
 
 #![allow(
     dead_code,
@@ -7,10 +10,12 @@
     reason = "each test binary uses a part of it; a step that fails is a test that fails"
 )]
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use rdkafka::ClientConfig;
 use tidefold_log::SharedLog;
 use tidefold_log::contract::Subject;
 use tidefold_log_kafka::{KafkaLog, Settings};
@@ -25,8 +30,26 @@ pub fn broker() -> Option<String> {
     broker
 }
 
+fn properties() -> BTreeMap<String, String> {
+    let text = std::env::var("TIDEFOLD_TEST_KAFKA_PROPERTIES").unwrap_or_default();
+    let property = |line: &str| {
+        let (name, value) =
+            line.split_once('=').expect("TIDEFOLD_TEST_KAFKA_PROPERTIES has name=value in each line");
+        (name.to_owned(), value.to_owned())
+    };
+    text.lines().filter(|line| !line.is_empty()).map(property).collect()
+}
+
 pub fn settings(broker: &str) -> Settings {
-    Settings { bootstrap: vec![broker.to_owned()], ..Settings::default() }
+    Settings { bootstrap: vec![broker.to_owned()], properties: properties(), ..Settings::default() }
+}
+
+/// Another program's client.
+pub fn stranger(broker: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.extend(properties());
+    config.set("bootstrap.servers", broker);
+    config
 }
 
 pub fn connect(broker: &str) -> KafkaLog {

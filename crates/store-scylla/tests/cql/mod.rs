@@ -1,18 +1,22 @@
 //! The server tests run against: `TIDEFOLD_TEST_CQL` names it. Every test has a keyspace of its own, dropped at its end.
+//!
+//! `TIDEFOLD_TEST_CQL_SETTINGS` has what the server wants besides, one `name=value` a line, by the names of the section
+//! `store` of the settings file: `tls_ca`, `tls_certificate`, `tls_key`, `user`, `password`.
 #![allow(
     dead_code,
     clippy::expect_used,
+    clippy::panic,
     reason = "each test binary uses its part, and fails where the server does not"
 )]
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use scylla::client::session::Session;
+use scylla::client::session::{Session, TlsContext};
 use scylla::client::session_builder::SessionBuilder;
 use tidefold_store::SharedStore;
 use tidefold_store::contract::Harness;
-use tidefold_store_scylla::{ScyllaStore, Settings};
+use tidefold_store_scylla::{ScyllaStore, Settings, Tls};
 use tokio::runtime::Runtime;
 
 /// A store in a keyspace of its own.
@@ -36,7 +40,7 @@ impl Cql {
         let settings = Settings {
             contact_points: vec![server],
             keyspace_prefix: format!("t{}_{binary}_{count}_", std::process::id()),
-            ..Settings::default()
+            ..way_in()
         };
         let mut cql = Cql { store: None, settings };
         cql.reopen();
@@ -53,11 +57,11 @@ impl Cql {
 
     /// A session that knows nothing of stamps, as a stranger has it.
     pub fn by_hand(&self, statements: &[&str]) {
-        let points = self.settings.contact_points.clone();
+        let settings = self.settings.clone();
         let statements: Vec<String> =
             statements.iter().map(|cql| cql.replace("KS", &format!("\"{}\"", self.keyspace()))).collect();
         blocking(async move {
-            let session: Session = SessionBuilder::new().known_nodes(points).build().await.expect("connects");
+            let session = stranger(&settings).await;
             for statement in &statements {
                 session.query_unpaged(statement.as_str(), ()).await.expect(statement);
             }
@@ -87,6 +91,58 @@ impl Drop for Cql {
             println!("keyspace {keyspace} is left to be looked at");
         }
     }
+}
+
+/// What the server wants to let us in.
+fn way_in() -> Settings {
+    let text = std::env::var("TIDEFOLD_TEST_CQL_SETTINGS").unwrap_or_default();
+    let mut settings = Settings::default();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        let (name, value) = line.split_once('=').expect("name=value");
+        match name {
+            "tls_ca" => settings.tls.get_or_insert_default().ca = Some(value.into()),
+            "tls_certificate" => settings.tls.get_or_insert_default().certificate = Some(value.into()),
+            "tls_key" => settings.tls.get_or_insert_default().key = Some(value.into()),
+            "user" => settings.user = Some(value.to_owned()),
+            "password" => settings.password = Some(value.to_owned()),
+            _ => panic!("TIDEFOLD_TEST_CQL_SETTINGS has no setting {name}"),
+        }
+    }
+    settings
+}
+
+/// Another program's session.
+async fn stranger(settings: &Settings) -> Session {
+    let mut builder = SessionBuilder::new().known_nodes(&settings.contact_points);
+    if let Some(user) = &settings.user {
+        builder = builder.user(user, settings.password.as_deref().unwrap_or_default());
+    }
+    if let Some(tls) = &settings.tls {
+        builder = builder.tls_context(Some(encrypted(tls)));
+    }
+    builder.build().await.expect("connects")
+}
+
+#[cfg(feature = "tls")]
+fn encrypted(tls: &Tls) -> TlsContext {
+    use openssl::ssl::{SslConnector, SslFiletype, SslMethod};
+
+    let mut builder = SslConnector::builder(SslMethod::tls_client()).expect("OpenSSL");
+    if let Some(ca) = &tls.ca {
+        builder.set_ca_file(ca).expect("tls_ca");
+    }
+    if let Some(certificate) = &tls.certificate {
+        builder.set_certificate_chain_file(certificate).expect("tls_certificate");
+    }
+    if let Some(key) = &tls.key {
+        builder.set_private_key_file(key, SslFiletype::PEM).expect("tls_key");
+    }
+    builder.into()
+}
+
+#[cfg(not(feature = "tls"))]
+fn encrypted(_: &Tls) -> TlsContext {
+    unreachable!("the store refuses TLS before a stranger comes")
 }
 
 /// Sessions outlive the runtime of a test, so they live in one of their own.

@@ -6,13 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tidefold_log::SharedLog;
+use tidefold_control::CONTROL_TOPIC;
+use tidefold_log::{LogError, SharedLog, TopicSpec};
 use tidefold_log_embedded::EmbeddedLog;
+use tidefold_record::TopicName;
+
+use super::tables::Tables;
 
 /// A log and a store, under names that no other test uses.
 pub struct Backends {
     own: String,
     log: Option<String>,
+    store_is_embedded: bool,
     flags: Vec<String>,
 }
 
@@ -34,7 +39,7 @@ impl Backends {
             flags.extend(["--store".into(), format!("scylla://{}", server("TIDEFOLD_TEST_CQL")?)]);
             flags.extend(["--set".into(), format!("store.keyspace_prefix={own}")]);
         }
-        Some(Backends { own, log: kafka, flags })
+        Some(Backends { own, log: kafka, store_is_embedded: store == "embedded", flags })
     }
 
     /// Whether everything is in one process.
@@ -58,6 +63,22 @@ impl Backends {
             None => Arc::new(EmbeddedLog::open(data.join(app).join("log"), Default::default()).unwrap()),
             Some(brokers) => kafka(brokers, &self.own),
         }
+    }
+
+    /// Whether no node has made anything of an app's: no data folder, no topic, no keyspace.
+    pub async fn hold_nothing(&self, data: &Path, app: &str) -> bool {
+        if data.exists() {
+            return false;
+        }
+        if !self.log_is_embedded() {
+            let name = TopicName::new(CONTROL_TOPIC).in_app(app);
+            let opened =
+                self.open_log(data, app).open(&TopicSpec { name, partitions: 1, create: false }).await;
+            if !matches!(opened, Err(LogError::NoSuchPartition { .. })) {
+                return false;
+            }
+        }
+        self.store_is_embedded || !Tables::of(self, app).await.are_there().await
     }
 
     /// What a node is started with.

@@ -23,6 +23,15 @@ impl Tables {
         Tables { session, keyspace: format!("{}{app}", backends.prefix()) }
     }
 
+    /// Whether somebody has made their keyspace.
+    pub async fn are_there(&self) -> bool {
+        let asked = format!(
+            "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = '{}'",
+            self.keyspace
+        );
+        !self.texts(&asked).await.is_empty()
+    }
+
     /// Runs a statement in which `KS` is the keyspace, with the time of this client's clock.
     pub async fn run(&self, statement: &str) {
         let statement = statement.replace("KS", &format!("\"{}\"", self.keyspace));
