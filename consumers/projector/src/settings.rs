@@ -120,7 +120,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             batch: ReadLimit { records: 2_000, bytes: 4 << 20 },
-            build_batch: ReadLimit { records: 20_000, bytes: 16 << 20 },
+            build_batch: ReadLimit { records: 50_000, bytes: 16 << 20 },
             far_behind: 10_000,
             breaker: Some(BreakerSettings::default()),
             stalled_after: Duration::from_secs(30),

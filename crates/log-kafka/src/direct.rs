@@ -1,6 +1,6 @@
-//! Appends of few records, over connections of our own.
+//! Appends of few records, and reads far behind the end, over connections of our own.
 //!
-//! librdkafka sends a request for each partition. Single messages that come for a dozen partitions at once make requests
+//! **Appends.** librdkafka sends a request for each partition. Single messages that come for a dozen partitions at once make requests
 //! of a few records each, and then broker and producer spend most of their time on requests. Here one request at a time
 //! is under way to each broker, and the next takes along everything that came meanwhile, for all partitions: what a
 //! database calls group commit. Nothing lingers.
@@ -10,13 +10,19 @@
 //! [`Outcome::Back`], which says that they certainly do not stand in the log. Only what may stand is seen to here:
 //! it is sent again as it was until its fate is known or the message timeout has passed.
 //!
-//! TLS and logins are not spoken; a log with such settings appends through librdkafka alone.
+//! **Reads.** [`fetch`] says why and when. Whatever it does not understand is read by a consumer instead.
 //!
-//! * [`accumulator`]: what waits, and for whom; [`records`]: Kafka's form of it. Both are values only.
-//! * [`connection`] and [`produce`]: the protocol. [`link`]: the loop that serves one broker.
+//! TLS and logins are not spoken; a log with such settings uses librdkafka alone.
+//!
+//! * [`accumulator`]: what waits, and for whom; [`records`] and [`fetched`]: Kafka's form of records, written and read. These
+//!   are values only.
+//! * [`connection`]: the protocol's frames. [`produce`] and [`fetch`]: requests, and what their answers mean. [`link`]: the
+//!   loop that serves one broker's appends.
 
 mod accumulator;
 mod connection;
+mod fetch;
+mod fetched;
 mod link;
 mod produce;
 mod records;
@@ -35,6 +41,7 @@ use crate::pending::Answer;
 use crate::settings::Settings;
 use accumulator::{Accumulator, Leaders, Sent};
 use connection::{Address, Connector};
+use fetch::Fetches;
 
 /// The direct way into the cluster.
 pub(crate) struct Direct(Arc<Shared>);
@@ -55,6 +62,7 @@ struct Shared {
     connector: Connector,
     bootstrap: Vec<Address>,
     message_timeout: Duration,
+    fetches: Fetches,
     tasks: TaskTracker,
 }
 
@@ -75,6 +83,7 @@ impl Direct {
             connector: Connector::new(&settings.client_id),
             bootstrap,
             message_timeout: settings.message_timeout,
+            fetches: Fetches::default(),
             tasks: TaskTracker::new(),
         })))
     }

@@ -69,6 +69,8 @@ pub struct KafkaLog {
     tail: Tail,
 }
 
+/// A reader so many records behind the end is not read ahead for.
+const FAR_BEHIND: u64 = 5_000;
 /// A read that waits for records known to be there asks again after this long where the partition ends.
 const ASK_AGAIN: Duration = Duration::from_millis(400);
 
@@ -199,6 +201,12 @@ impl KafkaLog {
         limit: ReadLimit,
     ) -> Result<RecordBatch, LogError> {
         let known = self.cluster.find(&self.own(topic), partition).await?;
+        if let Some(direct) = &self.direct
+            && known.end(partition).0.saturating_sub(from.0) >= FAR_BEHIND
+            && let Some(batch) = direct.fetch(&known, partition, from, limit).await
+        {
+            return Ok(batch);
+        }
         if !self.feeds.covers(&known, partition, from) {
             self.place(&known, partition, from).await?;
         }

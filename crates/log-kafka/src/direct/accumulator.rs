@@ -50,6 +50,15 @@ pub(crate) enum Sent {
     Refused { batch: BatchBuilder, route: bool },
 }
 
+/// The way to a partition's leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) leader: BrokerId,
+    pub(crate) address: Address,
+    /// The topic's id; nil where brokers are too old to say.
+    pub(crate) id: Uuid,
+}
+
 /// What a broker's link should do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Work {
@@ -147,6 +156,22 @@ impl Accumulator {
     pub(crate) fn prepare(&mut self, topic: &Arc<KnownTopic>, now: Instant) -> bool {
         let place = self.place(topic, now);
         self.topics.get_mut(place).is_some_and(|routed| routed.asks(now))
+    }
+
+    /// The way to a partition's leader, if it is known; else whether the topic's leaders should be asked for.
+    pub(crate) fn route_of(
+        &mut self,
+        topic: &Arc<KnownTopic>,
+        partition: Partition,
+        now: Instant,
+    ) -> Result<Route, bool> {
+        let place = self.place(topic, now);
+        let Some(routed) = self.topics.get_mut(place).filter(|_| !self.closed) else { return Err(false) };
+        let leader = routed.parts.get(partition.0 as usize).and_then(|part| part.leader);
+        match leader.and_then(|leader| Some((leader, self.brokers.get(&leader)?))) {
+            Some((leader, broker)) => Ok(Route { leader, address: broker.address.clone(), id: routed.id }),
+            None => Err(routed.asks(now)),
+        }
     }
 
     fn place(&mut self, topic: &Arc<KnownTopic>, now: Instant) -> usize {

@@ -165,7 +165,7 @@ pub(crate) async fn session(connection: &mut Connection) -> io::Result<Session> 
     }
 }
 
-fn name_of(name: &TopicName) -> kafka_protocol::messages::TopicName {
+pub(crate) fn name_of(name: &TopicName) -> kafka_protocol::messages::TopicName {
     StrBytes::from_string(name.as_str().to_owned()).into()
 }
 

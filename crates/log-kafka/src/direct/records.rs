@@ -17,11 +17,11 @@ pub(crate) struct Sequence {
 }
 
 /// Where the checksum stands, which covers all behind it.
-const CRC: usize = 17;
+pub(crate) const CRC: usize = 17;
 /// The size of what stands before the records.
-const HEAD: usize = 61;
+pub(crate) const HEAD: usize = 61;
 /// The part of it that its length does not count.
-const UNCOUNTED: usize = 12;
+pub(crate) const UNCOUNTED: usize = 12;
 
 // === impl Sequence ===
 

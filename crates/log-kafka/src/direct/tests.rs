@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
-use tidefold_log::{Appended, Bounds, Log, LogError, TopicSpec};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use tidefold_log::{Appended, Bounds, Log, LogError, ReadLimit, TopicSpec};
 use tidefold_record::{Headers, Offset, TopicName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -180,4 +181,63 @@ async fn a_broker_that_cannot_be_reached_directly_is_left_to_librdkafka() {
     }
     log.direct = Some(direct);
     assert_eq!(log.append(&topic, P0, batch(2)).await, Ok(Appended::From(Offset(0))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_far_behind_reads_every_record_once_and_in_order() {
+    let Some((log, _, topic)) = log("behind", Duration::from_secs(8)).await else { return };
+    let mut written = Vec::new();
+    // Large appends are compressed, small ones are not: batches of both kinds in turn.
+    for round in 0..40 {
+        let mut many = BatchBuilder::new();
+        for i in 0..500 {
+            let value = format!("{round}-{i}-{}", "x".repeat(i % 90));
+            many.push(Some(b"k"), Some(value.as_bytes()), Headers::default());
+            written.push(value);
+        }
+        log.append(&topic, P0, many).await.unwrap();
+        log.append(&topic, P0, batch(3)).await.unwrap();
+        written.extend((0..3).map(|i| i.to_string()));
+    }
+    let known = log.cluster.find(&topic, P0).await.unwrap();
+    let limit = ReadLimit { records: 6_000, bytes: 1 << 20 };
+    let (mut at, mut read) = (Offset(0), Vec::new());
+    while at.0 < written.len() as u64 {
+        let direct = log.direct.as_ref().unwrap().fetch(&known, P0, at, limit).await.expect("directly");
+        assert!(direct.len() <= limit.records && direct.size_bytes() < 2 * limit.bytes);
+        let some = log.read(&topic, P0, at, ReadLimit { records: 20, ..limit }).await.unwrap();
+        assert!(!some.is_empty());
+        some.iter().zip(direct.iter()).for_each(|(one, other)| assert_eq!(one, other));
+        read.extend(direct.iter().map(|record| String::from_utf8(record.value.unwrap().to_vec()).unwrap()));
+        at = direct.next_offset();
+    }
+    assert_eq!(read, written);
+    let end = log.direct.as_ref().unwrap().fetch(&known, P0, at, limit).await;
+    assert!(end.is_none(), "nothing is there; a consumer waits for more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_read_however_others_compressed_them() {
+    let Some((log, _, topic)) = log("compressed", Duration::from_secs(8)).await else { return };
+    let mut written = Vec::new();
+    for codec in ["gzip", "none", "snappy", "zstd", "lz4"] {
+        let mut config = rdkafka::ClientConfig::new();
+        config.set("bootstrap.servers", log.settings.brokers()).set("compression.codec", codec);
+        let other: BaseProducer = config.create().unwrap();
+        for i in 0..3_000 {
+            let value = format!("{codec} {i}");
+            other.send(BaseRecord::<str, str>::to(topic.as_str()).partition(0).payload(&value)).unwrap();
+            written.push(value);
+        }
+        other.flush(Duration::from_secs(30)).unwrap();
+    }
+    log.bounds(&topic, P0).await.unwrap();
+    let limit = ReadLimit { records: 4_000, bytes: usize::MAX };
+    let (mut at, mut read) = (Offset(0), Vec::new());
+    while at.0 < written.len() as u64 {
+        let batch = log.read(&topic, P0, at, limit).await.unwrap();
+        read.extend(batch.iter().map(|record| String::from_utf8(record.value.unwrap().to_vec()).unwrap()));
+        at = batch.next_offset();
+    }
+    assert_eq!(read, written);
 }

@@ -1,0 +1,205 @@
+//! What a broker sends of a partition, as records of ours. Values only.
+
+use std::io::Read;
+
+use bytes::{Buf, Bytes};
+use tidefold_log::ReadLimit;
+use tidefold_record::{BatchBuilder, HeadersBuilder, Offset, Partition, RecordBatch};
+
+use super::records::{CRC, HEAD, UNCOUNTED};
+
+/// Records of one partition in the making, from one answer or several.
+pub(crate) struct Fetched {
+    partition: Partition,
+    limit: ReadLimit,
+    batch: BatchBuilder,
+    offsets: Vec<Offset>,
+    headers: HeadersBuilder,
+    next: Offset,
+    is_full: bool,
+}
+
+/// Something that only librdkafka reads: transactions, other compressions, older formats, damage. It reads on from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Odd(pub(crate) &'static str);
+
+/// What stands before the records of a Kafka batch.
+struct Head {
+    base: u64,
+    attributes: i16,
+    last: u32,
+    count: u32,
+}
+
+/// The largest batch, once it is not compressed any more.
+const LARGEST: u64 = 64 << 20;
+/// Bits of the attributes: which compression, and whether the batch is of a transaction or marks its end.
+const COMPRESSION: i16 = 0b111;
+const TRANSACTION: i16 = 0b11_0000;
+
+// === impl Fetched ===
+
+impl Fetched {
+    pub(crate) fn new(partition: Partition, from: Offset, limit: ReadLimit) -> Fetched {
+        Fetched {
+            partition,
+            limit,
+            batch: BatchBuilder::new(),
+            offsets: Vec::new(),
+            headers: HeadersBuilder::new(),
+            next: from,
+            is_full: false,
+        }
+    }
+
+    /// Where to go on.
+    pub(crate) fn next(&self) -> Offset {
+        self.next
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Whether the limit allows no more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full || self.len() >= self.limit.records || self.batch.size_bytes() >= self.limit.bytes
+    }
+
+    /// Adds what an answer holds, a batch that was cut off at its end aside. What was added before something odd stays.
+    pub(crate) fn add(&mut self, mut bytes: Bytes) -> Result<(), Odd> {
+        while let Some(head) = bytes.get(..HEAD) {
+            let (head, size) = Head::read(head)?;
+            if bytes.len() < size || self.is_full() {
+                return Ok(());
+            }
+            let batch = bytes.split_to(size);
+            let sum = crc32c::crc32c(batch.get(CRC + 4..).unwrap_or_default());
+            if batch.get(CRC..CRC + 4) != Some(&sum.to_be_bytes()) {
+                return Err(Odd("a checksum that does not fit"));
+            }
+            let last = Offset(head.base + u64::from(head.last));
+            if last >= self.next {
+                let packed = batch.get(HEAD..).unwrap_or_default();
+                match head.attributes & COMPRESSION {
+                    0 => self.records(&head, packed)?,
+                    3 => self.records(&head, &unpack(lz4_flex::frame::FrameDecoder::new(packed))?)?,
+                    4 => {
+                        let decoder = zstd::stream::read::Decoder::new(packed);
+                        self.records(&head, &unpack(decoder.map_err(|_| Odd("damaged zstd"))?)?)?;
+                    }
+                    _ => return Err(Odd("gzip or snappy")),
+                }
+                if !self.is_full {
+                    self.next = last.next();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn records(&mut self, head: &Head, mut bytes: &[u8]) -> Result<(), Odd> {
+        for _ in 0..head.count {
+            let record = take_bytes(&mut bytes)?.ok_or(Odd("a record without a length"))?;
+            self.record(head, record)?;
+            if self.is_full {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, head: &Head, mut bytes: &[u8]) -> Result<(), Odd> {
+        bytes = bytes.get(1..).ok_or(Odd("a record that breaks off"))?;
+        let _time = take_varint(&mut bytes)?;
+        let delta = u32::try_from(take_varint(&mut bytes)?).ok().filter(|delta| *delta <= head.last);
+        let offset = Offset(head.base + u64::from(delta.ok_or(Odd("a record outside of its batch"))?));
+        if offset < self.next {
+            return Ok(());
+        }
+        if self.is_full() {
+            // It is the first of the next read.
+            self.is_full = true;
+            self.next = offset;
+            return Ok(());
+        }
+        let (key, value) = (take_bytes(&mut bytes)?, take_bytes(&mut bytes)?);
+        self.headers.clear();
+        for _ in 0..take_varint(&mut bytes)? {
+            let name = take_bytes(&mut bytes)?.unwrap_or_default();
+            let value = take_bytes(&mut bytes)?.unwrap_or_default();
+            self.headers.push_named(&String::from_utf8_lossy(name), value);
+        }
+        self.batch.push(key, value, self.headers.as_headers());
+        self.offsets.push(offset);
+        self.next = offset.next();
+        Ok(())
+    }
+
+    /// All of it; reading goes on at [`Fetched::next`].
+    pub(crate) fn finish(self) -> RecordBatch {
+        self.batch.build_sparse(self.partition, &self.offsets, self.next)
+    }
+}
+
+// === impl Head ===
+
+impl Head {
+    /// The head, and how many bytes the whole batch has.
+    fn read(mut bytes: &[u8]) -> Result<(Head, usize), Odd> {
+        let base = bytes.get_i64();
+        let length = usize::try_from(bytes.get_i32()).map_err(|_| Odd("a batch without a length"))?;
+        let _leader_epoch = bytes.get_i32();
+        if bytes.get_i8() != 2 {
+            return Err(Odd("the message format of brokers before 0.11"));
+        }
+        let _crc = bytes.get_u32();
+        let attributes = bytes.get_i16();
+        let last = bytes.get_i32();
+        let (_first_time, _last_time, _producer, _epoch, _sequence) =
+            (bytes.get_i64(), bytes.get_i64(), bytes.get_i64(), bytes.get_i16(), bytes.get_i32());
+        let count = bytes.get_i32();
+        if attributes & TRANSACTION != 0 {
+            return Err(Odd("a transaction"));
+        }
+        let size = UNCOUNTED + length;
+        match (u64::try_from(base), u32::try_from(last), u32::try_from(count)) {
+            (Ok(base), Ok(last), Ok(count)) if size >= HEAD => {
+                Ok((Head { base, attributes, last, count }, size))
+            }
+            _ => Err(Odd("a batch with numbers below zero")),
+        }
+    }
+}
+
+fn unpack(decoder: impl Read) -> Result<Vec<u8>, Odd> {
+    let mut bytes = Vec::new();
+    decoder.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|_| Odd("damaged compression"))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Odd("a batch of more than 64 MiB"));
+    }
+    Ok(bytes)
+}
+
+fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Odd> {
+    let Ok(size) = usize::try_from(take_varint(bytes)?) else { return Ok(None) };
+    let (taken, rest) = bytes.split_at_checked(size).ok_or(Odd("a record that breaks off"))?;
+    *bytes = rest;
+    Ok(Some(taken))
+}
+
+fn take_varint(bytes: &mut &[u8]) -> Result<i64, Odd> {
+    let mut number = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first().ok_or(Odd("a record that breaks off"))?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok((number >> 1) as i64 ^ -((number & 1) as i64));
+        }
+    }
+    Err(Odd("a number without an end"))
+}
+
+#[cfg(test)]
+mod tests;
