@@ -133,6 +133,20 @@ for refusal in "${refusals[@]}"; do wait "$refusal"; done
 say "all ways in work, all others say what is wrong"
 
 # The scope is that of `make test`, whose build it is; another would be compiled anew.
+direct() { # name, port, properties
+  TIDEFOLD_TEST_KAFKA=127.0.0.1:$2 TIDEFOLD_TEST_KAFKA_PROPERTIES=$3 \
+    cargo test -q --workspace --features tidefold/kafka --lib direct::tests::the_direct_way_is_secured >"$work/out" 2>&1 ||
+    { say "Tidefold's own connections, $1:"; cat "$work/out" >&2; exit 1; }
+  say "$1: Tidefold's own connections too"
+}
+direct scram512 "$KAFKA_PORT" "$kafka"
+direct scram256 "$KAFKA_PORT" "${kafka/SHA-512/SHA-256}"
+direct plain "$KAFKA_PORT" "$(sed 's/SCRAM-SHA-512/PLAIN/; s/scram-secret/plain-secret/' <<<"$kafka")"
+direct certificate $((KAFKA_PORT + 2)) "security.protocol=SSL
+ssl.ca.location=$SECURED/authority.pem
+ssl.certificate.location=$SECURED/client.pem
+ssl.key.location=$SECURED/client-key.pem"
+
 TIDEFOLD_TEST_KAFKA=127.0.0.1:$KAFKA_PORT TIDEFOLD_TEST_KAFKA_PROPERTIES=$kafka \
   TIDEFOLD_TEST_CQL=127.0.0.1:$CQL_PORT TIDEFOLD_TEST_CQL_SETTINGS=$cql \
   cargo test --workspace --features tidefold/kafka --test contract

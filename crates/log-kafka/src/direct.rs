@@ -12,11 +12,12 @@
 //!
 //! **Reads.** [`fetch`] says why and when. Whatever it does not understand is read by a consumer instead.
 //!
-//! TLS and logins are not spoken; a log with such settings uses librdkafka alone.
+//! TLS and logins are by librdkafka's properties ([`security`]); with those that are not understood here, a log uses librdkafka
+//! alone.
 //!
 //! * [`accumulator`]: what waits, and for whom; [`records`] and [`fetched`]: Kafka's form of records, written and read. These
 //!   are values only.
-//! * [`connection`]: the protocol's frames. [`produce`] and [`fetch`]: requests, and what their answers mean. [`link`]: the
+//! * [`connection`] and [`security`]: the protocol's frames. [`produce`] and [`fetch`]: requests, and what their answers mean. [`link`]: the
 //!   loop that serves one broker's appends.
 
 mod accumulator;
@@ -26,6 +27,7 @@ mod fetched;
 mod link;
 mod produce;
 mod records;
+mod security;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +44,7 @@ use crate::settings::Settings;
 use accumulator::{Accumulator, Leaders, Sent};
 use connection::{Address, Connector};
 use fetch::Fetches;
+use security::Security;
 
 /// The direct way into the cluster.
 pub(crate) struct Direct(Arc<Shared>);
@@ -73,14 +76,16 @@ const MOST_BYTES: usize = 64 << 10;
 // === impl Direct ===
 
 impl Direct {
-    /// None where the settings ask for what only librdkafka does.
+    /// None where the settings ask for what only librdkafka does: some ways of logging in, compression of the operator's
+    /// choice.
     pub(crate) fn new(settings: &Settings, queue_bytes: usize) -> Option<Direct> {
         let bootstrap: Option<Vec<_>> =
             settings.bootstrap.iter().flat_map(|list| list.split(',')).map(Address::parse).collect();
-        let bootstrap = bootstrap.filter(|_| settings.speaks_plainly())?;
+        let bootstrap = bootstrap.filter(|_| !settings.says_compression())?;
+        let security = Security::of(settings)?;
         Some(Direct(Arc::new(Shared {
             accumulator: Mutex::new(Accumulator::new(queue_bytes)),
-            connector: Connector::new(&settings.client_id),
+            connector: Connector::new(&settings.client_id, security),
             bootstrap,
             message_timeout: settings.message_timeout,
             fetches: Fetches::default(),

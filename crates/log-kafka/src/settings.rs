@@ -177,15 +177,6 @@ impl Settings {
         ["compression.codec", "compression.type"].iter().any(|name| self.properties.contains_key(*name))
     }
 
-    /// Whether brokers are spoken to without TLS and logins, and records are left as they are.
-    pub(crate) fn speaks_plainly(&self) -> bool {
-        let secured = |(name, value): (&String, &String)| match name.as_str() {
-            "security.protocol" => !value.eq_ignore_ascii_case("plaintext"),
-            name => name.starts_with("sasl.") || name.starts_with("ssl."),
-        };
-        !self.properties.iter().any(secured) && !self.says_compression()
-    }
-
     /// For appends that are compressed, unless the operator says otherwise.
     pub(crate) fn compressing_producer(&self) -> ClientConfig {
         let mut config = self.producer();

@@ -8,11 +8,14 @@ use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, InitProducerIdRequest,
     InitProducerIdResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
-    RequestHeader, ResponseHeader,
+    RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
+    SaslHandshakeResponse,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use super::security::{Security, Stream};
 
 /// A request that is made here. (The library pairs requests and answers only for who is client and broker at once.)
 pub(crate) trait Request: Message + Encodable + HeaderVersion {
@@ -31,6 +34,7 @@ pub(crate) struct Address {
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
     client_id: StrBytes,
+    security: Security,
     /// All connections go there instead: to what stands between a test and its broker.
     #[cfg(test)]
     pub(crate) detour: Option<Address>,
@@ -38,7 +42,7 @@ pub(crate) struct Connector {
 
 /// A connection that stands. After an error it is of no use any more.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     client_id: StrBytes,
     versions: Vec<(i16, VersionRange)>,
     asked: i32,
@@ -73,6 +77,16 @@ impl Request for ProduceRequest {
     type Response = ProduceResponse;
 }
 
+impl Request for SaslHandshakeRequest {
+    const KEY: ApiKey = ApiKey::SaslHandshake;
+    type Response = SaslHandshakeResponse;
+}
+
+impl Request for SaslAuthenticateRequest {
+    const KEY: ApiKey = ApiKey::SaslAuthenticate;
+    type Response = SaslAuthenticateResponse;
+}
+
 impl Request for FetchRequest {
     const KEY: ApiKey = ApiKey::Fetch;
     type Response = FetchResponse;
@@ -98,9 +112,10 @@ impl Address {
 // === impl Connector ===
 
 impl Connector {
-    pub(crate) fn new(client_id: &str) -> Connector {
+    pub(crate) fn new(client_id: &str, security: Security) -> Connector {
         Connector {
             client_id: StrBytes::from_string(client_id.to_owned()),
+            security,
             #[cfg(test)]
             detour: None,
         }
@@ -116,7 +131,7 @@ impl Connector {
         let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
         stream.set_nodelay(true)?;
         let mut connection = Connection {
-            stream,
+            stream: self.security.wrap(stream, &address.host).await?,
             client_id: self.client_id.clone(),
             versions: Vec::new(),
             asked: 0,
@@ -131,6 +146,7 @@ impl Connector {
         let known =
             |key: &ApiVersion| (key.api_key, VersionRange { min: key.min_version, max: key.max_version });
         connection.versions = answer.api_keys.iter().map(known).collect();
+        self.security.log_in(&mut connection).await?;
         Ok(connection)
     }
 }
@@ -175,6 +191,7 @@ impl Connection {
             place.copy_from_slice(&size.to_be_bytes());
         }
         self.stream.write_all(&self.out).await?;
+        self.stream.flush().await?;
         let mut answer = self.answer().await?;
         let header =
             ResponseHeader::decode(&mut answer, R::Response::header_version(version)).map_err(invalid)?;
@@ -209,7 +226,7 @@ pub(crate) async fn within<T>(time: Duration, what: impl Future<Output = io::Res
     tokio::time::timeout(time, what).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+pub(crate) fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 

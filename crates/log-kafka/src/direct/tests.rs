@@ -1,5 +1,7 @@
 //! A real broker behind a connection that breaks at the worst moment: when the records stand and the answer is on its way.
 
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
@@ -72,26 +74,40 @@ async fn frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
     Some(frame)
 }
 
+fn broker() -> Option<String> {
+    let broker = std::env::var("TIDEFOLD_TEST_KAFKA").ok();
+    if broker.is_none() {
+        eprintln!("skipped: TIDEFOLD_TEST_KAFKA is not set (make servers-up)");
+    }
+    Some(broker?.split(',').next().unwrap().to_owned())
+}
+
+fn properties() -> BTreeMap<String, String> {
+    let text = std::env::var("TIDEFOLD_TEST_KAFKA_PROPERTIES").unwrap_or_default();
+    let property = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    text.lines().filter_map(property).collect()
+}
+
 /// A log whose direct way leads through a breaker, and a topic of its own; none without a broker.
 async fn log(name: &str, message_timeout: Duration) -> Option<(KafkaLog, Arc<Breaker>, TopicName)> {
-    let Ok(broker) = std::env::var("TIDEFOLD_TEST_KAFKA") else {
-        eprintln!("skipped: TIDEFOLD_TEST_KAFKA is not set (make servers-up)");
+    let broker = broker()?;
+    if !properties().is_empty() {
+        eprintln!("skipped: what stands before the broker here speaks no TLS");
         return None;
-    };
-    let broker = broker.split(',').next().unwrap().to_owned();
+    }
     let settings = Settings { bootstrap: vec![broker.clone()], message_timeout, ..Settings::default() };
     let breaker = Breaker::before(&broker).await;
     let mut log = KafkaLog::connect(settings.clone()).unwrap();
     log.direct = Some(Direct::through(&settings, breaker.at.clone()));
-    let topic = TopicName::new(format!("direct-{}-{name}", uuid::Uuid::from_u128(u128::from(rand()))));
-    let spec = TopicSpec { name: topic.clone(), partitions: 3, create: true };
-    log.open(&spec).await.unwrap();
+    let topic = open(&log, name).await;
     Some((log, breaker, topic))
 }
 
-fn rand() -> u64 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    RandomState::new().build_hasher().finish()
+/// A topic that no other run uses.
+async fn open(log: &KafkaLog, name: &str) -> TopicName {
+    let topic = TopicName::new(format!("direct-{:016x}-{name}", RandomState::new().build_hasher().finish()));
+    log.open(&TopicSpec { name: topic.clone(), partitions: 3, create: true }).await.unwrap();
+    topic
 }
 
 fn batch(records: usize) -> BatchBuilder {
@@ -240,4 +256,19 @@ async fn records_are_read_however_others_compressed_them() {
         at = batch.next_offset();
     }
     assert_eq!(read, written);
+}
+
+/// `make secured` runs it for every way in.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_direct_way_is_secured_by_librdkafkas_properties() {
+    let Some(broker) = broker() else { return };
+    let settings = Settings { bootstrap: vec![broker], properties: properties(), ..Settings::default() };
+    let log = KafkaLog::connect(settings).unwrap();
+    let topic = open(&log, "secured").await;
+    let known = log.cluster.find(&topic, P0).await.unwrap();
+    let direct = log.direct.as_ref().unwrap();
+    let appended = direct.send(&known, P0, batch(3)).unwrap().await.unwrap();
+    assert!(matches!(appended, Outcome::Answered(Ok(Appended::From(Offset(0))))), "{appended:?}");
+    let limit = ReadLimit { records: 9, bytes: usize::MAX };
+    assert_eq!(direct.fetch(&known, P0, Offset(0), limit).await.map(|batch| batch.len()), Some(3));
 }
