@@ -34,6 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidefold_record::{BatchBuilder, Partition};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -67,6 +68,8 @@ struct Shared {
     message_timeout: Duration,
     fetches: Fetches,
     tasks: TaskTracker,
+    /// Where tasks run: a runtime that folds would keep appends waiting.
+    home: Option<Handle>,
 }
 
 /// Larger appends fill requests of their own, and gain by being compressed.
@@ -76,7 +79,7 @@ const MOST_BYTES: usize = 64 << 10;
 // === impl Direct ===
 
 impl Direct {
-    /// None where the settings ask for what only librdkafka does: some ways of logging in, compression of the operator's
+    /// Its tasks run in the runtime this is called in. None where the settings ask for what only librdkafka does: some ways of logging in, compression of the operator's
     /// choice.
     pub(crate) fn new(settings: &Settings, queue_bytes: usize) -> Option<Direct> {
         let bootstrap: Option<Vec<_>> =
@@ -90,6 +93,7 @@ impl Direct {
             message_timeout: settings.message_timeout,
             fetches: Fetches::default(),
             tasks: TaskTracker::new(),
+            home: Handle::try_current().ok(),
         })))
     }
 
@@ -121,7 +125,7 @@ impl Direct {
             }
             Sent::Refused { batch, route } => {
                 if route {
-                    self.0.tasks.spawn(route_topic(Arc::clone(&self.0), Arc::clone(topic)));
+                    self.0.spawn(route_topic(Arc::clone(&self.0), Arc::clone(topic)));
                 }
                 Err(batch)
             }
@@ -150,6 +154,13 @@ impl Drop for Direct {
 impl Shared {
     fn accumulator(&self) -> MutexGuard<'_, Accumulator> {
         self.accumulator.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match &self.home {
+            Some(home) => drop(self.tasks.spawn_on(task, home)),
+            None => drop(self.tasks.spawn(task)),
+        }
     }
 
     /// Asks the brokers, those first that were found, who leads a topic's partitions.
@@ -181,7 +192,7 @@ async fn route_topic(shared: Arc<Shared>, topic: Arc<KnownTopic>) {
     }
     let new = shared.accumulator().route(&topic.name, leaders.ok(), Instant::now());
     for (broker, work) in new {
-        shared.tasks.spawn(link::run(Arc::clone(&shared), broker, work));
+        shared.spawn(link::run(Arc::clone(&shared), broker, work));
     }
 }
 

@@ -67,7 +67,7 @@ impl Direct {
             Ok(route) => route,
             Err(ask) => {
                 if ask {
-                    self.0.tasks.spawn(route_topic(Arc::clone(&self.0), Arc::clone(topic)));
+                    self.0.spawn(route_topic(Arc::clone(&self.0), Arc::clone(topic)));
                 }
                 return None;
             }

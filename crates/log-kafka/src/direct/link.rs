@@ -138,7 +138,7 @@ fn stands(portion: Portion, first: Offset) {
 fn recover(shared: &Arc<Shared>, session: Session, open: Vec<Encoded>, deadline: Instant, why: String) {
     shared.accumulator().end(session);
     let task = resend(Arc::clone(shared), open, deadline, why);
-    shared.tasks.spawn(task);
+    shared.spawn(task);
 }
 
 async fn resend(shared: Arc<Shared>, mut open: Vec<Encoded>, deadline: Instant, mut why: String) {

@@ -193,7 +193,7 @@ async fn a_broker_that_cannot_be_reached_directly_is_left_to_librdkafka() {
     let leaders = log.direct.as_ref().unwrap().0.leaders(&known).await.unwrap();
     direct.0.accumulator().prepare(&known, Instant::now());
     for (broker, work) in direct.0.accumulator().route(&topic, Some(leaders), Instant::now()) {
-        direct.0.tasks.spawn(link::run(Arc::clone(&direct.0), broker, work));
+        direct.0.spawn(link::run(Arc::clone(&direct.0), broker, work));
     }
     log.direct = Some(direct);
     assert_eq!(log.append(&topic, P0, batch(2)).await, Ok(Appended::From(Offset(0))));
