@@ -15,7 +15,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{BrokerId, FetchRequest};
 use tidefold_log::ReadLimit;
-use tidefold_record::{Offset, Partition, RecordBatch};
+use tidefold_record::{Offset, Partition, RecordBatch, TopicName};
 use tokio::time::Instant;
 
 use super::accumulator::Route;
@@ -32,16 +32,18 @@ pub(crate) struct Fetches {
     idle: Mutex<HashMap<BrokerId, Vec<Connection>>>,
     /// Bytes that a record lately took on its way.
     record_bytes: AtomicUsize,
-    /// Nothing is fetched before this time: it failed just now.
-    not_before: Mutex<Option<Instant>>,
+    /// Nothing of a topic is fetched before this time: it failed just now, or its records are odd.
+    not_before: Mutex<HashMap<TopicName, Instant>>,
 }
 
 /// What may be asked for at once.
 const LEAST: usize = 64 << 10;
 const MOST: usize = 4 << 20;
-/// How long an answer may take, and how long nothing is fetched after a failure.
+/// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long nothing is fetched of a topic after a failure, and where a consumer has to read what was fetched in vain.
 const REST: Duration = Duration::from_secs(1);
+const LONG_REST: Duration = Duration::from_secs(30);
 /// Where nothing is known of a topic's records yet.
 const RECORD_BYTES: usize = 128;
 /// Connections kept to a broker.
@@ -59,7 +61,7 @@ impl Direct {
         from: Offset,
         limit: ReadLimit,
     ) -> Option<RecordBatch> {
-        if !self.0.fetches.may_go() {
+        if !self.0.fetches.may_go(&topic.name) {
             return None;
         }
         let found = self.0.accumulator().route_of(topic, partition, Instant::now());
@@ -73,11 +75,17 @@ impl Direct {
             }
         };
         match self.0.fetch(topic, partition, from, limit, &route).await {
-            Ok(batch) => batch,
+            Ok(Some(batch)) => Some(batch),
+            Ok(None) => {
+                self.0.fetches.rest(&topic.name, LONG_REST);
+                None
+            }
             Err(error) => {
                 tracing::debug!(topic = %topic.name, %partition, %from, %error, "reading is left to librdkafka");
-                self.0.accumulator().unroute(route.leader, Some(&topic.name), Instant::now());
-                self.0.fetches.rest();
+                if error.kind() != io::ErrorKind::Unsupported {
+                    self.0.accumulator().unroute(route.leader, Some(&topic.name), Instant::now());
+                }
+                self.0.fetches.rest(&topic.name, REST);
                 None
             }
         }
@@ -101,7 +109,8 @@ impl Shared {
         };
         // Before it, topics go by their names, and the records could be of another topic than the one that is known.
         if connection.version::<FetchRequest>()? < 13 || route.id.is_nil() {
-            return Ok(None);
+            let detail = "the broker knows topics by their names alone";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, detail));
         }
         let mut fetched = Fetched::new(partition, from, limit);
         loop {
@@ -191,16 +200,15 @@ impl Fetches {
         }
     }
 
-    fn may_go(&self) -> bool {
-        self.not_before
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_none_or(|from| from <= Instant::now())
+    fn may_go(&self, topic: &TopicName) -> bool {
+        let not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        not_before.get(topic).is_none_or(|from| *from <= Instant::now())
     }
 
-    fn rest(&self) {
+    fn rest(&self, topic: &TopicName, time: Duration) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        *self.not_before.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + REST);
+        let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        not_before.insert(topic.clone(), Instant::now() + time);
     }
 
     /// About as many bytes as so many records take, so that little is sent in vain.
