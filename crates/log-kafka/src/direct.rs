@@ -204,11 +204,5 @@ fn millis() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A rest before the next attempt.
-#[expect(clippy::disallowed_methods, reason = "the rest between attempts at something that failed")]
-async fn rest(time: Duration) {
-    tokio::time::sleep(time).await;
-}
-
 #[cfg(test)]
 mod tests;

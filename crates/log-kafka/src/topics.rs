@@ -335,7 +335,7 @@ impl Cluster {
                     Code::OperationTimedOut,
                 ));
             }
-            pause().await;
+            pause(Duration::from_millis(20)).await;
         }
     }
 
@@ -374,12 +374,13 @@ pub(crate) fn no_such(topic: &TopicName, partition: Partition) -> LogError {
     LogError::NoSuchPartition { topic: topic.clone(), partition }
 }
 
+/// A rest before brokers are asked again.
 #[expect(
     clippy::disallowed_methods,
-    reason = "brokers learn of a new topic one after the other and tell nobody"
+    reason = "brokers learn of a new topic or leader one after the other and tell nobody"
 )]
-async fn pause() {
-    tokio::time::sleep(Duration::from_millis(20)).await;
+pub(crate) async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
 }
 
 /// Runs what blocks where it may.

@@ -17,6 +17,7 @@ use super::connection::{Address, Connection};
 use super::produce::{self, Encoded, Fate};
 use super::records::{self, Session};
 use super::{Outcome, Shared};
+use crate::topics::pause;
 
 /// The first rest before what is open is sent again, and the longest.
 const REST: Duration = Duration::from_millis(50);
@@ -144,7 +145,7 @@ fn recover(shared: &Arc<Shared>, session: Session, open: Vec<Encoded>, deadline:
 async fn resend(shared: Arc<Shared>, mut open: Vec<Encoded>, deadline: Instant, mut why: String) {
     let mut rest = REST;
     while !open.is_empty() && Instant::now() + rest < deadline {
-        super::rest(rest).await;
+        pause(rest).await;
         rest = (rest * 2).min(LONGEST_REST);
         let mut still = Vec::new();
         for sent in open {

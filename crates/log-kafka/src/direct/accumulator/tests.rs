@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by failing")]
+//! What the accumulator takes, gives back and numbers.
 
 use tidefold_record::headers::HeadersBuilder;
 

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+//! Batches as brokers have them, whole and damaged.
 
 use std::io::Write;
 
