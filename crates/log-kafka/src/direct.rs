@@ -1,9 +1,9 @@
 //! Appends of few records, and reads far behind the end, over connections of our own.
 //!
-//! **Appends.** librdkafka sends a request for each partition. Single messages that come for a dozen partitions at once make requests
-//! of a few records each, and then broker and producer spend most of their time on requests. Here one request at a time
-//! is under way to each broker, and the next takes along everything that came meanwhile, for all partitions: what a
-//! database calls group commit. Nothing lingers.
+//! **Appends.** librdkafka sends a request for each partition. Single messages that come for a dozen partitions at once make
+//! requests of a few records each, and then broker and producer spend most of their time on requests. Here one request at
+//! a time is under way to each broker, and the next takes along everything that came meanwhile, for all partitions: what
+//! a database calls group commit. Nothing lingers.
 //!
 //! It keeps what an idempotent producer of librdkafka's keeps (acks=all; a batch that is sent again stands once), and
 //! leaves everything else to it: appends that are large, that find no leader, or that a broker refuses come back as
@@ -17,8 +17,8 @@
 //!
 //! * [`accumulator`]: what waits, and for whom; [`records`] and [`fetched`]: Kafka's form of records, written and read. These
 //!   are values only.
-//! * [`connection`] and [`security`]: the protocol's frames. [`produce`] and [`fetch`]: requests, and what their answers mean. [`link`]: the
-//!   loop that serves one broker's appends.
+//! * [`connection`] and [`security`]: the protocol's frames. [`produce`] and [`fetch`]: requests, and what their answers
+//!   mean. [`link`]: the loop that serves one broker's appends.
 
 mod accumulator;
 mod connection;
@@ -66,6 +66,7 @@ struct Shared {
     connector: Connector,
     bootstrap: Vec<Address>,
     message_timeout: Duration,
+    most_bytes: usize,
     fetches: Fetches,
     tasks: TaskTracker,
     /// Where tasks run: a runtime that folds would keep appends waiting.
@@ -79,8 +80,8 @@ const MOST_BYTES: usize = 64 << 10;
 // === impl Direct ===
 
 impl Direct {
-    /// Its tasks run in the runtime this is called in. None where the settings ask for what only librdkafka does: some ways of logging in, compression of the operator's
-    /// choice.
+    /// Its tasks run in the runtime this is called in. None where the settings ask for what only librdkafka does: some ways
+    /// of logging in, compression of the operator's choice.
     pub(crate) fn new(settings: &Settings, queue_bytes: usize) -> Option<Direct> {
         let bootstrap: Option<Vec<_>> =
             settings.bootstrap.iter().flat_map(|list| list.split(',')).map(Address::parse).collect();
@@ -91,6 +92,8 @@ impl Direct {
             connector: Connector::new(&settings.client_id, security),
             bootstrap,
             message_timeout: settings.message_timeout,
+            // What may hold a record that is too large goes where sizes are told.
+            most_bytes: MOST_BYTES.min(settings.record_bytes),
             fetches: Fetches::default(),
             tasks: TaskTracker::new(),
             home: Handle::try_current().ok(),
@@ -114,7 +117,7 @@ impl Direct {
         partition: Partition,
         batch: BatchBuilder,
     ) -> Result<oneshot::Receiver<Outcome>, BatchBuilder> {
-        if batch.len() >= MOST_RECORDS || batch.size_bytes() > MOST_BYTES {
+        if batch.len() >= MOST_RECORDS || batch.size_bytes() > self.0.most_bytes {
             return Err(batch);
         }
         let sent = self.0.accumulator().send(topic, partition, batch, Instant::now());

@@ -13,7 +13,7 @@
 //! * [`settings`]: what may be set, and what librdkafka is told.
 //! * [`known`]: one incarnation of a topic, and how another is told from it.
 //! * [`topics`]: the topics of this process; opening, describing and checking them; where partitions end.
-//! * [`direct`]: appends of few records, for which one request carries all partitions of a broker.
+//! * [`direct`]: appends of few records, for which one request carries all partitions of a broker, and reads far behind.
 //! * [`producer`] and [`pending`]: all other appends, through librdkafka, and the counting of their delivery reports.
 //! * [`feed`] and [`cursor`]: consumers that read ahead, and the places where they stand.
 //! * [`tail`]: the ends of partitions that are watched and that no feed follows.
@@ -100,8 +100,8 @@ impl KafkaLog {
         let feeds = Arc::new(Feeds::new(settings.feed(), settings.fetch_bytes, patience));
         let direct_bytes = settings.queue_bytes / 8;
         let direct = Direct::new(&settings, direct_bytes);
-        let appender =
-            Appender::new(&settings, settings.queue_bytes - direct_bytes, &trouble).map_err(wrong)?;
+        let rest = settings.queue_bytes - if direct.is_some() { direct_bytes } else { 0 };
+        let appender = Appender::new(&settings, rest, &trouble).map_err(wrong)?;
         let tail = Tail::start(&cluster, &feeds).map_err(|error| LogError::Unavailable {
             detail: format!("no thread can be started ({error}); raise the process's limits"),
         })?;

@@ -57,39 +57,23 @@ const LARGEST: usize = 16 << 20;
 
 // === impl Request ===
 
-impl Request for ApiVersionsRequest {
-    const KEY: ApiKey = ApiKey::ApiVersions;
-    type Response = ApiVersionsResponse;
+macro_rules! requests {
+    ($($key:ident: $request:ty => $response:ty),+ $(,)?) => {
+        $(impl Request for $request {
+            const KEY: ApiKey = ApiKey::$key;
+            type Response = $response;
+        })+
+    };
 }
 
-impl Request for MetadataRequest {
-    const KEY: ApiKey = ApiKey::Metadata;
-    type Response = MetadataResponse;
-}
-
-impl Request for InitProducerIdRequest {
-    const KEY: ApiKey = ApiKey::InitProducerId;
-    type Response = InitProducerIdResponse;
-}
-
-impl Request for ProduceRequest {
-    const KEY: ApiKey = ApiKey::Produce;
-    type Response = ProduceResponse;
-}
-
-impl Request for SaslHandshakeRequest {
-    const KEY: ApiKey = ApiKey::SaslHandshake;
-    type Response = SaslHandshakeResponse;
-}
-
-impl Request for SaslAuthenticateRequest {
-    const KEY: ApiKey = ApiKey::SaslAuthenticate;
-    type Response = SaslAuthenticateResponse;
-}
-
-impl Request for FetchRequest {
-    const KEY: ApiKey = ApiKey::Fetch;
-    type Response = FetchResponse;
+requests! {
+    ApiVersions: ApiVersionsRequest => ApiVersionsResponse,
+    Fetch: FetchRequest => FetchResponse,
+    InitProducerId: InitProducerIdRequest => InitProducerIdResponse,
+    Metadata: MetadataRequest => MetadataResponse,
+    Produce: ProduceRequest => ProduceResponse,
+    SaslAuthenticate: SaslAuthenticateRequest => SaslAuthenticateResponse,
+    SaslHandshake: SaslHandshakeRequest => SaslHandshakeResponse,
 }
 
 // === impl Address ===

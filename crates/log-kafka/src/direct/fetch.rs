@@ -119,10 +119,9 @@ impl Shared {
             let data = ask(&mut connection, topic, partition, at, bytes, route).await?;
             topic.raise(partition, Offset(data.last_stable_offset.max(0) as u64));
             let records = data.records.unwrap_or_default();
-            let (before, size) = (fetched.len(), records.len());
             let (added, odd) = add(fetched, records).await?;
             fetched = added;
-            self.fetches.learn(size, fetched.len() - before);
+            self.fetches.learn(fetched.record_bytes());
             if let Some(Odd(what)) = odd {
                 tracing::debug!(topic = %topic.name, %partition, at = %fetched.next(), what, "librdkafka reads on");
             }
@@ -220,8 +219,8 @@ impl Fetches {
         records.saturating_mul(each).min(most).clamp(LEAST, MOST)
     }
 
-    fn learn(&self, bytes: usize, records: usize) {
-        if let Some(each) = bytes.checked_div(records) {
+    fn learn(&self, record_bytes: Option<usize>) {
+        if let Some(each) = record_bytes {
             self.record_bytes.store(each.max(1), Ordering::Relaxed);
         }
     }

@@ -17,6 +17,8 @@ pub(crate) struct Fetched {
     headers: HeadersBuilder,
     next: Offset,
     is_full: bool,
+    /// Of the batches that were opened: bytes as they came, and records, whether taken or not.
+    packed: (usize, usize),
 }
 
 /// Something that only librdkafka reads: transactions, other compressions, older formats, damage. It reads on from here.
@@ -49,6 +51,7 @@ impl Fetched {
             headers: HeadersBuilder::new(),
             next: from,
             is_full: false,
+            packed: (0, 0),
         }
     }
 
@@ -59,6 +62,12 @@ impl Fetched {
 
     pub(crate) fn len(&self) -> usize {
         self.offsets.len()
+    }
+
+    /// How many bytes a record took on its way; none where there was no record.
+    pub(crate) fn record_bytes(&self) -> Option<usize> {
+        let (bytes, records) = self.packed;
+        bytes.checked_div(records)
     }
 
     /// Whether the limit allows no more.
@@ -80,6 +89,7 @@ impl Fetched {
             }
             let last = Offset(head.base + u64::from(head.last));
             if last >= self.next {
+                self.packed = (self.packed.0 + size, self.packed.1 + head.count as usize);
                 let packed = batch.get(HEAD..).unwrap_or_default();
                 match head.attributes & COMPRESSION {
                     0 => self.records(&head, packed)?,

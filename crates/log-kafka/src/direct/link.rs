@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::accumulator::{Portion, Work};
-use super::connection::{Address, Connection};
+use super::connection::{Address, Connection, within};
 use super::produce::{self, Encoded, Fate};
 use super::records::{self, Session};
 use super::{Outcome, Shared};
@@ -73,7 +73,7 @@ async fn round(
             Ok(())
         }
         Err(error) => {
-            recover(shared, session, portions, deadline, error.to_string());
+            recover(shared, session, portions, deadline, &error.to_string());
             Err(error)
         }
     }
@@ -117,7 +117,7 @@ fn settle(
         }
     }
     if !open.is_empty() {
-        recover(shared, session, open, deadline, why);
+        recover(shared, session, open, deadline, &why);
     }
 }
 
@@ -136,46 +136,37 @@ fn stands(portion: Portion, first: Offset) {
 
 /// Finds out, beside everything else, what became of portions whose answer did not come: the same batches are sent again to
 /// whoever leads by then, who knows by their numbers whether they stand already.
-fn recover(shared: &Arc<Shared>, session: Session, open: Vec<Encoded>, deadline: Instant, why: String) {
+fn recover(shared: &Arc<Shared>, session: Session, open: Vec<Encoded>, deadline: Instant, why: &str) {
     shared.accumulator().end(session);
-    let task = resend(Arc::clone(shared), open, deadline, why);
-    shared.spawn(task);
-}
-
-async fn resend(shared: Arc<Shared>, mut open: Vec<Encoded>, deadline: Instant, mut why: String) {
-    let mut rest = REST;
-    while !open.is_empty() && Instant::now() + rest < deadline {
-        pause(rest).await;
-        rest = (rest * 2).min(LONGEST_REST);
-        let mut still = Vec::new();
-        for sent in open {
-            match once_more(&shared, &sent, deadline).await {
-                Ok(Fate::Stands(first)) => stands(sent.portion, first),
-                // Said of a batch that went out before: that one may stand all the same.
-                Ok(Fate::Refused(error)) => unknown(sent.portion, &error.to_string()),
-                Ok(Fate::Open(error)) => {
-                    why = error.to_string();
-                    still.push(sent);
-                }
-                Err(error) => {
-                    why = error.to_string();
-                    still.push(sent);
-                }
-            }
-        }
-        open = still;
+    // Each on its own, so that none waits for another's leader.
+    for sent in open {
+        shared.spawn(resend(Arc::clone(shared), sent, deadline, why.to_owned()));
     }
-    open.into_iter().for_each(|sent| unknown(sent.portion, &why));
 }
 
-async fn once_more(shared: &Shared, sent: &Encoded, deadline: Instant) -> io::Result<Fate> {
+async fn resend(shared: Arc<Shared>, sent: Encoded, deadline: Instant, mut why: String) {
+    let mut wait = REST;
+    while Instant::now() + wait < deadline {
+        pause(wait).await;
+        wait = (wait * 2).min(LONGEST_REST);
+        let left = deadline.saturating_duration_since(Instant::now());
+        why = match within(left, once_more(&shared, &sent, left)).await {
+            Ok(Fate::Stands(first)) => return stands(sent.portion, first),
+            // A refusal, too: it is said of a batch that went out before, and that one may stand all the same.
+            Ok(Fate::Refused(error) | Fate::Open(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+    }
+    unknown(sent.portion, &why);
+}
+
+async fn once_more(shared: &Shared, sent: &Encoded, timeout: Duration) -> io::Result<Fate> {
     let leaders = shared.leaders(&sent.portion.topic).await?;
     let leader = leaders.of.get(sent.portion.partition.0 as usize).copied().flatten();
     let address = leader.and_then(|leader| leaders.addresses.get(&leader));
     let Some(address) = address else { return Err(io::Error::other("nobody leads the partition")) };
     let mut connection = shared.connector.open(address).await?;
-    let left = deadline.saturating_duration_since(Instant::now());
-    let fates = produce::produce(&mut connection, std::slice::from_ref(sent), left).await?;
+    let fates = produce::produce(&mut connection, std::slice::from_ref(sent), timeout).await?;
     fates.into_iter().next().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 

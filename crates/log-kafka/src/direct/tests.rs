@@ -182,6 +182,20 @@ async fn what_a_topic_finds_too_large_is_told_as_that_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_larger_than_the_settings_allow_does_not_go_the_direct_way() {
+    let Some((mut log, breaker, topic)) = log("limit", Duration::from_secs(8)).await else { return };
+    log.settings.record_bytes = 100;
+    log.direct = Some(Direct::through(&log.settings, breaker.at.clone()));
+    let known = log.cluster.find(&topic, P0).await.unwrap();
+    let direct = log.direct.as_ref().unwrap();
+    direct.prepare(&known).await;
+    let mut large = BatchBuilder::new();
+    large.push(None, Some(&[7; 200]), Headers::default());
+    assert!(direct.send(&known, P0, large).is_err());
+    assert!(direct.send(&known, P0, batch(1)).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_cannot_be_reached_directly_is_left_to_librdkafka() {
     let Some((mut log, _, topic)) = log("away", Duration::from_secs(8)).await else { return };
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -127,6 +127,17 @@ fn a_limit_of_bytes_ends_a_read_behind_the_record_that_reaches_it() {
 }
 
 #[test]
+fn what_a_record_takes_on_its_way_does_not_depend_on_how_many_were_taken() {
+    let of = |records| {
+        let mut fetched = Fetched::new(P1, Offset(100), ReadLimit { records, bytes: usize::MAX });
+        fetched.add(stored(&batch(10..20), 100, Packed::Plain).into()).unwrap();
+        fetched.record_bytes()
+    };
+    assert!(of(1).is_some_and(|each| each > 0));
+    assert_eq!(of(1), of(10));
+}
+
+#[test]
 fn a_batch_that_is_cut_off_is_left_for_the_next_answer() {
     let whole = three(Packed::Zstd);
     for cut in 1..200 {
