@@ -9,6 +9,7 @@
 //! * [`model`]: [`App`], topics, entities, transitions, views: what the other crates work from.
 //! * [`expr`]: typed expressions, the form SQL is compiled to.
 //! * [`layout`]: tables, their columns and keys, rows as bytes, stamps.
+//! * [`limits`]: how large keys and rows may be.
 //! * [`tables`]: the stored tables of one generation.
 //! * [`sql`]: SQL text to typed expressions and views.
 //! * [`load`]: the texts of a folder to an [`App`] or to diagnostics.
@@ -23,6 +24,7 @@ pub mod diagnostic;
 pub mod difference;
 pub mod expr;
 pub mod layout;
+pub mod limits;
 pub mod load;
 pub mod model;
 pub mod rules;

@@ -30,7 +30,7 @@ mod view;
 use std::ops::Range;
 
 use sqlparser::tokenizer::Token;
-use tidefold_codec::{ColumnType, RecordType};
+use tidefold_codec::{ColumnType, RecordType, Type};
 
 use check::Checker;
 use scope::Scope;
@@ -67,6 +67,8 @@ pub struct Names<'a> {
     pub lets: &'a [(String, ColumnType)],
     /// Whether `event_time()`, `append_time()` and `caller()` are there.
     pub context: bool,
+    /// The app's enums: a CAST can name every one.
+    pub enums: &'a [Type],
 }
 
 /// One `column = expression` of a `set`.
@@ -89,6 +91,8 @@ pub struct ViewScope<'a> {
     pub entity: Option<(&'a str, &'a [Column])>,
     /// The topic's messages by place: name and fields. Read by a view where the topic has no entity.
     pub messages: &'a [(&'a str, &'a RecordType)],
+    /// The app's enums: a CAST can name every one.
+    pub enums: &'a [Type],
 }
 
 /// A view's SELECT, checked.
@@ -124,7 +128,7 @@ pub fn expression(
     let (source, mut parser) = Source::open(text).map_err(|problem| vec![problem])?;
     let parsed = parser.parse_expr().and_then(|ast| parser.expect_token(&Token::EOF).map(|_| ast));
     let ast = parsed.map_err(|error| vec![source.syntax(&error, &parser)])?;
-    let mut checker = Checker::new(&source, Scope::Transition(names), names.context);
+    let mut checker = Checker::new(&source, Scope::Transition(names), names.context, names.enums);
     let expr = checker.whole_as(&ast, expected.map(|column| &column.ty));
     finish(expr, checker.problems)
 }
@@ -151,7 +155,7 @@ pub fn assignments(
         }
     }
     parser.expect_token(&Token::EOF).map_err(|error| vec![source.syntax(&error, &parser)])?;
-    let mut checker = Checker::new(&source, Scope::Transition(names), names.context);
+    let mut checker = Checker::new(&source, Scope::Transition(names), names.context, names.enums);
     let mut list: Vec<Assignment> = Vec::new();
     for (name, ast) in &parts {
         let column_span = source.range(name.span);

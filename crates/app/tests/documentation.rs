@@ -11,7 +11,17 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use tidefold_app::limits::BOUNDS;
 use tidefold_app::rules::RULES;
+
+#[test]
+fn the_page_lists_every_bound_as_the_code_has_it() {
+    let page = std::fs::read_to_string(support::root().join("docs/app-language.md")).unwrap();
+    for (what, most) in BOUNDS {
+        let line = format!("| {what} | {most} |");
+        assert!(page.lines().any(|other| other == line), "docs/app-language.md lacks: {line}");
+    }
+}
 
 #[test]
 fn the_page_lists_every_rule_with_its_line() {

@@ -139,7 +139,7 @@ pub struct Manifest {
 }
 
 /// Rises with every change of the fold that could change a row or a verdict.
-pub const FOLD_SEMANTICS: u32 = 1;
+pub const FOLD_SEMANTICS: u32 = 2;
 
 impl Envelope {
     /// The record's value.

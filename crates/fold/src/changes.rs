@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tidefold_app::layout::RowWrite;
 use tidefold_record::Offset;
 
+use crate::exact::Exact;
 use crate::keys::KeySet;
 use crate::rollup::Delta;
 use crate::verdict::Verdict;
@@ -73,6 +74,7 @@ pub(crate) struct RollupChanges {
     last: Vec<(u32, u32)>,
     record: u32,
     record_start: usize,
+    bytes_start: usize,
     current: usize,
     offset: Offset,
 }
@@ -91,7 +93,7 @@ pub(crate) struct GroupDelta {
 enum Part {
     Nothing,
     Count(i64),
-    Sum(i128, i64),
+    Sum(Exact, i64),
     Extreme(u32, u32),
     Distinct(u64),
 }
@@ -187,6 +189,7 @@ impl RollupChanges {
     pub(crate) fn begin(&mut self, offset: Offset) {
         self.record = self.record.wrapping_add(1);
         self.record_start = self.deltas.len();
+        self.bytes_start = self.bytes.len();
         self.offset = offset;
     }
 
@@ -217,7 +220,7 @@ impl RollupChanges {
             (Part::Count(count), Delta::Count(more)) => Part::Count(count.wrapping_add(more)),
             (_, Delta::Count(count)) => Part::Count(count),
             (Part::Sum(sum, values), Delta::Sum(more, count)) => {
-                Part::Sum(sum.wrapping_add(more), values.wrapping_add(count))
+                Part::Sum(sum.plus(more), values.wrapping_add(count))
             }
             (_, Delta::Sum(sum, count)) => Part::Sum(sum, count),
             (Part::Extreme(..) | Part::Distinct(_), _) => return self.add_again(aggregate, delta),
@@ -247,7 +250,8 @@ impl RollupChanges {
         let mut kept = self.record_start;
         for at in self.record_start..self.deltas.len() {
             let parts = at * self.aggregates..(at + 1) * self.aggregates;
-            let nothing = |part: &Part| matches!(part, Part::Nothing | Part::Count(0) | Part::Sum(0, 0));
+            let nothing =
+                |part: &Part| matches!(part, Part::Nothing | Part::Count(0) | Part::Sum(Exact::ZERO, 0));
             let idle = self.parts.get(parts.clone()).is_none_or(|parts| parts.iter().all(nothing));
             if idle && self.deltas.get(at).is_none_or(|delta| delta.count == 0) {
                 continue;
@@ -260,6 +264,22 @@ impl RollupChanges {
         }
         self.deltas.truncate(kept);
         self.parts.truncate(kept * self.aggregates);
+    }
+
+    /// The record is not applied after all: what it did since [`RollupChanges::begin`] is taken back. Its keys stay, and
+    /// no delta has them.
+    pub(crate) fn undo(&mut self) {
+        self.deltas.truncate(self.record_start);
+        self.parts.truncate(self.record_start * self.aggregates);
+        self.bytes.truncate(self.bytes_start);
+    }
+
+    /// About how many bytes all this takes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.keys.size_bytes()
+            + self.bytes.len()
+            + size_of_val(self.deltas.as_slice())
+            + size_of_val(self.parts.as_slice())
     }
 
     /// What a delta does to each aggregate.

@@ -118,8 +118,8 @@ pub fn eval<'a>(expr: &'a Expr, env: &Env<'a>) -> Result<Datum<'a>, EvalError> {
         Node::Let(at) => slot(env.lets, *at),
         Node::Element => Ok(env.element),
         Node::Ordinality => Ok(Datum::Long(env.ordinality)),
-        Node::EventTime => Ok(moment(env.event_time_micros, &expr.column.ty)),
-        Node::AppendTime => Ok(moment(env.append_time_micros, &expr.column.ty)),
+        Node::EventTime => moment(env.event_time_micros, &expr.column.ty),
+        Node::AppendTime => moment(env.append_time_micros, &expr.column.ty),
         Node::Caller => Ok(env.caller.map_or(Datum::Null, Datum::Text)),
         Node::Field(inner, at) => field(inner, *at, env),
         Node::Negate(inner) => number::negate(eval(inner, env)?, &expr.column.ty),
@@ -166,11 +166,11 @@ fn constant(value: &Constant) -> Datum<'_> {
     }
 }
 
-fn moment<'a>(micros: Option<i64>, ty: &Type) -> Datum<'a> {
+fn moment<'a>(micros: Option<i64>, ty: &Type) -> Result<Datum<'a>, EvalError> {
     match micros {
-        None => Datum::Null,
-        Some(micros) if *ty == Type::TimestampMillis => Datum::Long(micros.div_euclid(1_000)),
-        Some(micros) => Datum::Long(micros),
+        None => Ok(Datum::Null),
+        Some(micros) if *ty == Type::TimestampMillis => number::long(micros.div_euclid(1_000), ty),
+        Some(micros) => number::long(micros, ty),
     }
 }
 

@@ -88,8 +88,8 @@ pub(crate) struct Scratch {
     pub(crate) slots: Vec<Option<RowSlot>>,
     pub(crate) key: Vec<u8>,
     pub(crate) blob: Vec<u8>,
-    pub(crate) old: IndexRows,
-    pub(crate) new: IndexRows,
+    /// By view: its rows before and after a record.
+    pub(crate) rows: Vec<(IndexRows, IndexRows)>,
 }
 
 /// What stops a fold: never a record's fault.

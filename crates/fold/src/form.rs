@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use bumpalo::Bump;
 use smallvec::SmallVec;
+use tidefold_app::limits::RECORD_KEY_BYTES;
 use tidefold_app::model::{MessageKind, Topic};
 use tidefold_codec::decode::Plan;
 use tidefold_codec::text::{parse_rfc3339_micros, write_key};
@@ -14,9 +15,6 @@ use tidefold_record::{HeaderName, Headers, Partition, RecordRef, SchemaId, parti
 
 use crate::folder::SchemaFate;
 use crate::verdict::Verdict;
-
-/// The longest key, in bytes.
-pub const MAX_KEY_BYTES: usize = 1_024;
 
 /// What the topic's schema ids stand for.
 #[derive(Debug, Default)]
@@ -65,7 +63,7 @@ pub(crate) struct Found<'a> {
 
 /// Whether a row may be kept under a key.
 pub(crate) fn is_row_key(key: &[u8]) -> bool {
-    (1..=MAX_KEY_BYTES).contains(&key.len())
+    (1..=RECORD_KEY_BYTES).contains(&key.len())
 }
 
 /// The schema id of a record that is judged by its schema.
@@ -86,8 +84,8 @@ pub(crate) fn read<'a>(
     let key = match record.key {
         None => return Err(Verdict::dead("no_key", "the record has no key")),
         Some([]) => return Err(Verdict::dead("no_key", "the record's key is empty")),
-        Some(key) if key.len() > MAX_KEY_BYTES => {
-            let detail = format_args!("the key has {} bytes, more than {MAX_KEY_BYTES}", key.len());
+        Some(key) if key.len() > RECORD_KEY_BYTES => {
+            let detail = format_args!("the key has {} bytes, more than {RECORD_KEY_BYTES}", key.len());
             return Err(Verdict::dead("key_too_long", detail));
         }
         Some(key) => key,

@@ -35,6 +35,11 @@ impl KeySet {
         key_at(&self.bytes, &self.ends, number)
     }
 
+    /// How many bytes the keys have.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }

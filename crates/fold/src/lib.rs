@@ -11,6 +11,7 @@
 //! * [`dedupe`]: which messages were seen.
 //! * [`checkpoint`]: where a partition's fold stands.
 //! * [`state`]: an entity's row; [`rollup`]: a rollup's row, shards added up.
+//! * [`exact`]: sums that cannot overflow.
 //! * [`distinct`]: the sketch behind `approx_count_distinct`.
 //! * [`rows`]: the row cache with its byte budget.
 //! * [`eval`]: evaluates the app's expressions.
@@ -26,6 +27,7 @@ pub mod checkpoint;
 pub mod dedupe;
 pub mod distinct;
 pub mod eval;
+pub mod exact;
 pub mod folder;
 mod form;
 mod issue;

@@ -6,12 +6,12 @@
 //! | aggregate | bytes |
 //! |---|---|
 //! | count | count (8) |
-//! | sum, avg | sum (16), how many values were not NULL (8) |
+//! | sum, avg | sum (16), how many values were not NULL (8); of a sum with more than 127 bits: its lower 128 bits (16), the number of values with all bits turned (8), which makes it negative, and the sum's upper bits (8) |
 //! | min, max | length, then nothing (no value yet) or the value's datum |
 //! | approx_count_distinct | length, then the sketch ([`crate::distinct`]) |
 //!
-//! Sums wrap around at 128 bits. So every addition can be taken back, whatever came in between; a sum is right whenever
-//! the true one fits, and a true sum of 64-bit numbers always does. The group's columns are all in the key.
+//! Sums are exact ([`crate::exact`]), so every addition can be taken back, whatever came in between. The group's columns
+//! are all in the key.
 
 use std::cmp::Ordering;
 
@@ -22,6 +22,7 @@ use tidefold_codec::{ColumnType, Datum, Type, columns};
 use tidefold_record::Offset;
 
 use crate::distinct::Distinct;
+use crate::exact::Exact;
 use crate::wire::{Reader, put_chunk};
 
 /// A group's row, decoded; or several shards of one group, added up.
@@ -41,7 +42,7 @@ pub enum AggregateState {
     /// How many.
     Count(i64),
     /// Sum and avg: the sum and how many values it has.
-    Sum(i128, i64),
+    Sum(Exact, i64),
     /// min and max: the value so far.
     Extreme(Box<Extreme>),
     /// approx_count_distinct.
@@ -66,7 +67,7 @@ pub(crate) enum Delta<'a> {
     /// More (or, below zero, fewer).
     Count(i64),
     /// A sum and how many values it has.
-    Sum(i128, i64),
+    Sum(Exact, i64),
     /// A value that may be the new extreme, as datum.
     Extreme(&'a [u8]),
     /// The hash of a value.
@@ -102,8 +103,7 @@ pub(crate) fn encode_group(offset: Offset, count: i64, aggregates: &[AggregateSt
         match state {
             AggregateState::Count(count) => out.extend_from_slice(&count.to_be_bytes()),
             AggregateState::Sum(sum, count) => {
-                out.extend_from_slice(&sum.to_be_bytes());
-                out.extend_from_slice(&count.to_be_bytes());
+                put_sum(*sum, *count, out);
             }
             AggregateState::Extreme(extreme) => put_chunk(&extreme.datum, out),
             AggregateState::Distinct(sketch) => {
@@ -113,6 +113,25 @@ pub(crate) fn encode_group(offset: Offset, count: i64, aggregates: &[AggregateSt
             }
         }
     }
+}
+
+fn put_sum(sum: Exact, count: i64, out: &mut Vec<u8>) {
+    let (low, high) = sum.parts();
+    out.extend_from_slice(&low.to_be_bytes());
+    if sum.narrow().is_some() {
+        return out.extend_from_slice(&count.to_be_bytes());
+    }
+    out.extend_from_slice(&(!count).to_be_bytes());
+    out.extend_from_slice(&high.to_be_bytes());
+}
+
+fn read_sum(reader: &mut Reader<'_>) -> Option<(Exact, i64)> {
+    let (low, count) = (reader.i128()?, reader.i64()?);
+    if count >= 0 {
+        return Some((low.into(), count));
+    }
+    let sum = Exact::from_parts(low, reader.i64()?);
+    sum.narrow().is_none().then_some((sum, !count))
 }
 
 // === impl Group ===
@@ -170,7 +189,7 @@ impl Group {
 
     /// The columns of the layout, in order. `key` has the values of the layout's key columns, in key order.
     ///
-    /// A sum of no value is NULL, and so is one that its type cannot say; an average is rounded half away from zero.
+    /// A sum of no value is NULL, and so is one that its type cannot say; an average is the nearest double.
     pub fn finish<'a>(&self, view: &'a View, key: &[Datum<'a>], arena: &'a Bump) -> Vec<Datum<'a>> {
         let ViewKind::Rollup { columns, aggregates, .. } = &view.kind else { return Vec::new() };
         let in_key: Vec<usize> = view.layout.key_columns().map(|(at, _)| at).collect();
@@ -197,7 +216,7 @@ impl AggregateState {
     pub(crate) fn empty(aggregate: &Aggregate) -> AggregateState {
         match aggregate.function {
             AggregateFunction::Count => AggregateState::Count(0),
-            AggregateFunction::Sum | AggregateFunction::Avg => AggregateState::Sum(0, 0),
+            AggregateFunction::Sum | AggregateFunction::Avg => AggregateState::Sum(Exact::ZERO, 0),
             AggregateFunction::Min | AggregateFunction::Max => {
                 let column = aggregate.argument_type.clone().unwrap_or(Type::Long.required());
                 let largest = aggregate.function == AggregateFunction::Max;
@@ -212,7 +231,7 @@ impl AggregateState {
         let mut state = AggregateState::empty(aggregate);
         match &mut state {
             AggregateState::Count(count) => *count = reader.i64()?,
-            AggregateState::Sum(sum, count) => (*sum, *count) = (reader.i128()?, reader.i64()?),
+            AggregateState::Sum(sum, count) => (*sum, *count) = read_sum(reader)?,
             AggregateState::Extreme(extreme) => {
                 let datum = reader.chunk()?;
                 if !datum.is_empty() {
@@ -229,7 +248,7 @@ impl AggregateState {
         match (self, delta) {
             (AggregateState::Count(count), Delta::Count(more)) => *count = count.wrapping_add(more),
             (AggregateState::Sum(sum, count), Delta::Sum(more, values)) => {
-                *sum = sum.wrapping_add(more);
+                *sum = sum.plus(more);
                 *count = count.wrapping_add(values);
             }
             (AggregateState::Extreme(extreme), Delta::Extreme(datum)) => extreme.offer(datum),
@@ -253,10 +272,12 @@ impl AggregateState {
                 _ => Datum::Null,
             },
             AggregateState::Sum(_, 0) => Datum::Null,
-            AggregateState::Sum(sum, count) => {
-                let from = aggregate.argument_type.as_ref().map_or(0, |column| scale(&column.ty));
-                let divisor = if aggregate.function == AggregateFunction::Avg { *count } else { 1 };
-                quotient(*sum, i128::from(divisor), from, result).unwrap_or(Datum::Null)
+            AggregateState::Sum(sum, count) if aggregate.function == AggregateFunction::Avg => {
+                let scale = aggregate.argument_type.as_ref().map_or(0, |column| scale(&column.ty));
+                Datum::double(sum.mean(scale, *count), result).unwrap_or(Datum::Null)
+            }
+            AggregateState::Sum(sum, _) => {
+                sum.narrow().and_then(|sum| whole(sum, result)).unwrap_or(Datum::Null)
             }
         }
     }
@@ -285,35 +306,14 @@ impl Extreme {
     }
 }
 
-fn scale(ty: &Type) -> u32 {
-    match ty {
-        Type::Decimal { scale, .. } => u32::from(*scale),
-        _ => 0,
-    }
+fn scale(ty: &Type) -> u8 {
+    if let Type::Decimal { scale, .. } = ty { *scale } else { 0 }
 }
 
-/// `sum / divisor`, `sum` having `from` digits behind the point, as a value of `result`; `None` if it does not fit.
-fn quotient(sum: i128, divisor: i128, from: u32, result: &Type) -> Option<Datum<'static>> {
-    if matches!(result, Type::Double | Type::Float) {
-        return Some(Datum::Double(sum as f64 / 10f64.powi(from as i32) / divisor as f64));
-    }
-    let to = scale(result);
-    let up = 10i128.checked_pow(to.saturating_sub(from))?;
-    let down = 10i128.checked_pow(from.saturating_sub(to))?.checked_mul(divisor)?;
-    let value = rounded(sum.checked_mul(up)?, down)?;
+/// A sum as a value of the result's type, which has its argument's scale; `None` where it does not fit.
+fn whole(sum: i128, result: &Type) -> Option<Datum<'static>> {
     match result {
-        Type::Decimal { precision, .. } => {
-            let limit = 10i128.checked_pow(u32::from(*precision));
-            limit.is_none_or(|limit| value > -limit && value < limit).then_some(Datum::Decimal(value))
-        }
-        Type::Int => i32::try_from(value).ok().map(|value| Datum::Long(value.into())),
-        _ => i64::try_from(value).ok().map(Datum::Long),
+        Type::Decimal { .. } => Datum::decimal(sum, result),
+        _ => Datum::long(i64::try_from(sum).ok()?, result),
     }
-}
-
-/// Division, rounded half away from zero.
-fn rounded(value: i128, divisor: i128) -> Option<i128> {
-    let (cut, rest) = (value.checked_div(divisor)?, value.checked_rem(divisor)?);
-    let up = rest.unsigned_abs() >= divisor.unsigned_abs() - rest.unsigned_abs();
-    Some(if up && rest != 0 { cut + value.signum() * divisor.signum() } else { cut })
 }

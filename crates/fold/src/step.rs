@@ -1,11 +1,12 @@
 //! One record's fold.
 
 use bumpalo::Bump;
-use tidefold_app::model::{Entity, Topic, ViewKind};
+use tidefold_app::limits;
+use tidefold_app::model::{Entity, Topic, View};
 use tidefold_codec::Datum;
 use tidefold_record::{Partition, RecordRef};
 
-use crate::changes::{Changes, ViewChanges};
+use crate::changes::{Changes, RollupChanges, ViewChanges};
 use crate::dedupe::Seen;
 use crate::eval::Env;
 use crate::folder::{FoldError, Folder, Given, Scratch, damaged, seen};
@@ -14,7 +15,7 @@ use crate::judge::{Act, Before, dedupe};
 use crate::rows::{RowCache, RowSlot};
 use crate::state::StateRef;
 use crate::verdict::Verdict;
-use crate::view::{IndexRows, ViewPlan};
+use crate::view::{IndexRows, TooLarge, ViewPlan};
 
 /// A fold at work on a batch.
 pub(crate) struct Step<'f> {
@@ -40,8 +41,8 @@ enum Published<'v> {
 struct Derive<'s> {
     plans: &'s [ViewPlan],
     changes: &'s mut [ViewChanges],
-    old: &'s mut IndexRows,
-    new: &'s mut IndexRows,
+    /// The rows of each index before and after the record.
+    rows: &'s mut Vec<(IndexRows, IndexRows)>,
     key: &'s mut Vec<u8>,
 }
 
@@ -65,7 +66,7 @@ impl<'f> Step<'f> {
             return Ok(());
         }
         let asks = matches!(published, Published::Nothing);
-        let Scratch { arena, key, blob, old, new, .. } = scratch;
+        let Scratch { arena, key, blob, rows, .. } = scratch;
         let (topic, partition) = (self.topic, self.folder.partition);
         let read = form::read(topic, partition, &self.folder.schemas, record, &found, key, arena);
         let message = match read {
@@ -77,7 +78,7 @@ impl<'f> Step<'f> {
         };
         let seen = seen(record, &found);
         let plans = &self.folder.views;
-        let mut derive = Derive { plans, changes: &mut self.changes.views, old, new, key };
+        let mut derive = Derive { plans, changes: &mut self.changes.views, rows, key };
         let verdict = match (&topic.entity, slot) {
             (Some(entity), Some(slot)) => {
                 let before = before(entity, self.entities, slot, arena)?;
@@ -95,9 +96,9 @@ impl<'f> Step<'f> {
                     act.encode(record.offset, new, seen, blob)?;
                     Ok(new)
                 });
-                let derived = judged.map(|new| {
+                let derived = judged.and_then(|new| {
                     let old = before.exists().then_some(before.slots);
-                    derive.states(topic, partition, record, arena, old, new);
+                    derive.states(topic, partition, record, arena, old, new)
                 });
                 if derived.is_ok() {
                     self.entities.put(slot, blob);
@@ -106,10 +107,7 @@ impl<'f> Step<'f> {
             }
             _ => match seen.and_then(|seen| dedupe(seen, &self.folder.window, None)) {
                 Some(verdict) => Err(verdict),
-                None => {
-                    derive.event(topic, partition, record, arena, &message);
-                    Ok(())
-                }
+                None => derive.event(topic, partition, record, arena, &message),
             },
         };
         self.settle(record, seen, verdict);
@@ -173,7 +171,8 @@ fn before<'a>(
 // === impl Derive ===
 
 impl Derive<'_> {
-    /// The views' changes from one state to the next; `None` where there is no entity.
+    /// The views' changes from one state to the next; `None` where there is no entity. A row beyond the bounds makes the
+    /// record dead, and then nothing has changed.
     fn states<'a>(
         &mut self,
         topic: &'a Topic,
@@ -182,26 +181,9 @@ impl Derive<'_> {
         arena: &'a Bump,
         old: Option<&'a [Datum<'a>]>,
         new: Option<&'a [Datum<'a>]>,
-    ) {
+    ) -> Result<(), Verdict> {
         let env = |state: &'a [Datum<'a>]| Env { state, ..Env::new(arena) };
-        for ((view, plan), changes) in topic.views.iter().zip(self.plans).zip(&mut *self.changes) {
-            match changes {
-                ViewChanges::Index(changes) => {
-                    self.old.clear();
-                    self.new.clear();
-                    old.into_iter().for_each(|state| plan.index(view, env(state), self.old));
-                    new.into_iter().for_each(|state| plan.index(view, env(state), self.new));
-                    changes.net(self.old, self.new, record.offset);
-                }
-                ViewChanges::Rollup(changes) => {
-                    changes.begin(record.offset);
-                    for (state, sign) in old.map(|old| (old, -1)).into_iter().chain(new.map(|new| (new, 1))) {
-                        plan.rollup(view, env(state), partition, sign, self.key, changes);
-                    }
-                    changes.end();
-                }
-            }
-        }
+        self.views(topic, partition, record, |_| Some((old.map(env), new.map(env))))
     }
 
     /// The rows an event adds to the views that read it.
@@ -212,28 +194,105 @@ impl Derive<'_> {
         record: &RecordRef<'_>,
         arena: &'a Bump,
         message: &Message<'a>,
-    ) {
+    ) -> Result<(), Verdict> {
         let Envelope { event_time_micros, append_time_micros, caller, .. } = message.envelope;
         let env =
             Env { message: message.fields, event_time_micros, append_time_micros, caller, ..Env::new(arena) };
-        for ((view, plan), changes) in topic.views.iter().zip(self.plans).zip(&mut *self.changes) {
-            if view.source.event != Some(message.index) {
-                continue;
-            }
-            match (&view.kind, changes) {
-                (ViewKind::Index { .. }, ViewChanges::Index(changes)) => {
-                    self.old.clear();
-                    self.new.clear();
-                    plan.index(view, env, self.new);
-                    changes.net(self.old, self.new, record.offset);
-                }
-                (ViewKind::Rollup { .. }, ViewChanges::Rollup(changes)) => {
+        let reads = |view: &View| view.source.event == Some(message.index);
+        self.views(topic, partition, record, |view| reads(view).then_some((None, Some(env))))
+    }
+
+    /// Makes every view's rows first and judges them, and only then takes them in. `sources`: what a view reads before and
+    /// after the record; `None` where it reads nothing of it.
+    fn views<'a>(
+        &mut self,
+        topic: &'a Topic,
+        partition: Partition,
+        record: &RecordRef<'_>,
+        sources: impl Fn(&View) -> Option<(Option<Env<'a>>, Option<Env<'a>>)>,
+    ) -> Result<(), Verdict> {
+        self.rows.resize_with(topic.views.len().max(self.rows.len()), Default::default);
+        let mut room = limits::RECORD_ROWS_BYTES;
+        for (at, (view, plan)) in topic.views.iter().zip(self.plans).enumerate() {
+            let Some(source) = sources(view) else { continue };
+            let made = match (self.changes.get_mut(at), self.rows.get_mut(at)) {
+                (Some(ViewChanges::Index(_)), Some(rows)) => index(view, plan, source, &mut room, rows),
+                (Some(ViewChanges::Rollup(changes)), _) => {
                     changes.begin(record.offset);
-                    plan.rollup(view, env, partition, 1, self.key, changes);
+                    let made = rollup(view, plan, source, partition, &mut room, self.key, changes);
                     changes.end();
+                    made
                 }
-                _ => {}
+                _ => Ok(()),
+            };
+            if let Err(too_large) = made {
+                self.undo(topic, at, sources);
+                return Err(too_large.verdict());
             }
         }
+        for (at, view) in topic.views.iter().enumerate() {
+            if let (Some(ViewChanges::Index(changes)), Some((old, new))) =
+                (self.changes.get_mut(at), self.rows.get_mut(at))
+                && sources(view).is_some()
+            {
+                changes.net(old, new, record.offset);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back what the record did to the rollups up to the view at `last`.
+    #[cold]
+    fn undo<'a>(
+        &mut self,
+        topic: &'a Topic,
+        last: usize,
+        sources: impl Fn(&View) -> Option<(Option<Env<'a>>, Option<Env<'a>>)>,
+    ) {
+        for (view, changes) in topic.views.iter().zip(&mut *self.changes).take(last + 1) {
+            if let ViewChanges::Rollup(changes) = changes
+                && sources(view).is_some()
+            {
+                changes.undo();
+            }
+        }
+    }
+}
+
+/// The rows of an index before and after a record.
+fn index<'a>(
+    view: &'a View,
+    plan: &ViewPlan,
+    (before, after): (Option<Env<'a>>, Option<Env<'a>>),
+    room: &mut usize,
+    (old, new): &mut (IndexRows, IndexRows),
+) -> Result<(), TooLarge> {
+    old.clear();
+    new.clear();
+    if let Some(env) = before {
+        plan.index(view, env, None, old)?;
+    }
+    match after {
+        Some(env) => plan.index(view, env, Some(room), new),
+        None => Ok(()),
+    }
+}
+
+/// What a record takes from the groups of a rollup and adds to them.
+fn rollup<'a>(
+    view: &'a View,
+    plan: &ViewPlan,
+    (before, after): (Option<Env<'a>>, Option<Env<'a>>),
+    partition: Partition,
+    room: &mut usize,
+    key: &mut Vec<u8>,
+    changes: &mut RollupChanges,
+) -> Result<(), TooLarge> {
+    if let Some(env) = before {
+        plan.rollup(view, env, partition, -1, None, key, changes)?;
+    }
+    match after {
+        Some(env) => plan.rollup(view, env, partition, 1, Some(room), key, changes),
+        None => Ok(()),
     }
 }

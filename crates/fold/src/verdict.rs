@@ -1,5 +1,8 @@
 //! What became of a record.
 
+use std::fmt::Write as _;
+
+use tidefold_app::limits::DETAIL_CHARACTERS;
 use tidefold_record::Offset;
 
 use crate::wire::{Reader, put_chunk, put_length};
@@ -55,6 +58,9 @@ pub const DEAD_CODES: &[&str] = &[
     "null_column",
     "evaluation_failed",
     "state_too_large",
+    "key_too_large",
+    "row_too_large",
+    "rows_too_large",
 ];
 
 /// The code of a message whose id was used by another message before.
@@ -141,10 +147,28 @@ impl Verdict {
         Verdict::Rejected(vec![code.to_owned()])
     }
 
-    /// Dead; the detail is cut to 500 characters, since it goes into a row.
+    /// Dead; the detail is cut, since it goes into a row.
     pub(crate) fn dead(code: &str, detail: impl std::fmt::Display) -> Verdict {
-        let detail = detail.to_string().chars().take(500).collect();
-        Verdict::Dead(DeadReason { code: code.to_owned(), detail })
+        let mut cut = Cut { text: String::new(), left: DETAIL_CHARACTERS };
+        // It ends with an error where it is cut: what comes behind is not even made.
+        let _ = write!(cut, "{detail}");
+        Verdict::Dead(DeadReason { code: code.to_owned(), detail: cut.text })
+    }
+}
+
+/// A text that takes so many characters and no more.
+struct Cut {
+    text: String,
+    left: usize,
+}
+
+impl std::fmt::Write for Cut {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        for character in text.chars() {
+            self.left = self.left.checked_sub(1).ok_or(std::fmt::Error)?;
+            self.text.push(character);
+        }
+        Ok(())
     }
 }
 

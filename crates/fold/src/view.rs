@@ -4,6 +4,7 @@
 use smallvec::SmallVec;
 use tidefold_app::bucket::{BUCKET_BYTES, Bucketing};
 use tidefold_app::expr::{Expr, ViewSource};
+use tidefold_app::limits;
 use tidefold_app::model::{Aggregate, AggregateFunction, RollupColumn, View, ViewKind};
 use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{ColumnType, Datum, columns};
@@ -13,6 +14,7 @@ use crate::changes::RollupChanges;
 use crate::distinct;
 use crate::eval::{Env, eval, matches};
 use crate::rollup::Delta;
+use crate::verdict::Verdict;
 
 /// What is worked out once for a view.
 #[derive(Debug)]
@@ -24,7 +26,25 @@ pub(crate) struct ViewPlan {
     bucketing: Option<Bucketing>,
     /// The places of the other columns.
     values: Vec<usize>,
+    /// The longest key.
+    key_bytes: usize,
+    /// The largest value of one `min` or `max`.
+    extreme_bytes: usize,
 }
+
+/// A row beyond the bounds of rows.
+#[derive(Debug)]
+pub(crate) struct TooLarge {
+    code: &'static str,
+    table: String,
+    what: &'static str,
+    found: usize,
+    bound: usize,
+}
+
+/// The bytes of rows that a record may still make. `None` where they are not judged: rows of a state that is stored were
+/// judged when it was.
+pub(crate) type Room<'r> = Option<&'r mut usize>;
 
 /// Rows of an index: keys and values in one buffer.
 #[derive(Debug, Default)]
@@ -43,7 +63,14 @@ impl ViewPlan {
             partition_columns: view.layout.partition_key.len(),
             bucketing: view.layout.bucketing(),
             values: view.layout.value_columns().map(|(at, _)| at).collect(),
+            key_bytes: limits::row_key_bytes(&view.layout),
+            extreme_bytes: limits::EXTREMES_BYTES / extremes(view).max(1),
         }
+    }
+
+    fn judge_key(&self, view: &View, found: usize) -> Result<(), TooLarge> {
+        let what = "the key of a row, as it is stored,";
+        bound("key_too_large", view, what, found, self.key_bytes)
     }
 
     /// Appends the stored key of a row; `None` where a column of it has no value.
@@ -65,16 +92,29 @@ impl ViewPlan {
     }
 
     /// Adds the rows that a state or event makes in an index.
-    pub(crate) fn index<'a>(&self, view: &'a View, env: Env<'a>, out: &mut IndexRows) {
-        let ViewKind::Index { columns } = &view.kind else { return };
+    pub(crate) fn index<'a>(
+        &self,
+        view: &'a View,
+        env: Env<'a>,
+        mut room: Room<'_>,
+        out: &mut IndexRows,
+    ) -> Result<(), TooLarge> {
+        let ViewKind::Index { columns } = &view.kind else { return Ok(()) };
         source_rows(&view.source, env, |env| {
-            let key = out.bytes.len();
-            if self.index_row(view, columns, env, &mut out.bytes, &mut out.rows).is_none() {
-                out.bytes.truncate(key);
-            }
-        });
+            let start = out.bytes.len();
+            let Some(key) = self.index_row(view, columns, env, &mut out.bytes, &mut out.rows) else {
+                out.bytes.truncate(start);
+                return Ok(());
+            };
+            let Some(room) = room.as_deref_mut() else { return Ok(()) };
+            let size = out.bytes.len() - start;
+            self.judge_key(view, key)?;
+            bound("row_too_large", view, "a row", size, limits::ROW_BYTES)?;
+            take(view, room, size)
+        })
     }
 
+    /// Adds a row; the length of its key.
     fn index_row<'a>(
         &self,
         view: &'a View,
@@ -82,7 +122,7 @@ impl ViewPlan {
         env: &Env<'a>,
         bytes: &mut Vec<u8>,
         rows: &mut Vec<(usize, usize, usize)>,
-    ) -> Option<()> {
+    ) -> Option<usize> {
         let key = bytes.len();
         self.key(|at| value(columns.get(at)?, env), bytes)?;
         let start = bytes.len();
@@ -97,20 +137,22 @@ impl ViewPlan {
         let types = self.values.iter().filter_map(|at| view.layout.columns.get(*at)).map(|c| &c.column);
         columns::encode(types, &slots, bytes);
         rows.push((key, start, bytes.len()));
-        Some(())
+        Some(start - key)
     }
 
     /// Adds what a state or event adds to the groups of a rollup, `sign` times: 1 or -1.
+    #[expect(clippy::too_many_arguments, reason = "a view, what it reads, and where it goes")]
     pub(crate) fn rollup<'a>(
         &self,
         view: &'a View,
         env: Env<'a>,
         partition: Partition,
         sign: i64,
+        mut room: Room<'_>,
         key: &mut Vec<u8>,
         changes: &mut RollupChanges,
-    ) {
-        let ViewKind::Rollup { columns, groups, aggregates } = &view.kind else { return };
+    ) -> Result<(), TooLarge> {
+        let ViewKind::Rollup { columns, groups, aggregates } = &view.kind else { return Ok(()) };
         source_rows(&view.source, env, |env| {
             key.clear();
             let datum = |at: usize| match columns.get(at) {
@@ -118,39 +160,88 @@ impl ViewPlan {
                 _ => None,
             };
             if self.key(datum, key).is_none() {
-                return;
+                return Ok(());
             }
             key.extend_from_slice(&partition.0.to_be_bytes());
+            if room.is_some() {
+                self.judge_key(view, key.len())?;
+            }
+            let before = changes.size_bytes();
             changes.add_row(key, sign);
             for (at, aggregate) in aggregates.iter().enumerate() {
-                add(aggregate, at, env, sign, changes);
+                let extreme = add(aggregate, at, env, sign, changes);
+                let what = "a value of `min` or `max`";
+                bound("row_too_large", view, what, extreme, self.extreme_bytes)?;
             }
-        });
+            match room.as_deref_mut() {
+                Some(room) => take(view, room, changes.size_bytes() - before),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+/// How many values of a row may be as large as what the app is sent.
+fn extremes(view: &View) -> usize {
+    let ViewKind::Rollup { aggregates, .. } = &view.kind else { return 0 };
+    let is_extreme = |aggregate: &&Aggregate| {
+        matches!(aggregate.function, AggregateFunction::Min | AggregateFunction::Max)
+    };
+    aggregates.iter().filter(is_extreme).count()
+}
+
+fn bound(
+    code: &'static str,
+    view: &View,
+    what: &'static str,
+    found: usize,
+    bound: usize,
+) -> Result<(), TooLarge> {
+    if found <= bound {
+        return Ok(());
+    }
+    Err(TooLarge { code, table: view.name.clone(), what, found, bound })
+}
+
+/// Takes a row's bytes from what the record may still make.
+fn take(view: &View, room: &mut usize, size: usize) -> Result<(), TooLarge> {
+    match room.checked_sub(size) {
+        Some(left) => {
+            *room = left;
+            Ok(())
+        }
+        None => {
+            let found = limits::RECORD_ROWS_BYTES - *room + size;
+            let what = "the rows that the record makes in views up to this one";
+            bound("rows_too_large", view, what, found, limits::RECORD_ROWS_BYTES)
+        }
     }
 }
 
 /// The rows that views take in: the state or event itself, or each element of its array, where the filter is TRUE.
-fn source_rows<'a>(source: &'a ViewSource, env: Env<'a>, mut row: impl FnMut(&Env<'a>)) {
+fn source_rows<'a>(
+    source: &'a ViewSource,
+    env: Env<'a>,
+    mut row: impl FnMut(&Env<'a>) -> Result<(), TooLarge>,
+) -> Result<(), TooLarge> {
     let passes = |env: &Env<'a>| match &source.filter {
         Some(filter) => matches(filter, env).unwrap_or(false),
         None => true,
     };
     let Some(unnest) = &source.unnest else {
-        if passes(&env) {
-            row(&env);
-        }
-        return;
+        return if passes(&env) { row(&env) } else { Ok(()) };
     };
-    let Ok(Datum::Encoded(array)) = eval(&unnest.array, &env) else { return };
+    let Ok(Datum::Encoded(array)) = eval(&unnest.array, &env) else { return Ok(()) };
     let mut env = env;
     for element in columns::elements(&unnest.element, array) {
-        let Ok(element) = element else { return };
+        let Ok(element) = element else { return Ok(()) };
         env.element = element;
         env.ordinality += 1;
         if passes(&env) {
-            row(&env);
+            row(&env)?;
         }
     }
+    Ok(())
 }
 
 /// A value that is there.
@@ -161,43 +252,67 @@ fn value<'a>(expr: &'a Expr, env: &Env<'a>) -> Option<Datum<'a>> {
     }
 }
 
-/// Adds what one source row does to one aggregate.
-fn add<'a>(aggregate: &'a Aggregate, at: usize, env: &Env<'a>, sign: i64, changes: &mut RollupChanges) {
+/// Adds what one source row does to one aggregate; how many bytes a row keeps of it besides what it has anyway.
+fn add<'a>(
+    aggregate: &'a Aggregate,
+    at: usize,
+    env: &Env<'a>,
+    sign: i64,
+    changes: &mut RollupChanges,
+) -> usize {
     if let Some(filter) = &aggregate.filter
         && !matches(filter, env).unwrap_or(false)
     {
-        return;
+        return 0;
     }
     let Some(argument) = &aggregate.argument else {
-        return changes.add(at, Delta::Count(sign));
+        changes.add(at, Delta::Count(sign));
+        return 0;
     };
-    let Some(datum) = value(argument, env) else { return };
+    let Some(datum) = value(argument, env) else { return 0 };
     match aggregate.function {
         AggregateFunction::Count => changes.add(at, Delta::Count(sign)),
         AggregateFunction::Sum | AggregateFunction::Avg => {
             let number = match datum {
                 Datum::Long(number) => i128::from(number),
                 Datum::Decimal(number) => number,
-                _ => return,
+                _ => return 0,
             };
-            changes.add(at, Delta::Sum(number.wrapping_mul(i128::from(sign)), sign));
+            // A decimal has at most 127 bits and a sign is one of two, so the product is the number or its opposite.
+            changes.add(at, Delta::Sum(number.wrapping_mul(i128::from(sign)).into(), sign));
         }
         AggregateFunction::Min | AggregateFunction::Max => {
-            with_bytes(aggregate, datum, |bytes| changes.add(at, Delta::Extreme(bytes)));
+            return with_bytes(aggregate, datum, |bytes| {
+                changes.add(at, Delta::Extreme(bytes));
+                bytes.len()
+            });
         }
         AggregateFunction::ApproxCountDistinct => {
-            with_bytes(aggregate, datum, |bytes| changes.add(at, Delta::Distinct(distinct::hash(bytes))));
+            with_bytes(aggregate, datum, |bytes| {
+                changes.add(at, Delta::Distinct(distinct::hash(bytes)));
+                0
+            });
         }
     }
+    0
 }
 
 /// The value's datum, of the argument's type without null.
-fn with_bytes(aggregate: &Aggregate, datum: Datum<'_>, then: impl FnOnce(&[u8])) {
-    let Some(column) = &aggregate.argument_type else { return };
+fn with_bytes(aggregate: &Aggregate, datum: Datum<'_>, then: impl FnOnce(&[u8]) -> usize) -> usize {
+    let Some(column) = &aggregate.argument_type else { return 0 };
     let column = ColumnType { ty: column.ty.clone(), nullable: false };
     let mut bytes = Vec::with_capacity(32);
     columns::encode([&column], &[datum], &mut bytes);
-    then(&bytes);
+    then(&bytes)
+}
+
+// === impl TooLarge ===
+
+impl TooLarge {
+    pub(crate) fn verdict(&self) -> Verdict {
+        let TooLarge { code, table, what, found, bound } = self;
+        Verdict::dead(code, format_args!("table {table}: {what} has {found} bytes, more than {bound}"))
+    }
 }
 
 // === impl IndexRows ===

@@ -42,7 +42,8 @@ fn columns() -> Vec<(&'static str, Type, Datum<'static>)> {
         ("at", Type::TimestampMillis, Datum::Long(MOMENT)),
         ("fine", Type::TimestampMicros, Datum::Long(MOMENT * 1_000 + 456)),
         ("old", Type::TimestampMillis, Datum::Long(-1)),
-        ("first", Type::TimestampMicros, Datum::Long(i64::MIN)),
+        ("first", Type::TimestampMicros, Datum::Long(-62_135_596_800_000_000)),
+        ("last", Type::TimestampMicros, Datum::Long(253_402_300_799_999_999)),
         ("opens", Type::TimeMillis, Datum::Long(45_296_789)),
         ("raw", Type::Bytes, Datum::Bytes(&[1, 2, 3])),
     ]
@@ -59,7 +60,7 @@ fn value_of(text: &str) -> String {
         })
         .collect();
     let slots: Vec<Datum<'_>> = list.iter().map(|(_, _, value)| *value).collect();
-    let names = Names { state: Some(&columns), message: None, lets: &[], context: true };
+    let names = Names { state: Some(&columns), message: None, lets: &[], context: true, enums: &[] };
     let expr: Expr =
         expression(text, &names, None).unwrap_or_else(|problems| panic!("{text}: {problems:#?}"));
     let arena = Bump::new();
@@ -255,7 +256,14 @@ fn times_are_cut_and_taken_apart_in_utc() {
         ("date_trunc('quarter', state.at)", "1767225600000"),
         ("date_trunc('year', state.at)", "1767225600000"),
         ("date_trunc('day', state.old)", "-86400000"),
-        ("date_trunc('year', state.first)", "-9223372036854775808"),
+        ("date_trunc('year', state.first)", "-62135596800000000"),
+        ("date_trunc('week', state.first)", "-62135596800000000"),
+        ("state.last + INTERVAL '1 microsecond'", "overflow"),
+        ("state.first - INTERVAL '1 microsecond'", "overflow"),
+        ("extract(year FROM state.last)", "9999"),
+        ("CAST(state.last + INTERVAL '1 day' AS string)", "overflow"),
+        ("CAST(state.last AS date) + INTERVAL '1 day'", "overflow"),
+        ("CAST(state.first AS timestamp(3)) - INTERVAL '1 millisecond'", "overflow"),
         ("date_trunc('month', state.due)", "20485"),
         ("extract(year FROM state.at)", "2026"),
         ("extract(quarter FROM state.at)", "1"),
@@ -320,7 +328,8 @@ fn casts_convert_or_fail() {
         ("CAST(state.at AS date)", "20512"),
         ("CAST(state.fine AS timestamp(3))", "1772323199123"),
         ("CAST(state.at AS timestamp(6))", "1772323199123000"),
-        ("CAST(state.first AS date)", "-106751992"),
+        ("CAST(state.first AS date)", "-719162"),
+        ("CAST(state.last AS date)", "2932896"),
         ("CAST(NULL AS long)", "NULL"),
     ]);
 }
@@ -329,7 +338,7 @@ fn casts_convert_or_fail() {
 fn a_condition_holds_only_on_true() {
     let list = [Datum::Null];
     let columns = [Column { name: "maybe".to_owned(), column: Type::Boolean.nullable() }];
-    let names = Names { state: Some(&columns), message: None, lets: &[], context: false };
+    let names = Names { state: Some(&columns), message: None, lets: &[], context: false, enums: &[] };
     let arena = Bump::new();
     let mut env = Env::new(&arena);
     env.state = &list;
@@ -347,7 +356,7 @@ fn a_condition_holds_only_on_true() {
 #[test]
 fn a_slot_of_another_form_is_damaged_and_no_panic() {
     let columns = [Column { name: "x".to_owned(), column: Type::Long.required() }];
-    let names = Names { state: Some(&columns), message: None, lets: &[], context: false };
+    let names = Names { state: Some(&columns), message: None, lets: &[], context: false, enums: &[] };
     let arena = Bump::new();
     let mut env = Env::new(&arena);
     for slots in [&[][..], &[Datum::Text("x")][..], &[Datum::Encoded(&[1])][..]] {

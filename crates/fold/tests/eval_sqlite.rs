@@ -141,7 +141,7 @@ fn columns() -> Vec<Column> {
 
 fn ours(text: &str, row: &Row) -> Result<Value, EvalError> {
     let columns = columns();
-    let names = Names { state: Some(&columns), message: None, lets: &[], context: false };
+    let names = Names { state: Some(&columns), message: None, lets: &[], context: false, enums: &[] };
     let expr = expression(text, &names, None).unwrap_or_else(|problems| panic!("{text}: {problems:#?}"));
     let slots = [
         row.numbers[0].map_or(Datum::Null, Datum::Long),

@@ -139,7 +139,7 @@ fn draft<'s>(
         unhandled(spec, topic, topics, report);
         let places = topic.messages.iter().map(|message| {
             let on = spec.on.iter().find(|on| on.message.value == message.name.value)?;
-            transitions::compile(on, message, &entity, &broken, report)
+            transitions::compile(on, message, (&entity, &schemas.enums), &broken, report)
         });
         let transitions = places.collect();
         never_created(spec, report);

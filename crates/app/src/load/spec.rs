@@ -8,6 +8,7 @@ use super::names::{NAME_MAX, TABLE_NAME_MAX, TOPIC_NAME_MAX, nearest_or_all, sna
 use super::reader::{Reader, Table};
 use super::report::Report;
 use super::text::Text;
+use crate::limits::STATE_BYTES;
 use crate::model::When;
 use crate::rules;
 
@@ -181,7 +182,7 @@ fn entity(reader: &mut Reader<'_>, name: Text, table: &Table<'_>) -> EntitySpec 
         let tables = reader.tables(&inner, &prefix);
         on = tables.into_iter().map(|(message, table)| transition(reader, message, &table)).collect();
     }
-    let max_state_bytes = bytes(reader, table, "max_state_bytes", MAX_STATE_BYTES, 1..=1_000_000);
+    let max_state_bytes = bytes(reader, table, "max_state_bytes", MAX_STATE_BYTES, 1..=STATE_BYTES as i64);
     EntitySpec { name, topic, columns, max_state_bytes, on }
 }
 

@@ -19,12 +19,12 @@ use crate::sql::{self, Names, SqlProblem};
 pub(super) fn compile(
     spec: &TransitionSpec,
     message: &MessageDraft<'_>,
-    entity: &Entity,
+    (entity, enums): (&Entity, &[Type]),
     broken: &BTreeSet<String>,
     report: &mut Report,
 ) -> Option<Transition> {
     structure(spec, message.kind, report);
-    let mut compiler = Compiler::new(spec, message, entity, broken, report);
+    let mut compiler = Compiler::new(spec, message, (entity, enums), broken, report);
     let lets = compiler.lets(&spec.lets);
     let requires = compiler.requires(&spec.requires);
     let set = compiler.set(spec.set.as_ref());
@@ -94,6 +94,7 @@ struct Compiler<'c> {
     /// Columns as expressions see them: nullable where the entity may be absent.
     state: Vec<Column>,
     columns: &'c [Column],
+    enums: &'c [Type],
     key_columns: usize,
     message: Arc<RecordType>,
     lets: Vec<(String, ColumnType)>,
@@ -106,7 +107,7 @@ impl<'c> Compiler<'c> {
     fn new(
         spec: &TransitionSpec,
         message: &MessageDraft<'_>,
-        entity: &'c Entity,
+        (entity, enums): (&'c Entity, &'c [Type]),
         broken: &BTreeSet<String>,
         report: &'c mut Report,
     ) -> Compiler<'c> {
@@ -125,8 +126,20 @@ impl<'c> Compiler<'c> {
             key_columns: entity.key_columns,
             message: message.record.clone().unwrap_or_else(nothing),
             lets: Vec::new(),
+            enums,
             broken,
             report,
+        }
+    }
+
+    /// What expressions see.
+    fn names(&self) -> Names<'_> {
+        Names {
+            state: Some(&self.state),
+            message: Some(&self.message),
+            lets: &self.lets,
+            context: true,
+            enums: self.enums,
         }
     }
 
@@ -134,8 +147,7 @@ impl<'c> Compiler<'c> {
         if mentions(&text.value, &self.broken) {
             return None;
         }
-        let names =
-            Names { state: Some(&self.state), message: Some(&self.message), lets: &self.lets, context: true };
+        let names = self.names();
         match sql::expression(&text.value, &names, expected) {
             Ok(expr) => Some(expr),
             Err(problems) => {
@@ -176,8 +188,7 @@ impl<'c> Compiler<'c> {
         if mentions(&text.value, &self.broken) {
             return None;
         }
-        let names =
-            Names { state: Some(&self.state), message: Some(&self.message), lets: &self.lets, context: true };
+        let names = self.names();
         let settable = self.columns.get(self.key_columns..).unwrap_or_default();
         match sql::assignments(&text.value, &names, settable) {
             Ok(assignments) => {

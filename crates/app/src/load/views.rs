@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use tidefold_codec::RecordType;
 use tidefold_codec::schema::type_text;
 use tidefold_codec::text::is_key_type;
+use tidefold_codec::{RecordType, Type};
 
 use super::avro::Schemas;
 use super::entities::{EntityDraft, table_name};
@@ -58,7 +58,7 @@ pub(crate) fn build(
         let Some(found) = find_source(text, view, spec, (topics, entities, schemas), report) else {
             continue;
         };
-        if let Some(view) = compile(view, text, &found, topics, report) {
+        if let Some(view) = compile(view, text, &found, (topics, &schemas.enums), report) {
             views.push(ViewDraft { topic: found.topic, view });
         }
     }
@@ -126,7 +126,7 @@ fn compile(
     spec: &ViewSpec,
     text: &Text,
     source: &Source<'_>,
-    topics: &[TopicDraft<'_>],
+    (topics, enums): (&[TopicDraft<'_>], &[Type]),
     report: &mut Report,
 ) -> Option<View> {
     let topic = topics.get(source.topic)?;
@@ -141,8 +141,10 @@ fn compile(
         .map(|message| (message.name.value.as_str(), &**message.record.as_ref().unwrap_or(&nothing)))
         .collect();
     let scope = match source.entity {
-        Some(draft) => ViewScope { entity: Some((&draft.entity.name, &draft.entity.columns)), messages: &[] },
-        None => ViewScope { entity: None, messages: &records },
+        Some(draft) => {
+            ViewScope { entity: Some((&draft.entity.name, &draft.entity.columns)), messages: &[], enums }
+        }
+        None => ViewScope { entity: None, messages: &records, enums },
     };
     let compiled = match sql::view(&text.value, &scope) {
         Ok(compiled) => compiled,

@@ -40,12 +40,12 @@ impl Checker<'_> {
         }
         let from = expr.column.ty.clone();
         if same(&from, &ty) {
-            return Some(expr);
+            return Some(cast_literal(expr));
         }
         // A literal is read now, so that a wrong one is a mistake here and not a failure later.
         if let (Node::Constant(Constant::Text(_)), Type::String) = (&expr.node, &from) {
             match bring(expr.clone(), &ty) {
-                Ok(expr) => return Some(expr),
+                Ok(expr) => return Some(cast_literal(expr)),
                 Err(Misfit::Literal(rule, message, help)) => {
                     self.problem(place, rule, message, help);
                     return None;
@@ -153,6 +153,7 @@ impl Checker<'_> {
         for ty in self.types_in_scope() {
             collect_enums(ty, &mut enums, 0);
         }
+        enums.extend(self.enums);
         let found = enums.iter().find(|ty| match ty {
             Type::Enum(symbols) => symbols.full_name == name || short(&symbols.full_name) == name,
             _ => false,
@@ -192,6 +193,17 @@ impl Checker<'_> {
             }
         }
         types
+    }
+}
+
+/// A literal whose type was written: a constant alone would still take the type of what it stands beside.
+fn cast_literal(expr: Expr) -> Expr {
+    match &expr.node {
+        Node::Constant(_) => {
+            let (ty, nullable) = (expr.column.ty.clone(), expr.column.nullable);
+            made(Node::Cast(expr.into()), &ty, nullable)
+        }
+        _ => expr,
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Checker<'a> {
     pub(super) scope: Scope<'a>,
     /// Whether `event_time()`, `append_time()` and `caller()` are there.
     pub(super) context: bool,
+    /// The app's enums.
+    pub(super) enums: &'a [Type],
     /// Where the node under work stands, or the nearest one around it that has a place.
     pub(super) around: Range<usize>,
     pub(super) problems: Vec<SqlProblem>,
@@ -38,8 +40,13 @@ pub(super) type Placed = (Expr, Range<usize>);
 // === impl Checker ===
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(source: &'a Source<'a>, scope: Scope<'a>, context: bool) -> Checker<'a> {
-        Checker { source, scope, context, around: source.whole(), problems: Vec::new() }
+    pub(super) fn new(
+        source: &'a Source<'a>,
+        scope: Scope<'a>,
+        context: bool,
+        enums: &'a [Type],
+    ) -> Checker<'a> {
+        Checker { source, scope, context, enums, around: source.whole(), problems: Vec::new() }
     }
 
     pub(super) fn report(&mut self, problem: SqlProblem) {

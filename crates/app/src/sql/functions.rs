@@ -269,7 +269,11 @@ impl Checker<'_> {
 
     /// The digits that `round` keeps.
     fn round_digits(&mut self, (expr, place): Placed) -> Option<u32> {
-        if let Node::Constant(Constant::Long(value @ 0..=37)) = expr.node {
+        let literal = match expr.node {
+            Node::Cast(inner) => inner.node,
+            node => node,
+        };
+        if let Node::Constant(Constant::Long(value @ 0..=37)) = literal {
             return u32::try_from(value).ok();
         }
         let message = "the digits that round keeps are a constant from 0 to 37";

@@ -94,7 +94,8 @@ fn check_as(text: &str, expected: Option<&ColumnType>) -> Result<Expr, Vec<SqlPr
     let (columns, message) = (columns(), message());
     let lets =
         [("total".to_owned(), Type::Long.required()), ("when".to_owned(), Type::TimestampMicros.nullable())];
-    let names = Names { state: Some(&columns), message: Some(&message), lets: &lets, context: true };
+    let names =
+        Names { state: Some(&columns), message: Some(&message), lets: &lets, context: true, enums: &[] };
     expression(text, &names, expected)
 }
 
@@ -104,12 +105,26 @@ fn check(text: &str) -> Result<Expr, Vec<SqlProblem>> {
 
 fn over_orders(text: &str) -> Result<ViewSql, Vec<SqlProblem>> {
     let columns = columns();
-    view(text, &ViewScope { entity: Some(("orders", &columns)), messages: &[("PlaceOrder", &message())] })
+    view(
+        text,
+        &ViewScope {
+            entity: Some(("orders", &columns)),
+            messages: &[("PlaceOrder", &message())],
+            enums: &[],
+        },
+    )
 }
 
 fn over_events(text: &str) -> Result<ViewSql, Vec<SqlProblem>> {
     let message = message();
-    view(text, &ViewScope { entity: None, messages: &[("OrderPlaced", &message), ("PageViewed", &message)] })
+    view(
+        text,
+        &ViewScope {
+            entity: None,
+            messages: &[("OrderPlaced", &message), ("PageViewed", &message)],
+            enums: &[],
+        },
+    )
 }
 
 /// The rule and the text under each problem, one a line: `rule: text`.

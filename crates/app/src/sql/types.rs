@@ -100,7 +100,7 @@ pub(super) fn unified(a: &Type, b: &Type) -> Option<Type> {
             LocalTimestampMicros
         }
         (TimeMillis | TimeMicros, TimeMillis | TimeMicros) => TimeMicros,
-        (Enum(_) | Uuid, String) | (String, Enum(_) | Uuid) => String,
+        (Enum(_) | Uuid, String) | (String, Enum(_) | Uuid) | (Enum(_), Enum(_)) => String,
         (Bytes | Fixed(_), Bytes | Fixed(_)) => Bytes,
         _ => {
             let ((p, s), (precision, scale)) = (digits(a)?, digits(b)?);
@@ -154,6 +154,14 @@ pub(super) fn bring(expr: Expr, to: &Type) -> Result<Expr, Misfit> {
         Node::Call(function @ Function::DateTrunc(_), list) if narrows_time => {
             let list = list.into_iter().map(|expr| bring(expr, to)).collect::<Result<Vec<_>, _>>()?;
             Ok(made(Node::Call(function, list), to, nullable))
+        }
+        // Of a literal with a written type: where its type does not go, its value may.
+        Node::Cast(inner)
+            if matches!(inner.node, Node::Constant(_))
+                && same(&inner.column.ty, &expr.column.ty)
+                && !widens(&expr.column.ty, to) =>
+        {
+            bring(*inner, to)
         }
         _ if !widens(&expr.column.ty, to) => Err(Misfit::Types),
         Node::State(_) | Node::Message(_) | Node::Let(_) if relabels(&expr.column.ty, to) => {

@@ -22,7 +22,7 @@ pub(super) fn check<'a>(
     scope: &ViewScope<'a>,
 ) -> (Option<ViewSql>, Vec<SqlProblem>) {
     let unknown = Rows { table: Vec::new(), fields: Fields::Unknown, elements: None };
-    let mut checker = Checker::new(source, Scope::View(unknown), scope.entity.is_none());
+    let mut checker = Checker::new(source, Scope::View(unknown), scope.entity.is_none(), scope.enums);
     checker.query_clauses(query);
     let made = match &*query.body {
         SetExpr::Select(select) => checker.select(select, scope),

@@ -54,25 +54,26 @@ fn write<'a>(value: Datum<'a>, from: &Type, arena: &'a Bump) -> Result<Datum<'a>
 fn from_long<'a>(value: i64, from: &Type, to: &Type) -> Result<Datum<'a>, EvalError> {
     match to {
         Type::Decimal { scale, .. } => decimal(rescale(i128::from(value), 0, *scale)?, to),
-        Type::Double => Ok(Datum::Double(value as f64)),
+        Type::Double => double(value as f64),
         Type::Float => float(value as f64),
-        Type::TimeMicros if *from == Type::TimeMillis => Ok(Datum::Long(value.saturating_mul(1_000))),
-        Type::TimeMillis if *from == Type::TimeMicros => Ok(Datum::Long(value.div_euclid(1_000))),
+        Type::TimeMicros if *from == Type::TimeMillis => {
+            long(value.checked_mul(1_000).ok_or(EvalError::Overflow)?, to)
+        }
+        Type::TimeMillis if *from == Type::TimeMicros => long(value.div_euclid(1_000), to),
         _ => match (units_per_day(from), units_per_day(to)) {
-            (Some(per_day), Some(wanted)) => Ok(Datum::Long(at_other_unit(value, per_day, wanted, to))),
+            (Some(per_day), Some(wanted)) => long(at_other_unit(value, per_day, wanted)?, to),
             _ => long(value, to),
         },
     }
 }
 
-/// A time in another unit. Never fails: beyond the type's range it is the range's end, a few hundred thousand years away.
-fn at_other_unit(value: i64, per_day: i64, wanted: i64, to: &Type) -> i64 {
-    let value = if wanted >= per_day {
-        value.saturating_mul(wanted / per_day)
+/// A time in another unit, cut down.
+fn at_other_unit(value: i64, per_day: i64, wanted: i64) -> Result<i64, EvalError> {
+    if wanted >= per_day {
+        value.checked_mul(wanted / per_day).ok_or(EvalError::Overflow)
     } else {
-        value.div_euclid(per_day / wanted)
-    };
-    if *to == Type::Date { value.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) } else { value }
+        Ok(value.div_euclid(per_day / wanted))
+    }
 }
 
 fn from_decimal<'a>(value: i128, scale: u8, to: &Type) -> Result<Datum<'a>, EvalError> {
@@ -124,7 +125,7 @@ fn from_double<'a>(value: f64, to: &Type) -> Result<Datum<'a>, EvalError> {
 }
 
 fn float<'a>(value: f64) -> Result<Datum<'a>, EvalError> {
-    double(f64::from(value as f32))
+    Datum::double(value, &Type::Float).ok_or(EvalError::Overflow)
 }
 
 /// The digits of a number, on the stack.

@@ -82,14 +82,39 @@ fn quotient(a: i128, b: i128, digits: u32) -> Result<i128, EvalError> {
     let (a, b) = (a.unsigned_abs(), b.unsigned_abs());
     let (mut value, mut rest) = (a / b, a % b);
     for _ in 0..digits {
-        let more = rest.checked_mul(10).ok_or(EvalError::Overflow)?;
-        rest = more % b;
-        value = value.checked_mul(10).and_then(|v| v.checked_add(more / b)).ok_or(EvalError::Overflow)?;
+        let (digit, left) = next_digit(rest, b);
+        rest = left;
+        value = value.checked_mul(10).and_then(|v| v.checked_add(digit)).ok_or(EvalError::Overflow)?;
     }
     // `rest >= b - rest` is `2 * rest >= b` without the overflow.
     let value = if rest >= b - rest { value.saturating_add(1) } else { value };
     let value = i128::try_from(value).map_err(|_| EvalError::Overflow)?;
     Ok(if negative { -value } else { value })
+}
+
+/// The next digit of a quotient: `10 * rest / b` and what is left, for `rest < b`, both at most 2^127. The product may be
+/// wider than 128 bits, so it is built by doubling, with what goes into `b` taken out each time.
+fn next_digit(rest: u128, b: u128) -> (u128, u128) {
+    if let Some(more) = rest.checked_mul(10) {
+        return (more / b, more % b);
+    }
+    let (mut digit, mut left) = (0, 0);
+    let take = |digit: &mut u128, left: &mut u128| {
+        if *left >= b {
+            *left -= b;
+            *digit += 1;
+        }
+    };
+    for bit in [true, false, true, false] {
+        left *= 2;
+        digit *= 2;
+        take(&mut digit, &mut left);
+        if bit {
+            left += rest;
+            take(&mut digit, &mut left);
+        }
+    }
+    (digit, left)
 }
 
 /// `-x`.
@@ -155,25 +180,21 @@ pub(super) fn ceil<'a>(value: Datum<'a>, from: &Type, to: &Type) -> Result<Datum
 }
 
 /// An integer, date or time that is in its type's range.
+#[inline]
 pub(super) fn long<'a>(value: i64, ty: &Type) -> Result<Datum<'a>, EvalError> {
-    if matches!(ty, Type::Int | Type::Date) && i32::try_from(value).is_err() {
-        return Err(EvalError::Overflow);
-    }
-    Ok(Datum::Long(value))
+    Datum::long(value, ty).ok_or(EvalError::Overflow)
 }
 
-/// A finite double; the zero has no sign, so that equal values are equal bytes.
+/// A finite double.
 pub(super) fn double<'a>(value: f64) -> Result<Datum<'a>, EvalError> {
-    if value.is_finite() { Ok(Datum::Double(value + 0.0)) } else { Err(EvalError::Overflow) }
+    Datum::double(value, &Type::Double).ok_or(EvalError::Overflow)
 }
 
 /// A decimal that has no more digits than its type.
 pub(super) fn decimal<'a>(value: i128, ty: &Type) -> Result<Datum<'a>, EvalError> {
-    let Type::Decimal { precision, .. } = ty else { return Err(EvalError::Damaged) };
-    if value.unsigned_abs() < power(*precision)?.unsigned_abs() {
-        Ok(Datum::Decimal(value))
-    } else {
-        Err(EvalError::Overflow)
+    match ty {
+        Type::Decimal { .. } => Datum::decimal(value, ty).ok_or(EvalError::Overflow),
+        _ => Err(EvalError::Damaged),
     }
 }
 

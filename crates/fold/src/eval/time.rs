@@ -6,11 +6,12 @@ use tidefold_codec::calendar::{civil, days_of, weekday};
 use tidefold_codec::{Datum, Type};
 
 use super::EvalError;
+use super::number::long;
 
 /// `date_trunc`.
 pub(super) fn truncate<'a>(unit: TruncUnit, value: Datum<'a>, ty: &Type) -> Result<Datum<'a>, EvalError> {
     let Datum::Long(value) = value else { return Err(EvalError::Damaged) };
-    time::truncate(unit, value, ty).map(Datum::Long).ok_or(EvalError::Damaged)
+    long(time::truncate(unit, value, ty).ok_or(EvalError::Damaged)?, ty)
 }
 
 /// `extract`.

@@ -58,6 +58,8 @@ pub(crate) struct Schemas<'f> {
     pub lost: BTreeSet<String>,
     /// Their types by full name and, where it is unambiguous, short name.
     pub types: BTreeMap<String, Type>,
+    /// The enums among them, each once.
+    pub enums: Vec<Type>,
 }
 
 /// Reads the JSON of every `.avsc` file.
@@ -95,6 +97,7 @@ pub(crate) fn resolve<'f>(files: &'f [AvroFile], report: &mut Report) -> Schemas
         right: BTreeMap::new(),
         lost: BTreeSet::new(),
         types: BTreeMap::new(),
+        enums: Vec::new(),
     };
     for file in files {
         schemas.lost.extend(file.lost.iter().cloned());
@@ -117,6 +120,9 @@ pub(crate) fn resolve<'f>(files: &'f [AvroFile], report: &mut Report) -> Schemas
         }
     }
     schemas.types = types_by_name(&schemas.right);
+    let full_names =
+        |(name, ty): &(&String, &Type)| matches!(ty, Type::Enum(symbols) if symbols.full_name == **name);
+    schemas.enums = schemas.types.iter().filter(full_names).map(|(_, ty)| ty.clone()).collect();
     schemas
 }
 

@@ -275,7 +275,8 @@ fn a_wrong_name_is_answered_with_the_nearest() {
 #[test]
 fn assignments_report_each_wrong_part() {
     let (columns, message) = (columns(), message());
-    let names = Names { state: Some(&columns), message: Some(&message), lets: &[], context: true };
+    let names =
+        Names { state: Some(&columns), message: Some(&message), lets: &[], context: true, enums: &[] };
     let set = |text: &str| assignments(text, &names, &columns);
     for (text, expected) in [
         ("status = 'x', statu = 'y'", "unknown-name: statu"),

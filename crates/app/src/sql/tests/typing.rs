@@ -224,7 +224,8 @@ fn nested_forms_do_not_copy_their_operands() {
 #[test]
 fn assignments_know_where_their_parts_stand() {
     let (columns, message) = (columns(), message());
-    let names = Names { state: Some(&columns), message: Some(&message), lets: &[], context: true };
+    let names =
+        Names { state: Some(&columns), message: Some(&message), lets: &[], context: true, enums: &[] };
     let text = "status = 'paid',\n  paid_at = event_time(), \"count\" = state.count + 1";
     let list = assignments(text, &names, &columns).expect("assignments");
     let parts: Vec<(&str, &str, usize)> =
