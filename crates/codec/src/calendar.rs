@@ -81,12 +81,17 @@ pub(crate) fn parse_date(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// `HH:MM:SS[.digits]` to microseconds; digits past the sixth are cut.
+/// `HH:MM:SS[.digits]` to microseconds; digits past the sixth are cut. A time of day has no leap second: whether it could
+/// be one depends on a day and a zone.
 pub(crate) fn parse_time(text: &[u8]) -> Option<i64> {
+    parse_clock(text, 59)
+}
+
+fn parse_clock(text: &[u8], last_second: i64) -> Option<i64> {
     let (clock, fraction) = text.split_at_checked(8)?;
     let &[h1, h2, b':', m1, m2, b':', s1, s2] = clock else { return None };
     let (hour, minute, second) = (number(&[h1, h2])?, number(&[m1, m2])?, number(&[s1, s2])?);
-    if hour > 23 || minute > 59 || second > 59 {
+    if hour > 23 || minute > 59 || second > last_second {
         return None;
     }
     let micros = match fraction {
@@ -113,15 +118,22 @@ fn fraction_micros(digits: &[u8]) -> Option<i64> {
 
 /// Date, `T` and time to microseconds.
 pub(crate) fn parse_local(text: &[u8]) -> Option<i64> {
+    parse_moment(text, 59)
+}
+
+fn parse_moment(text: &[u8], last_second: i64) -> Option<i64> {
     let (date, rest) = text.split_at_checked(10)?;
     let (mark, time) = rest.split_first()?;
     if !matches!(mark, b'T' | b't' | b' ') {
         return None;
     }
-    Some(parse_date(date)? * DAY_MICROS + parse_time(time)?)
+    Some(parse_date(date)? * DAY_MICROS + parse_clock(time, last_second)?)
 }
 
 /// Date, `T`, time and `Z` or an offset to microseconds.
+///
+/// A leap second (RFC 3339, section 5.7) is the last instant before it, since no type here has a place for it. It is one
+/// only where UTC can have one: behind 23:59:59 UTC on the last day of a month, whatever the offset.
 pub(crate) fn parse_rfc3339(text: &[u8]) -> Option<i64> {
     let (local, offset) = match text {
         [local @ .., b'Z' | b'z'] => (local, 0),
@@ -134,7 +146,15 @@ pub(crate) fn parse_rfc3339(text: &[u8]) -> Option<i64> {
         }
         _ => return None,
     };
-    let micros = parse_local(local)? - offset;
+    let mut micros = parse_moment(local, 60)? - offset;
+    if local.get(17..19) == Some(b"60") {
+        let end = micros - micros.rem_euclid(1_000_000);
+        let (_, _, day) = civil(end.div_euclid(DAY_MICROS));
+        if end.rem_euclid(DAY_MICROS) != 0 || day != 1 {
+            return None;
+        }
+        micros = end - 1;
+    }
     MICROS.contains(&micros).then_some(micros)
 }
 
@@ -178,4 +198,74 @@ pub(crate) fn write_local(micros: i64, out: &mut Vec<u8>) {
     write_date(micros.div_euclid(DAY_MICROS), out);
     out.push(b'T');
     write_time(micros.rem_euclid(DAY_MICROS), out);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Option<String> {
+        let mut out = Vec::new();
+        write_local(parse_rfc3339(text.as_bytes())?, &mut out);
+        String::from_utf8(out).ok()
+    }
+
+    #[test]
+    fn a_leap_second_is_the_last_instant_before_it() {
+        for text in [
+            "2016-12-31T23:59:60Z",
+            "2016-12-31t23:59:60z",
+            "2016-12-31 23:59:60.999999999Z",
+            "2016-12-31T15:59:60-08:00",
+            "2017-01-01T05:29:60.25+05:30",
+            "2017-01-01T12:44:60+12:45",
+        ] {
+            assert_eq!(read(text).as_deref(), Some("2016-12-31T23:59:59.999999"), "{text}");
+        }
+        assert_eq!(read("9999-12-31T23:59:60Z").as_deref(), Some("9999-12-31T23:59:59.999999"));
+    }
+
+    #[test]
+    fn what_can_be_no_leap_second_is_refused() {
+        for text in [
+            "2016-12-31T23:59:61Z",
+            "2016-12-31T23:58:60Z",
+            "2016-12-31T22:59:60Z",
+            "2016-12-30T23:59:60Z",
+            "2016-12-31T23:59:60+01:00",
+            "2017-01-01T00:59:60+00:30",
+            "2017-02-29T23:59:60Z",
+            "2016-12-31T23:59:60",
+            "2016-12-31T23:59:60.Z",
+            "2016-12-31T23:59:6Z",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        assert_eq!(parse_time(b"23:59:60"), None);
+        assert_eq!(parse_local(b"2016-12-31T23:59:60"), None);
+    }
+
+    proptest! {
+        /// Of every minute in every zone: the 60th second is taken where the next one begins a month in UTC.
+        #[test]
+        fn a_leap_second_stands_at_the_end_of_a_month_only(
+            day in -200_000_i64..2_900_000, of_day in 0_i64..1440, offset in -1439_i64..1440, edge: bool
+        ) {
+            // Half of the cases end a month, which chance alone would hardly hit.
+            let (year, month, _) = civil(day);
+            let utc = if edge { days_of(year, month, 1) * 1440 - 1 } else { day * 1440 + of_day };
+            let local = utc + offset;
+            let mut text = Vec::new();
+            write_local(local * 60_000_000, &mut text);
+            text.splice(17..19, *b"60");
+            let (sign, far) = if offset < 0 { ('-', -offset) } else { ('+', offset) };
+            text.extend_from_slice(format!("{sign}{:02}:{:02}", far / 60, far % 60).as_bytes());
+            let next = utc + 1;
+            let legal = next % 1440 == 0 && civil(next.div_euclid(1440)).2 == 1;
+            let expected = legal.then_some(next * 60_000_000 - 1);
+            prop_assert_eq!(parse_rfc3339(&text), expected, "{}", String::from_utf8_lossy(&text));
+        }
+    }
 }

@@ -10,6 +10,7 @@
 //! | date, time | text, `2026-01-31`, `12:00:00.5` |
 //! | timestamp | text, RFC 3339 (local: without a zone), or the number of its unit |
 //! | union | the bare value if just one branch takes it, or `{"branch": value}` |
+//! | nullable | null, the bare value, or Avro's own `{"type": value}` where that can be nothing else |
 //!
 //! A missing field takes its default; there is none that is not in the schema.
 
@@ -20,10 +21,12 @@ use smallvec::SmallVec;
 use crate::columns::is_null;
 use crate::datum::Datum;
 use crate::defaults;
+use crate::encoding::{self, foreign};
 use crate::text;
 use crate::types::{ColumnType, RecordType, Type};
 use crate::wire::{Cursor, read_scalar};
 
+mod nullable;
 mod object;
 mod path;
 mod reader;
@@ -126,6 +129,15 @@ impl Default for JsonLimits {
     }
 }
 
+// === impl Violation ===
+
+impl Violation {
+    /// The text as a whole is no JSON.
+    fn of_text(detail: String) -> Violation {
+        Violation { pointer: "#".to_owned(), code: "invalid_json", detail }
+    }
+}
+
 // === impl JsonEncoder ===
 
 impl JsonEncoder {
@@ -136,17 +148,22 @@ impl JsonEncoder {
         JsonEncoder { record, form, key, limits }
     }
 
-    /// Appends the datum to `datum` and the key text to `key`. On error both are as they were.
+    /// Appends the datum to `datum` and the key text to `key`. On error both are as they were. A byte order mark before
+    /// the text is passed over, as RFC 8259 section 8.1 allows.
     ///
     /// # Errors
     /// Every mistake in the text, in its order, up to the limit.
     pub fn encode(&self, json: &[u8], datum: &mut Vec<u8>, key: &mut Vec<u8>) -> Result<(), Vec<Violation>> {
         let (datum_start, key_start) = (datum.len(), key.len());
+        let json = encoding::without_mark(json);
         let text = match std::str::from_utf8(json) {
             Ok(text) => text,
             Err(error) => {
-                let detail = format!("byte {}: the text is not UTF-8", error.valid_up_to());
-                return Err(vec![Violation { pointer: "#".to_owned(), code: "invalid_json", detail }]);
+                let detail = match foreign(json) {
+                    Some(foreign) => foreign.to_string(),
+                    None => format!("byte {}: the text is not UTF-8; convert it first", error.valid_up_to()),
+                };
+                return Err(vec![Violation::of_text(detail)]);
             }
         };
         let mut encoding = Encoding::new(text, datum, self.limits);
@@ -161,6 +178,11 @@ impl JsonEncoder {
         }
         datum.truncate(datum_start);
         key.truncate(key_start);
+        if violations.first().is_some_and(|first| first.code == "invalid_json")
+            && let Some(foreign) = foreign(json)
+        {
+            violations = vec![Violation::of_text(foreign.to_string())];
+        }
         Err(violations)
     }
 

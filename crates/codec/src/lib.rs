@@ -14,6 +14,7 @@
 //! * [`decode`]: a plan for (writer schema, reader type) that reads just the wanted fields into slots.
 //! * [`columns`]: slots to the canonical Avro bytes a table keeps, and back; walking into arrays and records.
 //! * [`json_in`]: JSON to Avro with every mistake named; [`json_out`]: slots to JSON.
+//! * [`encoding`]: what bytes are that should be UTF-8 text and are not.
 //! * [`text`]: one value as text: key texts, URL parameters, literals.
 //! * [`ordered`]: key columns to bytes that sort as the columns do.
 
@@ -23,6 +24,7 @@ pub mod columns;
 pub mod datum;
 pub mod decode;
 mod defaults;
+pub mod encoding;
 pub mod json_in;
 pub mod json_out;
 mod number;

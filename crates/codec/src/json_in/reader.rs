@@ -102,6 +102,16 @@ impl<'j> Reader<'j> {
         if self.at == self.text.len() { Ok(()) } else { Err(self.error("text follows the value")) }
     }
 
+    /// Whether the object that starts here has a member of this name first, spelled without escapes.
+    pub(super) fn starts_with_member(&self, name: &str) -> bool {
+        let mut look = self.clone();
+        if !look.eat(b'{') || look.peek() != b'"' {
+            return false;
+        }
+        let rest = look.text.as_bytes().get(look.at + 1..).unwrap_or_default();
+        rest.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'"'))
+    }
+
     pub(super) fn literal(&mut self) -> Result<(), Syntax> {
         self.peek();
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();

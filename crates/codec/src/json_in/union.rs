@@ -28,7 +28,7 @@ impl BranchForm {
     }
 }
 
-fn base_name(ty: &Type) -> Option<&'static str> {
+pub(super) fn base_name(ty: &Type) -> Option<&'static str> {
     match ty {
         Type::Date | Type::TimeMillis => Some("int"),
         Type::TimeMicros

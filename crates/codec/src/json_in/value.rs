@@ -136,6 +136,9 @@ impl<'e, 'j> Encoding<'e, 'j> {
             }
             if !matches!(form.ty, Form::Union(_)) {
                 write_long(value, self.out);
+                if first == b'{' {
+                    return self.nullable_object(&form.ty, path);
+                }
             }
         }
         self.value(&form.ty, first, path)

@@ -1,0 +1,128 @@
+//! What bytes are that should be UTF-8 text and are not, told by how they begin, so that a refusal can say what to do.
+
+use std::fmt;
+
+/// UTF-8's byte order mark, which Windows tools write in front of a text.
+pub const MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+/// Something other than UTF-8 text. Its `Display` says what it is and what to do: "this is gzip: decompress it first".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+    /// bzip2, xz or an LZ4 frame, by its name.
+    Packed(&'static str),
+    /// An archive or a spreadsheet.
+    Zip,
+    /// A file format with its own reader, by its name.
+    File(&'static str),
+    /// UTF-16.
+    Utf16 {
+        /// Whether the high byte comes first.
+        big_endian: bool,
+        /// Whether a byte order mark says so.
+        marked: bool,
+    },
+    /// UTF-32.
+    Utf32,
+}
+
+/// The text without the byte order mark in front of it, if it has one.
+#[must_use]
+#[inline]
+pub fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(&MARK).unwrap_or(text)
+}
+
+/// What these first bytes begin, if it is known and no UTF-8 text. Eight bytes are enough.
+#[must_use]
+pub fn foreign(first: &[u8]) -> Option<Foreign> {
+    let found = match first {
+        [0x1f, 0x8b, ..] => Foreign::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Foreign::Zstd,
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Foreign::Packed("bzip2"),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Foreign::Packed("xz"),
+        [0x04, 0x22, 0x4d, 0x18, ..] => Foreign::Packed("LZ4"),
+        [b'P', b'K', 3, 4, ..] => Foreign::Zip,
+        [b'O', b'b', b'j', 1, ..] => Foreign::File("an Avro data file"),
+        [b'P', b'A', b'R', b'1', ..] => Foreign::File("a Parquet file"),
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Foreign::Utf32,
+        [0xff, 0xfe, ..] => Foreign::Utf16 { big_endian: false, marked: true },
+        [0xfe, 0xff, ..] => Foreign::Utf16 { big_endian: true, marked: true },
+        [1..=255, 0, 0, 0, ..] | [0, 0, 0, 1..=255, ..] => Foreign::Utf32,
+        [1..=255, 0, 1..=255, 0, ..] => Foreign::Utf16 { big_endian: false, marked: false },
+        [0, 1..=255, 0, 1..=255, ..] => Foreign::Utf16 { big_endian: true, marked: false },
+        _ => return None,
+    };
+    Some(found)
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let convert = "convert it to UTF-8 first, for example with `iconv -t UTF-8 -f";
+        match self {
+            Foreign::Gzip => f.write_str("this is gzip: decompress it first"),
+            Foreign::Zstd => f.write_str("this is zstd: decompress it first"),
+            Foreign::Packed(name) => write!(f, "this is {name}: decompress it first"),
+            Foreign::Zip => f.write_str(
+                "this is a zip archive, as spreadsheets are too: unpack it, or save it as CSV, first",
+            ),
+            Foreign::File(name) => write!(f, "this is {name}: write its records as JSON, one a line, first"),
+            Foreign::Utf16 { big_endian, .. } => {
+                write!(f, "this is UTF-16 text: {convert} UTF-16{}`", if *big_endian { "BE" } else { "LE" })
+            }
+            Foreign::Utf32 => write!(f, "this is UTF-32 text: {convert} UTF-32`"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn units(text: &str, big_endian: bool) -> Vec<u8> {
+        text.encode_utf16()
+            .flat_map(|unit| if big_endian { unit.to_be_bytes() } else { unit.to_le_bytes() })
+            .collect()
+    }
+
+    #[test]
+    fn utf_16_is_told_with_its_mark_and_without() {
+        for big_endian in [false, true] {
+            for (text, marked) in
+                [("{\"a\":1}", false), ("id,name\n", false), ("\u{feff}{\"a\":1}", true), ("\u{feff}", true)]
+            {
+                let found = foreign(&units(text, big_endian));
+                assert_eq!(found, Some(Foreign::Utf16 { big_endian, marked }), "{text}");
+            }
+        }
+        let wide: Vec<u8> = "{\"a\"".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+        assert_eq!(foreign(&wide), Some(Foreign::Utf32));
+        assert_eq!(foreign(&[&[0xff, 0xfe, 0, 0], &wide[..]].concat()), Some(Foreign::Utf32));
+    }
+
+    #[test]
+    fn utf_8_text_is_nothing_else() {
+        for text in [
+            "",
+            "{",
+            "{}",
+            "[1]",
+            "a",
+            "B",
+            "BZhou,1",
+            "PK,name",
+            "Object",
+            "PAR",
+            "\u{feff}{}",
+            "\u{e9}t\u{e9}",
+            "\0",
+            "\0\0\0\0",
+        ] {
+            assert_eq!(foreign(text.as_bytes()), None, "{text:?}");
+            assert_eq!(without_mark(text.as_bytes()), text.trim_start_matches('\u{feff}').as_bytes());
+        }
+    }
+}
