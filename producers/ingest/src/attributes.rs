@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH};
+use axum::http::header::IF_MATCH;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_http::{FieldError, Problem, ProblemKind};
+
+use crate::cloudevent::CloudEvent;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const CE_TIME: HeaderName = HeaderName::from_static("ce-time");
@@ -29,43 +31,8 @@ pub(crate) struct Attributes {
     pub(crate) wait: Option<Duration>,
     pub(crate) traceparent: Option<HeaderValue>,
     pub(crate) tracestate: Option<HeaderValue>,
-}
-
-/// The kinds of body there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Media {
-    /// One JSON value.
-    Json,
-    /// One JSON value a line.
-    Lines,
-}
-
-// === impl Media ===
-
-impl Media {
-    /// The body's kind by `Content-Type`; JSON where it is absent.
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Media, Problem> {
-        let refuse = |detail: String| Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
-        if let Some(encoding) = headers.get(CONTENT_ENCODING)
-            && encoding != "identity"
-        {
-            return refuse("the body must not be compressed: Content-Encoding is not supported".to_owned());
-        }
-        let Some(given) = headers.get(CONTENT_TYPE) else { return Ok(Media::Json) };
-        let text = given.to_str().unwrap_or_default();
-        let essence = text.split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case("application/json") {
-            return Ok(Media::Json);
-        }
-        let lines = ["application/x-ndjson", "application/ndjson", "application/jsonl"];
-        if lines.iter().any(|name| essence.eq_ignore_ascii_case(name)) {
-            return Ok(Media::Lines);
-        }
-        let shown: String = essence.chars().take(80).collect();
-        refuse(format!(
-            "`{shown}` is not supported; send application/json (one message) or application/x-ndjson (one a line)"
-        ))
-    }
+    /// The CloudEvent that the request is in binary mode, if it is one.
+    pub(crate) event: Option<CloudEvent>,
 }
 
 // === impl Attributes ===
@@ -74,7 +41,8 @@ impl Attributes {
     /// Reads the headers; every mistake in them is reported.
     pub(crate) fn of(headers: &HeaderMap, wait_max: Duration) -> Result<Attributes, Problem> {
         let mut errors = Vec::new();
-        let attributes = Attributes {
+        let event = CloudEvent::of(headers, &mut errors);
+        let mut attributes = Attributes {
             id: one(headers, &IDEMPOTENCY_KEY, &mut errors, idempotency_key),
             time: one(headers, &CE_TIME, &mut errors, |value| {
                 parse_rfc3339_micros(value).ok_or_else(|| {
@@ -93,8 +61,26 @@ impl Attributes {
             wait: wait(headers, wait_max),
             traceparent: headers.get(TRACEPARENT).filter(|value| value.len() <= 256).cloned(),
             tracestate: headers.get(TRACESTATE).filter(|value| value.len() <= 512).cloned(),
+            event: None,
         };
+        if let Some(event) = event {
+            attributes.take_event(event, &mut errors);
+        }
         if errors.is_empty() { Ok(attributes) } else { Err(invalid(errors)) }
+    }
+
+    /// What an event says of itself holds for the request; a header of this API may say it too, but nothing else.
+    fn take_event(&mut self, event: CloudEvent, errors: &mut Vec<FieldError>) {
+        if self.id.as_ref().is_some_and(|id| *id != event.id) {
+            let detail = "is another id than CE-Id; a message has one";
+            errors.push(mistake("Idempotency-Key", "contradiction", detail));
+        }
+        if self.if_match.is_some() && event.if_match.is_some_and(|version| self.if_match != Some(version)) {
+            errors.push(mistake("If-Match", "contradiction", "is another version than CE-Ifmatch"));
+        }
+        self.if_match = self.if_match.or(event.if_match);
+        self.id = Some(event.id.clone());
+        self.event = Some(event);
     }
 }
 

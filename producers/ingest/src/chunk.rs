@@ -11,11 +11,12 @@ use crate::answer;
 use crate::attributes::Attributes;
 use crate::catalog::MessageEntry;
 use crate::envelope::{self, Envelope};
-use crate::failure::{field_errors, invalid_message};
+use crate::failure::{advise, field_errors, invalid_message};
 use crate::intake::Intake;
 use crate::lane::{Fates, LaneBatch};
 use crate::lines::Piece;
 use crate::record::{Given, Now, Scratch};
+use crate::shape;
 use crate::stream::Route;
 
 /// What holds for all lines of a stream.
@@ -36,6 +37,8 @@ pub(crate) struct ChunkBuilder {
     bytes: usize,
     now: Option<Now>,
     next_index: u64,
+    /// Why no line of this body is taken, once the first one has shown that they are no messages.
+    laid_out: Option<&'static str>,
 }
 
 /// Lines gathered: what is needed to answer them.
@@ -70,6 +73,7 @@ impl ChunkBuilder {
             bytes: 0,
             now: None,
             next_index: 0,
+            laid_out: None,
         }
     }
 
@@ -104,6 +108,9 @@ impl ChunkBuilder {
         match piece {
             Piece::Line(line) => {
                 self.bytes += line.len();
+                if self.next_index == 0 {
+                    self.laid_out = shape::of_first_line(&line);
+                }
                 if let Err((id, problem)) = self.add_line(stream, &line) {
                     let counter = match problem.kind() {
                         ProblemKind::SchemaNotRegistered => &stream.intake.metrics.unavailable,
@@ -134,6 +141,9 @@ impl ChunkBuilder {
     }
 
     fn add_line(&mut self, stream: &Stream, line: &[u8]) -> Result<(), (Option<String>, Problem)> {
+        if let Some(reason) = self.laid_out {
+            return Err((None, invalid_envelope(vec![FieldError::at("#", "invalid_json", reason)])));
+        }
         match stream.route {
             Route::One { message, schema } => {
                 let Some(message) = stream.intake.catalog.messages.get(message) else {
@@ -197,6 +207,9 @@ impl ChunkBuilder {
             {
                 let around = errors.len();
                 errors.extend(field_errors(violations, inside));
+                if inside.is_empty() {
+                    advise(&mut errors, || shape::of_line(data));
+                }
                 return Err(match around {
                     0 => invalid_message(message, errors),
                     _ => invalid_envelope(errors),

@@ -5,16 +5,18 @@
 
 use std::borrow::Cow;
 
+use tidefold_codec::encoding::{foreign, without_mark};
 use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_http::FieldError;
 
 use crate::attributes::{ID_BYTES, digits};
+use crate::{media, shape};
 
 /// The longest `source`, `subject`, `dataschema` or extension value, in bytes.
-const ATTRIBUTE_BYTES: usize = 1_024;
+pub(crate) const ATTRIBUTE_BYTES: usize = 1_024;
 
 /// How many extension attributes a line may have.
-const EXTENSIONS: usize = 32;
+pub(crate) const EXTENSIONS: usize = 32;
 
 /// A line, taken apart.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,7 +45,7 @@ pub(crate) fn parse(line: &[u8]) -> (Envelope<'_>, Vec<FieldError>) {
     let mut envelope = Envelope::default();
     let mut errors = Vec::new();
     let mut seen: Vec<Cow<'_, str>> = Vec::with_capacity(8);
-    let mut cursor = Cursor { text: line, at: 0 };
+    let mut cursor = Cursor { text: without_mark(line), at: 0 };
     if let Err(detail) = cursor.members(|name, value| {
         if seen.contains(&name) {
             errors.push(FieldError::at(pointer(&name), "duplicate_key", "stands more than once"));
@@ -54,6 +56,10 @@ pub(crate) fn parse(line: &[u8]) -> (Envelope<'_>, Vec<FieldError>) {
         }
         seen.push(name);
     }) {
+        let detail = match foreign(line) {
+            Some(foreign) => foreign.to_string(),
+            None => shape::of_line(line).unwrap_or(detail),
+        };
         errors.push(FieldError::at("#", "invalid_json", detail));
         return (envelope, errors);
     }
@@ -92,13 +98,18 @@ impl<'a> Envelope<'a> {
                 return Err(("unknown_symbol", "is not 1.0, the only version supported".to_owned()));
             }
             "specversion" => {}
-            "datacontenttype" if text(value, 255)? != "application/json" => {
-                return Err((
-                    "unknown_symbol",
-                    "is not application/json, which is what `data` is".to_owned(),
-                ));
+            "datacontenttype" => match media::is_json(&text(value, 255)?) {
+                Some(true) => {}
+                Some(false) => {
+                    let detail =
+                        "is no media type of JSON (application/json, …+json), which is what `data` is";
+                    return Err(("unknown_symbol", detail.to_owned()));
+                }
+                None => return Err(("bad_format", "is no media type such as application/json".to_owned())),
+            },
+            "data_base64" => {
+                return Err(("not_allowed", "is binary data; a message is JSON, in `data`".to_owned()));
             }
-            "datacontenttype" => {}
             "ifmatch" => self.if_match = Some(if_match(value)?),
             "subject" | "dataschema" => {
                 self.others.push((Cow::Owned(name.to_owned()), text(value, ATTRIBUTE_BYTES)?));
@@ -109,8 +120,7 @@ impl<'a> Envelope<'a> {
     }
 
     fn take_extension(&mut self, name: &str, value: &'a [u8]) -> Result<(), (&'static str, String)> {
-        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(legal) {
+        if !is_attribute_name(name) {
             let detail = "is no attribute; the message's own fields stand in `data`, extension attributes are \
                           lower-case letters and digits";
             return Err(("unknown_field", detail.to_owned()));
@@ -134,6 +144,12 @@ impl<'a> Envelope<'a> {
         self.others.push((Cow::Owned(name.to_owned()), value));
         Ok(())
     }
+}
+
+/// Whether an extension attribute may be called so.
+pub(crate) fn is_attribute_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(legal)
 }
 
 /// A string of 1 to `most` bytes without control characters.

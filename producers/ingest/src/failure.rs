@@ -93,6 +93,19 @@ pub(crate) fn field_errors(violations: Vec<Violation>, inside: &str) -> impl Ite
     })
 }
 
+/// Adds what to send instead, where the text as a whole was no JSON object.
+pub(crate) fn advise(errors: &mut [FieldError], remedy: impl FnOnce() -> Option<String>) {
+    let whole = |error: &&mut FieldError| {
+        error.code == "invalid_json" || (error.code == "wrong_type" && error.pointer.as_deref() == Some("#"))
+    };
+    if let Some(error) = errors.iter_mut().find(whole)
+        && let Some(remedy) = remedy()
+    {
+        error.detail.push_str("; ");
+        error.detail.push_str(&remedy);
+    }
+}
+
 /// The answer to a message that does not fit its schema.
 pub(crate) fn invalid_message(message: &MessageEntry, errors: Vec<FieldError>) -> Problem {
     let detail = match errors.as_slice() {

@@ -9,7 +9,8 @@
 //! A walk through it:
 //! * [`router`] and [`Components`]: how the composition gets the routes.
 //! * `catalog`: the app as ingest needs it; `intake`: what all routes share.
-//! * `attributes`: what a request's headers say; `envelope`: what a line says around its message.
+//! * `attributes`: what a request's headers say, `media` and `cloudevent` parts of it; `envelope`: what a line says around
+//!   its message; `shape`: what a refused body looks like.
 //! * `record`: a message as a record; `room`: the bytes that requests may hold.
 //! * `single`: one message; `outcomes`: what became of it.
 //! * `stream`: many messages; `lines`, `chunk` and `lane` are its steps.
@@ -31,16 +32,19 @@ mod answer;
 mod attributes;
 mod catalog;
 mod chunk;
+mod cloudevent;
 mod envelope;
 mod failure;
 mod ids;
 mod intake;
 mod lane;
 mod lines;
+mod media;
 mod outcomes;
 mod record;
 mod room;
 mod settings;
+mod shape;
 mod single;
 mod stream;
 

@@ -9,12 +9,14 @@ use tidefold_http::{Principal, Problem, ProblemKind, body};
 use tidefold_record::{BatchBuilder, Offset, Partition, SchemaId};
 
 use crate::answer;
-use crate::attributes::{Attributes, Media};
+use crate::attributes::Attributes;
 use crate::catalog::{MessageEntry, TopicEntry};
-use crate::failure::{Failure, field_errors, invalid_message};
+use crate::failure::{Failure, advise, field_errors, invalid_message};
 use crate::intake::Intake;
+use crate::media::Media;
 use crate::outcomes::{self, Waited};
 use crate::record::{Given, Scratch};
+use crate::shape;
 use crate::stream::{self, Route};
 
 /// A message that stands in the log.
@@ -67,6 +69,13 @@ async fn one(
     {
         return Err(Problem::new(ProblemKind::InvalidRequest, format!("If-Match is of no use: {reason}")));
     }
+    let event = attributes.event.as_ref();
+    if let Some(event) = event
+        && event.kind != message.name
+    {
+        let detail = format!("CE-Type is `{}`; this path takes `{}`", event.kind, message.name);
+        return Err(Problem::new(ProblemKind::InvalidRequest, detail));
+    }
     let limits = &intake.settings.limits;
     let room = intake.room.hold_body(request.headers(), limits.body_bytes);
     let room = room.inspect_err(|_| {
@@ -85,13 +94,13 @@ async fn one(
     let source = intake.source_of(principal);
     let given = Given {
         id,
-        source: &source,
+        source: event.map_or(&source, |event| &event.source),
         caller: principal.as_str(),
         time: attributes.time,
         if_match: attributes.if_match,
         traceparent: attributes.traceparent.as_ref(),
         tracestate: attributes.tracestate.as_ref(),
-        others: &[],
+        others: event.map_or(&[], |event| &event.others),
     };
     let (partition, batch) = Scratch::with(|scratch| {
         scratch.encode(message, schema, &json)?;
@@ -101,7 +110,9 @@ async fn one(
     })
     .map_err(|violations| {
         intake.metrics.invalid.inc();
-        invalid_message(message, field_errors(violations, "").collect())
+        let mut errors: Vec<_> = field_errors(violations, "").collect();
+        advise(&mut errors, || shape::of_message(&json));
+        invalid_message(message, errors)
     })?;
     drop(json);
 

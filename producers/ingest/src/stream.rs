@@ -26,11 +26,12 @@ use tidefold_record::SchemaId;
 use tokio::sync::oneshot;
 
 use crate::answer;
-use crate::attributes::{Attributes, ID_BYTES, Media};
+use crate::attributes::{Attributes, ID_BYTES};
 use crate::chunk::{Chunk, ChunkBuilder, LaneName, Stream};
 use crate::intake::Intake;
 use crate::lane::{LaneBatch, Turn, append_in_turn};
 use crate::lines::Lines;
+use crate::media::Media;
 use crate::room::Held;
 
 /// What the lines of a stream are.
@@ -120,6 +121,11 @@ fn check(attributes: &Attributes) -> Result<(), Problem> {
     let refuse = |detail: String| Err(Problem::new(ProblemKind::InvalidRequest, detail));
     if attributes.if_match.is_some() {
         return refuse("If-Match is about one message; in a stream give a line its own `ifmatch`".to_owned());
+    }
+    if attributes.event.is_some() {
+        let detail = "CE- headers describe one event; in a stream each line has its own attributes (CE-Time alone holds \
+                      for every line that has no time)";
+        return refuse(detail.to_owned());
     }
     // The id of a line is the stream's, a colon and up to 20 digits.
     let longest = ID_BYTES - 21;

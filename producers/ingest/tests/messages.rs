@@ -166,14 +166,101 @@ async fn other_media_types_are_refused() {
         &[("content-type", "application/x-www-form-urlencoded")][..],
         &[("content-type", "text/plain; charset=utf-8")],
         &[("content-type", "application/json"), ("content-encoding", "gzip")],
+        &[("content-type", "application/json"), ("content-encoding", "identity, zstd")],
+        &[("content-type", "application/json"), ("content-type", "application/json")],
+        &[("content-type", "application/cloudevents+json; charset=utf-8")],
     ] {
         let answer = shop.send(Method::POST, ORDERS, headers, order("o").into()).await;
         answer.problem(415, "unsupported_media_type");
+        let coded = headers.iter().any(|(name, _)| *name == "content-encoding");
+        assert_eq!(answer.header("accept-encoding"), coded.then_some("identity"));
     }
-    let headers = [("content-type", "Application/JSON; charset=utf-8")];
-    assert_eq!(shop.send(Method::POST, ORDERS, &headers, order("o").into()).await.status, 202);
+    for name in ["Application/JSON; charset=utf-8", "text/json", "application/vnd.acme.order+json ; v=1"] {
+        let headers = [("content-type", name), ("content-encoding", "Identity")];
+        assert_eq!(shop.send(Method::POST, ORDERS, &headers, order("o").into()).await.status, 202, "{name}");
+    }
     assert_eq!(shop.send(Method::POST, ORDERS, &[], order("o").into()).await.status, 202);
     shop.post("/v1/shop", &[], order("o")).await.problem(415, "unsupported_media_type");
+}
+
+#[tokio::test]
+async fn a_cloudevent_in_binary_mode_keeps_its_attributes() {
+    let shop = Shop::open().await;
+    let event = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "e%201"),
+        ("ce-source", "/till/7"),
+        ("ce-type", "PlaceOrder"),
+        ("ce-time", "2016-12-31T23:59:60Z"),
+        ("ce-subject", "o"),
+        ("ce-tenant", "t-1"),
+        ("idempotency-key", "\"e 1\""),
+    ];
+    let answer = shop.post(ORDERS, &event, order("o")).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["id"]), (202, &json!("e 1")));
+    let records = shop.all_records("orders").await;
+    for (name, value) in [
+        (Known::CeId, "e 1"),
+        (Known::CeSource, "/till/7"),
+        (Known::CeTime, "2016-12-31T23:59:59.999999Z"),
+        (Known::CeSubject, "o"),
+    ] {
+        assert_eq!(header(&records[0], name), Some(value), "{}", name.as_str());
+    }
+    assert!(records[0].headers.contains(&("ce_tenant".into(), "t-1".into())));
+}
+
+#[tokio::test]
+async fn a_cloudevent_that_is_none_is_refused_and_not_taken_without_its_attributes() {
+    let shop = Shop::open().await;
+    let whole =
+        [("ce-specversion", "1.0"), ("ce-id", "e-1"), ("ce-source", "/till"), ("ce-type", "PlaceOrder")];
+    for (name, value, named) in [
+        ("ce-specversion", "", "CE-Specversion"),
+        ("ce-specversion", "0.3", "CE-Specversion"),
+        ("ce-id", "", "CE-Id"),
+        ("ce-source", "%", ""),
+        ("ce-source", " ", "CE-Source"),
+        ("ce-type", "PayOrder", "CE-Type"),
+        ("ce-dataContentType", "application/json", "CE-Datacontenttype"),
+        ("idempotency-key", "e-2", "Idempotency-Key"),
+    ] {
+        let kept = whole.iter().filter(|(other, _)| *other != name).copied();
+        let headers: Vec<_> = kept.chain([(name, value)]).collect();
+        let answer = shop.post(ORDERS, &headers, order("o")).await;
+        if named.is_empty() {
+            assert_eq!(answer.status, 202, "{name}: {value}");
+            continue;
+        }
+        let problem = answer.problem(400, "invalid_request");
+        assert!(problem["detail"].as_str().unwrap().contains(named), "{problem}");
+    }
+    for left_out in whole {
+        let headers: Vec<_> = whole.iter().filter(|header| **header != left_out).copied().collect();
+        shop.post(ORDERS, &headers, order("o")).await.problem(400, "invalid_request");
+    }
+    shop.stream("/v1/shop/PlaceOrder", &whole, order("o")).await.problem(400, "invalid_request");
+    assert_eq!(shop.all_records("orders").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_is_something_else_is_named_with_the_remedy() {
+    let shop = Shop::open().await;
+    let marked = format!("\u{feff}{}", order("o"));
+    assert_eq!(shop.post(ORDERS, &[], marked).await.status, 202);
+    let wide: Vec<u8> = order("o").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (body, said) in [
+        (wide, "UTF-16"),
+        (b"\x1f\x8b\x08\0\0\0\0\0".to_vec(), "gzip"),
+        (b"\x28\xb5\x2f\xfd\x04\0".to_vec(), "zstd"),
+        (format!("{}\n{}\n", order("a"), order("b")).into_bytes(), "application/x-ndjson"),
+        (format!("{}{}", order("a"), order("b")).into_bytes(), "application/x-ndjson"),
+        (format!("[{},\n{}]", order("a"), order("b")).into_bytes(), "JSON array"),
+    ] {
+        let problem = shop.post(ORDERS, &[], body).await.problem(400, "invalid_message");
+        assert!(problem["detail"].as_str().unwrap().contains(said), "{said}: {problem}");
+    }
+    assert_eq!(shop.all_records("orders").await.len(), 1);
 }
 
 #[tokio::test]

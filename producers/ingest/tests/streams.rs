@@ -137,6 +137,35 @@ async fn headers_about_one_message_are_refused_for_many() {
 }
 
 #[tokio::test]
+async fn no_line_is_taken_out_of_a_layout() {
+    let shop = Shop::open().await;
+    let array = "[\n {\"page\":\"a\"},\n {\"page\":\"b\"}\n]\n";
+    let laid_out = "{\n \"page\":\n\"a\"\n}\n{\"page\":\"b\"}\n";
+    for body in [
+        array.to_owned(),
+        array.replace('\n', "\r\n"),
+        format!("\u{feff}{array}"),
+        laid_out.into(),
+        "[{\"page\":\"a\"}]".into(),
+    ] {
+        for path in ["/v1/shop/Clicked", "/v1/shop"] {
+            let lines = shop.stream(path, &[], body.clone()).await.lines();
+            assert_eq!(lines.len(), body.lines().count());
+            for line in lines {
+                assert_eq!(line["status"], 400, "{line}");
+                let said = line["problem"]["detail"].as_str().unwrap();
+                assert!(said.contains("one JSON object a line") || said.contains("on one line"), "{said}");
+            }
+        }
+    }
+    assert_eq!(shop.all_records("clicks").await.len(), 0);
+    let torn = "{\"page\":\n{\"page\":\"b\"}\n\u{feff}{\"page\":\"c\"}\n{\"page\":\"d\"}{\"page\":\"e\"}\n";
+    let lines = shop.stream("/v1/shop/Clicked", &[], torn).await.lines();
+    assert_eq!(statuses(&lines), [400, 202, 202, 400]);
+    assert!(lines[3]["problem"]["detail"].as_str().unwrap().contains("--data-binary"));
+}
+
+#[tokio::test]
 async fn a_line_over_the_limit_is_refused_and_the_stream_goes_on() {
     let mut settings = Settings::default();
     settings.limits.line_bytes = 200;

@@ -97,3 +97,29 @@ fn an_id_of_ten_kilobytes_is_refused() {
     let line = format!(r#"{{"type":"A","id":"{}","data":{{}}}}"#, "x".repeat(10_240));
     assert_eq!(one(&line), is("#/id", "out_of_range"));
 }
+
+#[test]
+fn data_is_json_under_any_of_its_names() {
+    for name in [
+        "application/json; charset=utf-8",
+        "Application/JSON",
+        "text/json",
+        "application/vnd.acme.door+json ;v=1",
+    ] {
+        assert_eq!(codes(&format!(r#"{{"type":"A","datacontenttype":"{name}","data":{{}}}}"#)), [], "{name}");
+    }
+    for (name, code) in [("text/plain", "unknown_symbol"), ("json", "bad_format"), ("", "out_of_range")] {
+        let line = format!(r#"{{"type":"A","datacontenttype":"{name}","data":{{}}}}"#);
+        assert_eq!(one(&line), is("#/datacontenttype", code), "{name}");
+    }
+    assert_eq!(one(r#"{"type":"A","data_base64":"AA==","data":{}}"#), is("#/data_base64", "not_allowed"));
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over_and_what_is_no_line_is_named() {
+    assert_eq!(codes("\u{feff}{\"type\":\"A\",\"data\":{}}"), []);
+    let said = |line: &[u8]| parse(line).1.into_iter().map(|error| error.detail).collect::<String>();
+    assert!(said(b"\x1f\x8b\x08\0").contains("gzip"));
+    assert!(said(b"{\0\"\0t\0").contains("UTF-16"));
+    assert!(said(br#"{"type":"A","data":{}}{"type":"A","data":{}}"#).contains("--data-binary"));
+}
