@@ -155,6 +155,21 @@ impl Driver {
         appended.offset(0).map_err(DeployError::log("append to the control topic"))
     }
 
+    /// A line for what changes which tables are served; what processes tell each other on the way is for the curious.
+    fn log_entry(&self, offset: Offset, value: &[u8]) {
+        let Ok(Envelope { entry, .. }) = Envelope::from_json(value) else { return };
+        let (app, name) = (&self.inner.app, name_of(&entry));
+        match entry {
+            Entry::SchemaRegistered { .. }
+            | Entry::SchemaRefused { .. }
+            | Entry::Holding { .. }
+            | Entry::Standing { .. }
+            | Entry::Released { .. }
+            | Entry::Halted { .. } => tracing::debug!(%app, %offset, "control: {name}"),
+            _ => tracing::info!(%app, %offset, "control: {name}"),
+        }
+    }
+
     /// Folds and publishes what the topic has; returns what became of the record at `own`.
     async fn read_to_end(
         &self,
@@ -175,6 +190,10 @@ impl Driver {
                 let outcome = control.apply(record.offset, record.value.unwrap_or_default());
                 if let Outcome::Refused { reason } = &outcome {
                     tracing::warn!(app = %self.inner.app, offset = %record.offset, reason, "control entry does not count");
+                }
+                // What stood there before is no news.
+                if outcome == Outcome::Taken && (own.is_some() || start > Offset::ZERO) {
+                    self.log_entry(record.offset, record.value.unwrap_or_default());
                 }
                 if own == Some(record.offset) {
                     fate = Some(outcome);

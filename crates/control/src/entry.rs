@@ -142,6 +142,14 @@ pub struct Manifest {
 pub const FOLD_SEMANTICS: u32 = 2;
 
 impl Envelope {
+    /// A record's value, read.
+    ///
+    /// # Errors
+    /// When it is not a control entry.
+    pub fn from_json(value: &[u8]) -> Result<Envelope, serde_json::Error> {
+        serde_json::from_slice(value)
+    }
+
     /// The record's value.
     ///
     /// # Errors

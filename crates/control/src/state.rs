@@ -159,7 +159,7 @@ impl Control {
     /// Folds the record at `offset`. Records come in order; a gap is no error.
     pub fn apply(&mut self, offset: Offset, value: &[u8]) -> Outcome {
         self.next = offset.next();
-        let envelope: Envelope = match serde_json::from_slice(value) {
+        let envelope: Envelope = match Envelope::from_json(value) {
             Ok(envelope) => envelope,
             Err(error) => return Outcome::Refused { reason: format!("not a control entry: {error}") },
         };

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Request, Response};
 use axum::response::IntoResponse;
 use bytes::Bytes;
@@ -100,14 +101,17 @@ pub async fn serve(
     let graceful = GracefulShutdown::new();
     let tasks = TaskTracker::new();
     let cut = CancellationToken::new();
-    while let Some((stream, _peer)) = accept(&listener, &shutdown).await {
+    while let Some((stream, peer)) = accept(&listener, &shutdown).await {
         if tasks.len() >= server.limits.connections {
             metrics.refused_connections.inc();
             continue;
         }
         let _ = stream.set_nodelay(true);
         let front = Arc::clone(&front);
-        let service = service_fn(move |request| answer(Arc::clone(&front), request));
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            answer(Arc::clone(&front), request)
+        });
         let connection =
             graceful.watch(http.serve_connection(Patient::new(stream, server.limits.answer_stall), service));
         let guard = ConnectionGuard::new(&metrics);

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
+
 /// The kinds of trouble, as exit codes of their own (2 is clap's: usage).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -29,17 +31,55 @@ pub struct Failure {
     pub code: Code,
     /// What to print on standard error.
     pub text: String,
+    /// The problem that a node or the write API answered, where it was one (RFC 9457).
+    pub problem: Option<Value>,
 }
+
+// === impl Code ===
+
+impl Code {
+    /// Its name where errors are JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Code::Failed => "failed",
+            Code::Usage => "usage",
+            Code::NotFound => "not-found",
+            Code::Conflict => "conflict",
+            Code::Partial => "partial",
+            Code::TimedOut => "timed-out",
+        }
+    }
+}
+
+// === impl Failure ===
 
 impl Failure {
     /// A failure with a text of its own.
     pub fn new(code: Code, text: impl Into<String>) -> Failure {
-        Failure { code, text: text.into() }
+        Failure { code, text: text.into(), problem: None }
     }
 
     /// A failure from an error and its causes, one a line.
     pub fn from_error(code: Code, error: &dyn Error) -> Failure {
-        Failure { code, text: chain(error) }
+        Failure { code, text: chain(error), problem: None }
+    }
+
+    /// The same failure, with what a server said of it.
+    #[must_use]
+    pub fn with_problem(self, problem: Value) -> Failure {
+        Failure { problem: Some(problem), ..self }
+    }
+
+    /// The failure for a program, on one line: `error`, `exit_code`, `message`, and `problem` where a server said one.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut error =
+            json!({ "error": self.code.name(), "exit_code": self.code as u8, "message": self.text });
+        if let Some(problem) = &self.problem {
+            error["problem"] = problem.clone();
+        }
+        error.to_string()
     }
 
     /// The process's exit code.

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    tidefold::run(tidefold::cli::Cli::parse())
+    tidefold::run(std::env::args_os())
 }

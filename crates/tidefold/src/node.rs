@@ -23,6 +23,14 @@ use crate::following::Opened;
 use crate::operate::{self, Operator};
 use crate::settings::Settings;
 
+/// The release.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The revision of the sources, where the build was told.
+pub const REVISION: &str = match option_env!("TIDEFOLD_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
 /// Which parts a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -125,8 +133,7 @@ impl Node {
         let public = if role.writes() || role.reads() { Some(bind(settings.http).await?) } else { None };
         let admin = bind(settings.admin).await?;
         let parts = Parts { app, telemetry: Telemetry::new(), readiness: Readiness::new() };
-        let revision = option_env!("TIDEFOLD_REVISION").unwrap_or("unknown");
-        parts.telemetry.build_info(env!("CARGO_PKG_VERSION"), revision).set(1);
+        parts.telemetry.build_info(VERSION, REVISION).set(1);
         let gate = parts.readiness.gate(if role.folds() { "projections" } else { "control" });
         let backends = match store_alone {
             true => Backends::open_store(settings).await?,

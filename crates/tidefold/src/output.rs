@@ -4,7 +4,8 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tidefold_telemetry::logging;
 
 use crate::cli::{Format, OutputArgs, When};
 
@@ -18,6 +19,7 @@ pub struct Output {
 pub struct Progress {
     bar: ProgressBar,
     plain: bool,
+    json: bool,
     what: &'static str,
     last_line: Option<std::time::Instant>,
     since: std::time::Instant,
@@ -45,6 +47,12 @@ impl Output {
     #[must_use]
     pub fn format(&self) -> Format {
         self.args.output
+    }
+
+    /// Whether a program reads: then every line on standard error is a JSON object too.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.args.output != Format::Table
     }
 
     /// Whether standard error may be colored.
@@ -80,8 +88,18 @@ impl Output {
 
     /// Says something that is not the result.
     pub fn say(&self, text: &str) {
-        if !self.args.quiet {
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        self.say_with(text, &[]);
+    }
+
+    /// The same with what it says as fields, for a log whose lines are JSON.
+    pub fn say_with(&self, text: &str, fields: &[(&str, Value)]) {
+        if self.args.quiet {
+            return;
+        }
+        if logging::is_json() {
+            logging::say(tracing::Level::INFO, text, fields);
+        } else {
+            note(text, self.is_json());
         }
     }
 
@@ -104,7 +122,8 @@ impl Output {
         }
         bar.set_prefix(what);
         let since = tidefold_telemetry::clock::instant();
-        Progress { bar, plain: !terminal && !self.args.quiet, what, last_line: None, since }
+        let plain = !terminal && !self.args.quiet;
+        Progress { bar, plain, json: self.is_json(), what, last_line: None, since }
     }
 }
 
@@ -124,7 +143,7 @@ impl Progress {
     /// Says something in between, above the bar.
     pub fn say(&self, text: &str) {
         if self.plain {
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            note(text, self.json);
         } else {
             self.bar.println(text);
         }
@@ -152,6 +171,12 @@ impl Progress {
     fn print_line(&self, done: u64) {
         let seconds = self.since.elapsed().as_secs_f64();
         let rate = done as f64 / seconds.max(1e-9);
+        if self.json {
+            let line = json!({ "progress": self.what, "done": done, "total": self.bar.length(),
+                               "per_second": rate.round(), "seconds": seconds });
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+            return;
+        }
         let total = self.bar.length().map(|total| format!(" of {total}")).unwrap_or_default();
         let _ = writeln!(
             std::io::stderr().lock(),
@@ -159,6 +184,12 @@ impl Progress {
             self.what
         );
     }
+}
+
+/// A line that is neither result nor error.
+fn note(text: &str, json: bool) {
+    let line = if json { json!({ "note": text }).to_string() } else { text.to_owned() };
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Rows with a header, in columns as wide as their widest cell.

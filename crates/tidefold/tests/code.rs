@@ -22,8 +22,11 @@ const EMPTY_WORDS: &[&str] = &["manager", "handler", "common", "helper"];
 const EMPTY_NAMES: &[&str] = &["util", "utils"];
 
 /// Tests that another test runs as a process of its own.
-const RUN_BY_OTHERS: &[&str] =
-    &["crates/log-embedded/tests/kill.rs", "crates/log-embedded/tests/disk_full.rs"];
+const RUN_BY_OTHERS: &[&str] = &[
+    "crates/log-embedded/tests/kill.rs",
+    "crates/log-embedded/tests/disk_full.rs",
+    "crates/telemetry/tests/panics.rs",
+];
 
 /// Where waiting for time to pass is what is wanted: back-off.
 const PAUSES: &[&str] = &[

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Method;
+use hyper::header::{HeaderValue, USER_AGENT};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -51,7 +52,11 @@ impl Admin {
             );
             Failure::new(Code::Failed, text)
         };
-        let request = hyper::Request::builder().method(method).uri(&uri).body(Full::default());
+        let request = hyper::Request::builder()
+            .method(method)
+            .uri(&uri)
+            .header(USER_AGENT, agent())
+            .body(Full::default());
         let request = request.map_err(|_| {
             Failure::new(Code::Usage, format!("`{}` is not an address; write http://host:port", self.url))
         })?;
@@ -80,6 +85,18 @@ impl Admin {
     }
 }
 
+/// Which command line asks, and who sits before it, as far as the system says so: the node logs it.
+fn agent() -> HeaderValue {
+    let release = concat!("tidefold/", env!("CARGO_PKG_VERSION"));
+    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let user = user.filter(|user| {
+        !user.is_empty() && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte))
+    });
+    let text = user.map(|user| format!("{release} ({user})"));
+    let value = text.and_then(|text| HeaderValue::try_from(text).ok());
+    value.unwrap_or(HeaderValue::from_static(release))
+}
+
 fn parse(line: &[u8]) -> Result<Value, Failure> {
     serde_json::from_slice(line)
         .map_err(|error| Failure::new(Code::Failed, format!("the node's answer is not JSON: {error}")))
@@ -99,7 +116,8 @@ fn refused(status: u16, body: &[u8]) -> Failure {
         (Some(title), Some(detail)) => format!("{title}: {detail}"),
         _ => format!("the node answered {status}: {}", String::from_utf8_lossy(body)),
     };
-    Failure::new(code, text)
+    let failure = Failure::new(code, text);
+    if problem.is_object() { failure.with_problem(problem) } else { failure }
 }
 
 /// A text as one path segment.

@@ -38,14 +38,14 @@ pub(super) fn config(args: &ConfigArgs, output: &Output) -> Result<ExitCode, Fai
             .map(|(setting, value, origin)| {
                 vec![
                     setting.key.into(),
-                    shown(setting.key, value).to_owned(),
+                    shown(setting.key, value).into_owned(),
                     origin.to_string(),
                     setting.about.into(),
                 ]
             })
             .collect();
         table.extend(properties.iter().map(|(key, value, origin)| {
-            vec![key.clone(), shown(key, value).to_owned(), origin.to_string(), PROPERTY.into()]
+            vec![key.clone(), shown(key, value).into_owned(), origin.to_string(), PROPERTY.into()]
         }));
         columns(&["setting", "value", "from", "about"], &table)
     });

@@ -3,30 +3,38 @@
 mod admin;
 mod check;
 mod config;
+mod ending;
 mod operate;
 mod publish;
 mod up;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 
 use crate::cli::{Cli, Command};
 use crate::failure::{Code, Failure};
 use crate::node::Role;
 use crate::output::Output;
 
-/// Runs a command; prints what went wrong.
+/// Runs the command of a command line; prints what went wrong, a call that is no command included.
 #[must_use]
-pub fn run(cli: Cli) -> ExitCode {
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return ending::misused(&error, &arguments),
+    };
     let output = Output::new(cli.output);
+    ending::tell_panics(&output);
     match dispatch(cli.command, &output) {
-        Ok(code) => code,
+        Ok(code) => {
+            ending::tell_result(code, &output);
+            code
+        }
         Err(failure) => {
-            let label = if output.colors() { "\u{1b}[1;31merror\u{1b}[0m: " } else { "error: " };
-            let label =
-                if failure.text.starts_with("error") || failure.text.contains("error[") { "" } else { label };
-            eprintln!("{label}{}", failure.text);
+            ending::tell(&failure, &output);
             failure.exit_code()
         }
     }

@@ -24,13 +24,13 @@ pub(super) async fn schemas(args: AppArgs, output: &Output) -> Result<ExitCode, 
 }
 
 pub(super) async fn status(args: StatusArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let limit = crate::settings::parse_duration(&args.timeout).ok_or_else(|| {
+        let text = format!("--timeout {}: write a duration such as 500ms, 60s or 5m", args.timeout);
+        Failure::new(Code::Usage, text)
+    })?;
     let admin = Admin::new(&args.node.node);
     let mut value = admin.get("/admin/v1/status").await?;
     if args.wait {
-        let limit = crate::settings::parse_duration(&args.timeout).ok_or_else(|| {
-            let text = format!("--timeout {}: write a duration such as 500ms, 60s or 5m", args.timeout);
-            Failure::new(Code::Usage, text)
-        })?;
         let since = tidefold_telemetry::clock::instant();
         let mut progress = output.progress("lag", None);
         while lag(&value) > 0 || value["unknown"].is_string() {

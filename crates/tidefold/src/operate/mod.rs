@@ -3,6 +3,7 @@
 //! An embedded log and store belong to one process, so the command line never opens them beside a running node: it asks
 //! the node. Long work answers as NDJSON: progress lines, then one line with the result.
 
+mod audit;
 mod dead_letters;
 mod inspect;
 mod replay;

@@ -18,7 +18,7 @@ use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::Position;
 
 use super::replay::Change;
-use super::{Operator, dead_letters, inspect, replay, schemas, status, verify};
+use super::{Operator, audit, dead_letters, inspect, replay, schemas, status, verify};
 
 #[derive(Debug, Deserialize)]
 struct TopicParameter {
@@ -56,6 +56,7 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/v1/inspect/{table}/{key}", get(inspect_key))
         .route("/admin/v1/{app}/dead-letters", get(dead_list))
         .route("/admin/v1/dead-letters/{position}", get(dead_show))
+        .route_layer(axum::middleware::from_fn(audit::audit))
         .with_state(operator)
 }
 

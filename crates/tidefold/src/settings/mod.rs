@@ -6,6 +6,7 @@
 mod parse;
 mod table;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use parse::{parse_bytes, parse_duration};
 use table::NOT_SETTINGS;
 pub use table::{Kind, SETTINGS, Setting};
+use tidefold_telemetry::logging::Format;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +77,7 @@ pub struct Settings {
     pub breaker: bool,
     pub window: u64,
     pub drain: Duration,
+    pub log_format: Format,
 }
 
 /// A setting that is wrong.
@@ -234,21 +237,39 @@ impl std::fmt::Debug for Resolved {
         let properties = self.1.iter().map(|(name, (text, origin))| (format!("kafka.{name}"), text, origin));
         f.debug_map()
             .entries(known.chain(properties).map(|(k, t, o)| {
-                let shown = shown(&k, t).to_owned();
+                let shown = shown(&k, t).into_owned();
                 (k, (shown, o))
             }))
             .finish()
     }
 }
 
-/// A setting's value as it may be printed.
+/// A setting's value as it may be printed: secrets, and logins in an address, are not.
 #[must_use]
-pub fn shown<'t>(key: &str, text: &'t str) -> &'t str {
-    let secret = ["password", "secret", "jaas", "token", "key.pem"].iter().any(|word| key.contains(word));
-    if secret && !text.is_empty() { "***" } else { text }
+pub fn shown<'t>(key: &str, text: &'t str) -> Cow<'t, str> {
+    const SECRET: [&str; 6] = ["password", "secret", "jaas", "token", "key.pem", "oauthbearer.config"];
+    if SECRET.iter().any(|word| key.contains(word)) && !text.is_empty() {
+        return Cow::Borrowed("***");
+    }
+    match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => {
+            Cow::Owned(format!("{}***{}", &text[..scheme + 3], &text[at..]))
+        }
+        _ => Cow::Borrowed(text),
+    }
 }
 
 impl Resolved {
+    /// Every setting that somebody gave another value than its default, as it may be printed.
+    #[must_use]
+    pub fn given(&self) -> BTreeMap<String, String> {
+        let differs = |key: &str, text: &str| SETTINGS.iter().any(|s| s.key == key && s.default != text);
+        let known = self.0.iter().filter(|(key, (text, _))| differs(key, text));
+        let known = known.map(|(key, (text, _))| ((*key).to_owned(), text));
+        let properties = self.1.iter().map(|(name, (text, _))| (format!("kafka.{name}"), text));
+        known.chain(properties).map(|(key, text)| (key.clone(), shown(&key, text).into_owned())).collect()
+    }
+
     /// The settings, typed.
     ///
     /// # Errors
@@ -294,6 +315,7 @@ impl Resolved {
             breaker: reader.switch("projector.breaker"),
             window: reader.count("fold.window") as u64,
             drain: reader.duration("run.drain"),
+            log_format: reader.log_format("run.log_format"),
         };
         reader.finish().map(|()| settings)
     }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tidefold_telemetry::logging::Format;
+
 use super::{Origin, Resolved, SettingError};
 
 /// Reads settings by key and collects what is wrong.
@@ -75,6 +77,10 @@ impl<'a> Reader<'a> {
             _ => None,
         };
         self.read(key, "on or off", parse).unwrap_or_default()
+    }
+
+    pub(super) fn log_format(&mut self, key: &'static str) -> Format {
+        self.read(key, "auto, text or json", Format::named).unwrap_or_default()
     }
 
     fn read<T>(

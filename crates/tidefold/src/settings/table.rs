@@ -160,6 +160,12 @@ pub const SETTINGS: &[Setting] = &[
         "offsets of a partition in which a repeated message id is a duplicate; another value wants a replay",
     ),
     setting("run.drain", Kind::Duration, "10s", "how long a stopping node finishes what it has"),
+    setting(
+        "run.log_format",
+        Kind::Text,
+        "auto",
+        "the lines of a node's log: text, json, or auto (text on a terminal, else json)",
+    ),
 ];
 
 /// `TIDEFOLD_…` variables that are flags' and no settings.

@@ -95,7 +95,8 @@ impl Node {
                     .unwrap();
                 return Ok(Node { child, http, admin });
             }
-            printed.push_str(&line);
+            let said = serde_json::from_str::<Value>(&line).ok();
+            printed.push_str(said.as_ref().and_then(|said| said["message"].as_str()).unwrap_or(&line));
             printed.push('\n');
         }
         let _ = child.wait();
