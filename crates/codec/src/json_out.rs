@@ -3,14 +3,44 @@
 //! Exact integers are numbers, decimals are text with all their places, times are RFC 3339 in UTC, bytes are base64. A
 //! value of a union stands bare where its JSON form alone says the branch, else as `{"branch": value}`.
 
+use apache_avro::Schema;
+
 use crate::base64;
 use crate::columns::{Presence, check_column, is_null};
 use crate::datum::Datum;
 use crate::decode::DecodeError;
-use crate::schema::kind;
+use crate::schema::{kind, record_type};
 use crate::text;
 use crate::types::{ColumnType, RecordType, Type};
 use crate::wire::{Cursor, read_scalar};
+
+/// Why a datum is not shown as JSON.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum DatumError {
+    /// Its schema is none of a message.
+    #[error("its schema is not one of a message: {0}")]
+    Schema(String),
+    /// It is not a datum of its schema.
+    #[error(transparent)]
+    Datum(#[from] DecodeError),
+}
+
+/// A whole datum as JSON, by the schema that it was written with. For people who look at single messages: the schema is
+/// parsed anew each time.
+///
+/// # Errors
+/// When the schema is none of a message, or the bytes are not one datum of it.
+pub fn datum(schema: &str, bytes: &[u8]) -> Result<Vec<u8>, DatumError> {
+    let parsed = Schema::parse_str(schema).map_err(|error| DatumError::Schema(error.to_string()))?;
+    let record = record_type(&parsed).map_err(|problems| {
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        DatumError::Schema(problems.join("; "))
+    })?;
+    let (mut cursor, mut out) = (Cursor::new(bytes), Vec::new());
+    write_record(&record, &mut cursor, &mut out)?;
+    cursor.finish()?;
+    Ok(out)
+}
 
 /// Appends the JSON text of a slot of this type.
 pub fn write(column: &ColumnType, datum: Datum<'_>, out: &mut Vec<u8>) {

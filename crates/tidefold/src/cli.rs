@@ -269,15 +269,8 @@ pub struct InspectArgs {
 /// `tidefold dead-letters`.
 #[derive(Debug, Subcommand)]
 pub enum DeadLettersCommand {
-    /// List them, oldest first.
-    List {
-        /// The app and node.
-        #[command(flatten)]
-        app: AppArgs,
-        /// At most this many.
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
-    },
+    /// List them, oldest first by partition, and say how many more there are.
+    List(DeadLettersListArgs),
     /// Show one: its record and why it is dead.
     Show {
         /// Its position, such as orders:3:918.
@@ -286,6 +279,41 @@ pub enum DeadLettersCommand {
         #[command(flatten)]
         node: NodeArgs,
     },
+}
+
+/// `tidefold dead-letters list`: every filter that is given has to fit.
+#[derive(Debug, Args)]
+pub struct DeadLettersListArgs {
+    /// The app and node.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// At most this many, up to 10,000.
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
+    /// Of this topic.
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// Of this partition.
+    #[arg(long)]
+    pub partition: Option<u32>,
+    /// Dead for this reason, such as undecodable.
+    #[arg(long, visible_alias = "reason")]
+    pub code: Option<String>,
+    /// Of this message type.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub message_type: Option<String>,
+    /// With this key.
+    #[arg(long)]
+    pub key: Option<String>,
+    /// Appended at this time or later: 2026-11-24T14:28:37Z, or how long ago, such as 90m or 24h.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Appended before this time.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Behind this position: where the list before ended.
+    #[arg(long, value_name = "POSITION")]
+    pub after: Option<String>,
 }
 
 /// `tidefold config`.

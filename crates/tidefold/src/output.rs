@@ -99,7 +99,7 @@ impl Output {
         if logging::is_json() {
             logging::say(tracing::Level::INFO, text, fields);
         } else {
-            note(text, self.is_json());
+            note(text, fields, self.is_json());
         }
     }
 
@@ -143,7 +143,7 @@ impl Progress {
     /// Says something in between, above the bar.
     pub fn say(&self, text: &str) {
         if self.plain {
-            note(text, self.json);
+            note(text, &[], self.json);
         } else {
             self.bar.println(text);
         }
@@ -187,8 +187,10 @@ impl Progress {
 }
 
 /// A line that is neither result nor error.
-fn note(text: &str, json: bool) {
-    let line = if json { json!({ "note": text }).to_string() } else { text.to_owned() };
+fn note(text: &str, fields: &[(&str, Value)], json: bool) {
+    let mut note = json!({ "note": text });
+    fields.iter().for_each(|(name, value)| note[*name] = value.clone());
+    let line = if json { note.to_string() } else { text.to_owned() };
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 

@@ -3,6 +3,7 @@
 mod admin;
 mod check;
 mod config;
+mod dead_letters;
 mod ending;
 mod operate;
 mod publish;
@@ -56,7 +57,7 @@ fn dispatch(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Retire(args) => on_runtime(operate::change(args, "retire", output)),
         Command::Abandon(args) => on_runtime(operate::change(args, "abandon", output)),
         Command::Schemas(args) => on_runtime(operate::schemas(args, output)),
-        Command::DeadLetters { command } => on_runtime(operate::dead_letters(command, output)),
+        Command::DeadLetters { command } => on_runtime(dead_letters::dead_letters(command, output)),
         Command::Config(args) => config::config(&args, output),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tidefold", &mut std::io::stdout());

@@ -1,4 +1,4 @@
-//! Commands that ask a running node: status, inspect, verify, replay, rollback, retire, abandon, dead-letters.
+//! Commands that ask a running node: status, inspect, verify, replay, rollback, retire, abandon.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::admin::{Admin, segment};
-use crate::cli::{AppArgs, DeadLettersCommand, InspectArgs, ReplayArgs, StatusArgs, TopicArgs};
+use crate::cli::{AppArgs, InspectArgs, ReplayArgs, StatusArgs, TopicArgs};
 use crate::failure::{Code, Failure};
 use crate::output::{Output, columns};
 
@@ -264,28 +264,4 @@ fn change_table(items: &[Value], verb: &str, app: &str) -> String {
         "abandon" => columns(&["topic", "abandoned"], &rows),
         _ => columns(&["topic", "active"], &rows),
     }
-}
-
-pub(super) async fn dead_letters(command: DeadLettersCommand, output: &Output) -> Result<ExitCode, Failure> {
-    match command {
-        DeadLettersCommand::List { app, limit } => {
-            let admin = Admin::new(&app.node.node);
-            let value =
-                admin.get(&format!("/admin/v1/{}/dead-letters?limit={limit}", segment(&app.app))).await?;
-            let items = value["items"].as_array().cloned().unwrap_or_default();
-            output.print(&value["items"], || {
-                let cell = |item: &Value, name: &str| item[name].as_str().unwrap_or("-").to_owned();
-                let row = |item: &Value| {
-                    ["position", "code", "key", "detail"].map(|name| cell(item, name)).to_vec()
-                };
-                columns(&["position", "code", "key", "detail"], &items.iter().map(row).collect::<Vec<_>>())
-            });
-        }
-        DeadLettersCommand::Show { position, node } => {
-            let admin = Admin::new(&node.node);
-            let value = admin.get(&format!("/admin/v1/dead-letters/{}", segment(&position))).await?;
-            output.print(&value, || format!("{value:#}"));
-        }
-    }
-    Ok(ExitCode::SUCCESS)
 }

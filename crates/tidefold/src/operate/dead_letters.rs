@@ -4,79 +4,174 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidefold_app::model::Topic;
 use tidefold_app::tables::GenerationTables;
+use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_fold::Verdict;
 use tidefold_fold::verdict::verdict_key;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::ReadLimit;
-use tidefold_record::{Offset, Partition, Position, RecordRef, unframe};
+use tidefold_record::{Offset, Partition, Position, RecordBatch};
 use tidefold_store::Scan;
 
+use super::letter::{DeadLetter, DeadLetterRecord};
 use super::{Operator, unavailable};
 
-/// A dead letter.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// Where it stands.
-    pub position: String,
-    /// Why it is dead, a constant.
-    pub code: String,
-    /// Why, in words.
-    pub detail: String,
-    /// Its key, as text where it is text.
+/// Which dead letters are listed.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// At most this many; 50 where nothing is said, 10,000 at most.
+    pub limit: Option<usize>,
+    /// Of this topic.
+    pub topic: Option<String>,
+    /// Of this partition.
+    pub partition: Option<u32>,
+    /// Dead for this reason.
+    pub code: Option<String>,
+    /// Of this message type.
+    #[serde(rename = "type")]
+    pub message_type: Option<String>,
+    /// With this key.
     pub key: Option<String>,
-    /// Its headers.
-    pub headers: Vec<(String, String)>,
-    /// The schema id its value names.
-    pub schema_id: Option<u32>,
-    /// Its value, in hex.
-    pub value: Option<String>,
+    /// Appended at this time (RFC 3339) or later.
+    pub since: Option<String>,
+    /// Appended before this time.
+    pub until: Option<String>,
+    /// Behind this position: where the list before ended.
+    pub after: Option<String>,
+}
+
+/// A part of the list.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Listed {
+    /// Oldest first by topic and partition.
+    pub items: Vec<DeadLetter>,
+    /// How many more there are behind the last.
+    pub more: u64,
+    /// Whether that is all; else counting was given up there.
+    pub more_is_exact: bool,
+    /// What to give as `after` for the next part; none where this was the last.
+    pub next: Option<String>,
+}
+
+/// A filter, judged.
+struct Wanted<'a> {
+    filter: &'a Filter,
+    limit: usize,
+    since: Option<i64>,
+    until: Option<i64>,
+    after: Option<Position>,
+}
+
+/// Reads records of a partition, some ahead where the next one wanted is near.
+struct Reader<'a> {
+    operator: &'a Operator,
+    topic: &'a Topic,
+    batch: Option<RecordBatch>,
+    reads: usize,
 }
 
 /// Verdict rows that one scan returns.
 const PAGE: usize = 1_000;
-/// Bytes of a value that are shown.
-const VALUE_BYTES: usize = 4_096;
+/// Dead letters that one answer has at most.
+const MOST: usize = 10_000;
+/// Offsets that are read at once where more than one of them is wanted.
+const NEAR: u64 = 250;
+/// Rows and records that are looked at to count what is behind the last one shown.
+const COUNTED_ROWS: usize = 1_000_000;
+const COUNTED_READS: usize = 2_000;
 
-pub(super) async fn list(operator: &Operator, limit: usize) -> Result<Vec<DeadLetter>, Problem> {
-    let mut letters = Vec::new();
+pub(super) async fn list(operator: &Operator, filter: &Filter) -> Result<Listed, Problem> {
+    let wanted = Wanted::new(operator, filter)?;
+    let mut listed = Listed { more_is_exact: true, ..Listed::default() };
+    let mut rows_seen = 0;
     for topic in &operator.app().topics {
+        if filter.topic.as_ref().is_some_and(|name| topic.name.as_str() != name) {
+            continue;
+        }
         let Some(tables) = active(operator, topic) else { continue };
-        let mut from = None;
-        loop {
-            let scan = Scan::Range { prefix: Bytes::new(), from, until: None, reverse: false, limit: PAGE };
-            let rows = operator.store().scan(&tables.verdicts.id, &scan).await.map_err(unavailable)?;
-            for row in &rows {
-                let (Some(Verdict::Dead(_)), Some((partition, offset))) =
-                    (Verdict::decode(&row.value), place(&row.key))
-                else {
-                    continue;
-                };
-                if letters.len() == limit {
-                    return Ok(letters);
+        for partition in (0..topic.partitions).map(Partition) {
+            let Some(mut next) = wanted.start(operator, topic, partition) else { continue };
+            let mut reader = Reader { operator, topic, batch: None, reads: 0 };
+            loop {
+                let rows = verdicts(operator, &tables, partition, next).await?;
+                let is_last = rows.len() < PAGE;
+                next = rows.last().map_or(next, |(offset, _)| offset.next());
+                rows_seen += rows.len();
+                take(&wanted, partition, rows, &mut reader, &mut listed).await?;
+                if is_last {
+                    break;
                 }
-                let position = Position::new(topic.name.clone(), partition, offset);
-                letters.push(letter(operator, &position, &row.value).await?);
-            }
-            match rows.last() {
-                Some(last) if rows.len() == PAGE => from = Some(behind(&last.key)),
-                _ => break,
+                if listed.items.len() >= wanted.limit && rows_seen >= COUNTED_ROWS {
+                    listed.more_is_exact = false;
+                }
+                if !listed.more_is_exact {
+                    return Ok(listed.ended());
+                }
             }
         }
     }
-    Ok(letters)
+    Ok(listed.ended())
 }
 
-pub(super) async fn show(operator: &Operator, position: &Position) -> Result<DeadLetter, Problem> {
+/// Puts what is wanted of a page of verdicts into the list, or counts it.
+async fn take(
+    wanted: &Wanted<'_>,
+    partition: Partition,
+    rows: Vec<(Offset, Verdict)>,
+    reader: &mut Reader<'_>,
+    listed: &mut Listed,
+) -> Result<(), Problem> {
+    let rows: Vec<_> = rows
+        .into_iter()
+        .filter_map(|(offset, verdict)| match verdict {
+            Verdict::Dead(reason) => Some((offset, reason)),
+            _ => None,
+        })
+        .filter(|(_, reason)| wanted.filter.code.as_ref().is_none_or(|code| reason.code == *code))
+        .collect();
+    for (at, (offset, reason)) in rows.iter().enumerate() {
+        let is_full = listed.items.len() >= wanted.limit;
+        if is_full && !wanted.asks_record() {
+            listed.more += 1;
+            continue;
+        }
+        if is_full && reader.reads >= COUNTED_READS {
+            listed.more_is_exact = false;
+            return Ok(());
+        }
+        let near = rows.get(at + 1).is_some_and(|(next, _)| next.0 - offset.0 < NEAR);
+        let position = Position::new(reader.topic.name.clone(), partition, *offset);
+        let batch = reader.at(partition, *offset, near).await?;
+        let letter = DeadLetter::new(&position, reason, batch.get(*offset).as_ref());
+        if !wanted.has(&letter) {
+            continue;
+        }
+        if is_full {
+            listed.more += 1;
+        } else {
+            listed.items.push(letter);
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn show(operator: &Operator, position: &Position) -> Result<DeadLetterRecord, Problem> {
     let topic = operator.topic(position.topic.as_str())?;
-    let absent = || Problem::new(ProblemKind::NotFound, format!("{position} is not a dead letter"));
+    let absent = || {
+        let text = format!("{position} is not a dead letter; `tidefold dead-letters list` lists what is");
+        Problem::new(ProblemKind::NotFound, text)
+    };
     let tables = active(operator, topic).ok_or_else(absent)?;
     let key = Bytes::copy_from_slice(&verdict_key(position.partition.0, position.offset));
     let rows = operator.store().load(&tables.verdicts.id, &[key]).await.map_err(unavailable)?;
     let row = rows.into_iter().next().flatten().ok_or_else(absent)?;
-    if !matches!(Verdict::decode(&row), Some(Verdict::Dead(_))) {
-        return Err(absent());
-    }
-    letter(operator, position, &row).await
+    let Some(Verdict::Dead(reason)) = Verdict::decode(&row) else { return Err(absent()) };
+    let mut reader = Reader { operator, topic, batch: None, reads: 0 };
+    let batch = reader.at(position.partition, position.offset, false).await?;
+    let record = batch.get(position.offset);
+    let control = operator.deployer().control().borrow().clone();
+    let letter = DeadLetter::new(position, &reason, record.as_ref());
+    Ok(DeadLetterRecord::new(letter, record.as_ref(), &control))
 }
 
 /// The tables of a topic's active generation.
@@ -85,39 +180,28 @@ pub(super) fn active(operator: &Operator, topic: &Topic) -> Option<GenerationTab
     Some(GenerationTables::new(operator.app(), topic, generation))
 }
 
-async fn letter(operator: &Operator, position: &Position, verdict: &[u8]) -> Result<DeadLetter, Problem> {
-    let (code, detail) = match Verdict::decode(verdict) {
-        Some(Verdict::Dead(reason)) => (reason.code, reason.detail),
-        _ => (String::new(), String::new()),
+/// A page of a partition's verdicts, from an offset on.
+async fn verdicts(
+    operator: &Operator,
+    tables: &GenerationTables,
+    partition: Partition,
+    from: Offset,
+) -> Result<Vec<(Offset, Verdict)>, Problem> {
+    let scan = Scan::Range {
+        prefix: Bytes::copy_from_slice(&partition.0.to_be_bytes()),
+        from: Some(Bytes::copy_from_slice(&verdict_key(partition.0, from))),
+        until: None,
+        reverse: false,
+        limit: PAGE,
     };
-    let name = position.topic.in_app(&operator.app().name);
-    let limit = ReadLimit { records: 1, bytes: 1 };
-    let batch =
-        operator.log().read(&name, position.partition, position.offset, limit).await.map_err(unavailable)?;
-    let mut letter = DeadLetter {
-        position: position.to_string(),
-        code,
-        detail,
-        key: None,
-        headers: vec![],
-        schema_id: None,
-        value: None,
-    };
-    if let Some(record) = batch.get(position.offset) {
-        describe(&record, &mut letter);
-    }
-    Ok(letter)
-}
-
-fn describe(record: &RecordRef<'_>, letter: &mut DeadLetter) {
-    letter.key = record.key.map(|key| String::from_utf8_lossy(key).into_owned());
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    letter.headers =
-        record.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
-    if let Some(value) = record.value {
-        letter.schema_id = unframe(value).ok().map(|(id, _)| id.0);
-        letter.value = Some(value.iter().take(VALUE_BYTES).map(|byte| format!("{byte:02x}")).collect());
-    }
+    let rows = operator.store().scan(&tables.verdicts.id, &scan).await.map_err(unavailable)?;
+    let damaged = || unavailable(format!("a row of {} is damaged", tables.verdicts.layout.name));
+    rows.iter()
+        .map(|row| match (place(&row.key), Verdict::decode(&row.value)) {
+            (Some((_, offset)), Some(verdict)) => Ok((offset, verdict)),
+            _ => Err(damaged()),
+        })
+        .collect()
 }
 
 /// Partition and offset of a verdict row's key.
@@ -132,4 +216,102 @@ pub(super) fn behind(key: &[u8]) -> Bytes {
     let mut next = key.to_vec();
     next.push(0);
     next.into()
+}
+
+// === impl Listed ===
+
+impl Listed {
+    fn ended(mut self) -> Listed {
+        let goes_on = self.more > 0 || !self.more_is_exact;
+        self.next = self.items.last().filter(|_| goes_on).map(|last| last.position.clone());
+        self
+    }
+}
+
+// === impl Wanted ===
+
+impl<'a> Wanted<'a> {
+    fn new(operator: &Operator, filter: &'a Filter) -> Result<Wanted<'a>, Problem> {
+        let invalid = |text: String| Problem::new(ProblemKind::InvalidRequest, text);
+        let time = |name: &str, text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => parse_rfc3339_micros(text.as_bytes())
+                .map(Some)
+                .ok_or_else(|| invalid(format!("{name}={text} is not a time such as 2026-11-24T14:28:37Z"))),
+        };
+        let after = match &filter.after {
+            None => None,
+            Some(text) => Some(text.parse::<Position>().map_err(|error| {
+                Problem::new(ProblemKind::InvalidPosition, format!("after={text}: {error}"))
+            })?),
+        };
+        for name in filter.topic.iter().map(String::as_str).chain(after.iter().map(|at| at.topic.as_str())) {
+            operator.topic(name)?;
+        }
+        if let Some(code) = &filter.code
+            && !tidefold_fold::verdict::DEAD_CODES.contains(&code.as_str())
+        {
+            let known = tidefold_fold::verdict::DEAD_CODES.join(", ");
+            return Err(invalid(format!("code={code}: no dead letter has it; there are {known}")));
+        }
+        let limit = filter.limit.unwrap_or(50);
+        if !(1..=MOST).contains(&limit) {
+            return Err(invalid(format!("limit={limit} is not a number from 1 to {MOST}")));
+        }
+        let (since, until) = (time("since", &filter.since)?, time("until", &filter.until)?);
+        Ok(Wanted { filter, limit, since, until, after })
+    }
+
+    /// The first offset of a partition that is looked at; none where all of it stands before `after`.
+    fn start(&self, operator: &Operator, topic: &Topic, partition: Partition) -> Option<Offset> {
+        if self.filter.partition.is_some_and(|wanted| wanted != partition.0) {
+            return None;
+        }
+        let Some(after) = &self.after else { return Some(Offset::ZERO) };
+        let place = |name: &str| operator.app().topics.iter().position(|topic| topic.name.as_str() == name);
+        let here = (place(topic.name.as_str()), partition.0);
+        match here.cmp(&(place(after.topic.as_str()), after.partition.0)) {
+            std::cmp::Ordering::Less => None,
+            std::cmp::Ordering::Equal => Some(after.offset.next()),
+            std::cmp::Ordering::Greater => Some(Offset::ZERO),
+        }
+    }
+
+    /// Whether the record itself has to be looked at to tell.
+    fn asks_record(&self) -> bool {
+        let filter = self.filter;
+        filter.message_type.is_some() || filter.key.is_some() || self.since.is_some() || self.until.is_some()
+    }
+
+    fn has(&self, letter: &DeadLetter) -> bool {
+        let same = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
+        let time = letter.time.as_ref().and_then(|text| parse_rfc3339_micros(text.as_bytes()));
+        same(&self.filter.message_type, &letter.message_type)
+            && same(&self.filter.key, &letter.key)
+            && self.since.is_none_or(|since| time.is_some_and(|time| time >= since))
+            && self.until.is_none_or(|until| time.is_some_and(|time| time < until))
+    }
+}
+
+// === impl Reader ===
+
+impl Reader<'_> {
+    /// A batch that has the record at an offset, if the log still has it.
+    async fn at(
+        &mut self,
+        partition: Partition,
+        offset: Offset,
+        near: bool,
+    ) -> Result<&RecordBatch, Problem> {
+        let is_there = self.batch.as_ref().is_some_and(|batch| batch.get(offset).is_some());
+        if !is_there {
+            let records = if near { NEAR as usize } else { 1 };
+            let limit = ReadLimit { records, bytes: if near { 1 << 20 } else { 1 } };
+            let name = self.topic.name.in_app(&self.operator.app().name);
+            let read = self.operator.log().read(&name, partition, offset, limit).await;
+            self.batch = Some(read.map_err(unavailable)?);
+            self.reads += 1;
+        }
+        Ok(self.batch.get_or_insert_with(|| RecordBatch::empty(partition, offset)))
+    }
 }

@@ -6,6 +6,7 @@
 mod audit;
 mod dead_letters;
 mod inspect;
+mod letter;
 mod replay;
 mod routes;
 mod schemas;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -17,25 +18,26 @@ use tidefold_deployer::{Build, ReplayOptions};
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::Position;
 
+use super::letter::DeadLetterRecord;
 use super::replay::Change;
 use super::{Operator, audit, dead_letters, inspect, replay, schemas, status, verify};
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct TopicParameter {
     topic: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ReplayParameters {
     topic: Option<String>,
     #[serde(default)]
     accept_differences: bool,
 }
 
-#[derive(Debug, Deserialize)]
-struct LimitParameter {
-    limit: Option<usize>,
-}
+/// The parameters of a request; one that is unknown or cannot be read is a mistake, not left out.
+struct Parameters<T>(T);
 
 type Shared = State<Arc<Operator>>;
 
@@ -80,17 +82,16 @@ async fn inspect_key(
 async fn dead_list(
     State(operator): Shared,
     Path(app): Path<String>,
-    Query(limit): Query<LimitParameter>,
-) -> Result<Json<Value>, Problem> {
+    Parameters(filter): Parameters<dead_letters::Filter>,
+) -> Result<Json<dead_letters::Listed>, Problem> {
     operator.check_app(&app)?;
-    let letters = dead_letters::list(&operator, limit.limit.unwrap_or(50).min(10_000)).await?;
-    Ok(Json(json!({ "items": letters })))
+    Ok(Json(dead_letters::list(&operator, &filter).await?))
 }
 
 async fn dead_show(
     State(operator): Shared,
     Path(position): Path<String>,
-) -> Result<Json<dead_letters::DeadLetter>, Problem> {
+) -> Result<Json<DeadLetterRecord>, Problem> {
     let position: Position = position.parse().map_err(|error: tidefold_record::ParsePositionError| {
         Problem::new(ProblemKind::InvalidPosition, error.to_string())
     })?;
@@ -105,7 +106,7 @@ async fn verify_all(State(operator): Shared, Path(app): Path<String>) -> Result<
 async fn replay_topics(
     State(operator): Shared,
     Path(app): Path<String>,
-    Query(parameters): Query<ReplayParameters>,
+    Parameters(parameters): Parameters<ReplayParameters>,
 ) -> Result<Response, Problem> {
     operator.check_app(&app)?;
     let options = ReplayOptions { accept_differences: parameters.accept_differences };
@@ -122,7 +123,7 @@ async fn builds(State(operator): Shared, Path(app): Path<String>) -> Result<Json
 async fn rollback(
     operator: Shared,
     app: Path<String>,
-    topic: Query<TopicParameter>,
+    topic: Parameters<TopicParameter>,
 ) -> Result<Json<Value>, Problem> {
     change(operator, app, topic, Change::Rollback).await
 }
@@ -130,7 +131,7 @@ async fn rollback(
 async fn retire(
     operator: Shared,
     app: Path<String>,
-    topic: Query<TopicParameter>,
+    topic: Parameters<TopicParameter>,
 ) -> Result<Json<Value>, Problem> {
     change(operator, app, topic, Change::Retire).await
 }
@@ -138,7 +139,7 @@ async fn retire(
 async fn abandon(
     operator: Shared,
     app: Path<String>,
-    topic: Query<TopicParameter>,
+    topic: Parameters<TopicParameter>,
 ) -> Result<Json<Value>, Problem> {
     change(operator, app, topic, Change::Abandon).await
 }
@@ -146,7 +147,7 @@ async fn abandon(
 async fn change(
     State(operator): Shared,
     Path(app): Path<String>,
-    Query(topic): Query<TopicParameter>,
+    Parameters(topic): Parameters<TopicParameter>,
     what: Change,
 ) -> Result<Json<Value>, Problem> {
     operator.check_app(&app)?;
@@ -156,6 +157,24 @@ async fn change(
         .map(|(topic, generations)| json!({ "topic": topic, "generations": generations }))
         .collect();
     Ok(Json(json!({ "items": items })))
+}
+
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Parameters<T>, Problem> {
+        match Query::<T>::try_from_uri(&parts.uri) {
+            Ok(Query(parameters)) => Ok(Parameters(parameters)),
+            Err(error) => {
+                let cause =
+                    std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                Err(Problem::new(
+                    ProblemKind::InvalidRequest,
+                    format!("the parameters cannot be read: {cause}"),
+                ))
+            }
+        }
+    }
 }
 
 /// Builds under way as NDJSON: every half second a line with all of them, the last one when all have ended.
