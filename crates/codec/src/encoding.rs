@@ -29,6 +29,45 @@ pub enum Foreign {
     Utf32,
 }
 
+/// How JSON is laid out that is not one value a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// An array, whose elements are the values.
+    Array,
+    /// An object that ends on a later line.
+    Object,
+}
+
+/// How a text is laid out that begins with this line and should have one JSON object a line: lines of a layout look like
+/// objects of their own and are parts of one. A line that is merely broken is no layout.
+#[must_use]
+pub fn layout(first_line: &[u8]) -> Option<Layout> {
+    let text = without_mark(first_line).trim_ascii();
+    match (text.first()?, text.last()?) {
+        (b'[', _) => Some(Layout::Array),
+        // It breaks off where a printer breaks lines, and would be JSON up to there.
+        (b'{', b'{' | b'[' | b',') if !ends_in_string(text) => {
+            serde_json::from_slice::<serde::de::IgnoredAny>(text)
+                .is_err_and(|error| error.is_eof())
+                .then_some(Layout::Object)
+        }
+        _ => None,
+    }
+}
+
+fn ends_in_string(text: &[u8]) -> bool {
+    let mut bytes = text.iter();
+    let mut within = false;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => within = !within,
+            b'\\' if within => drop(bytes.next()),
+            _ => {}
+        }
+    }
+    within
+}
+
 /// The text without the byte order mark in front of it, if it has one.
 #[must_use]
 #[inline]
@@ -101,6 +140,21 @@ mod tests {
         let wide: Vec<u8> = "{\"a\"".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
         assert_eq!(foreign(&wide), Some(Foreign::Utf32));
         assert_eq!(foreign(&[&[0xff, 0xfe, 0, 0], &wide[..]].concat()), Some(Foreign::Utf32));
+    }
+
+    #[test]
+    fn a_first_line_that_begins_a_layout_is_told_from_one_that_is_torn() {
+        let array = ["[", "[{\"a\":1},", "\u{feff} [ ", "[]", "[1"];
+        let object = ["{", "  {\r", "{\"items\": [", "{\"a\": 1,", "{\"a\":[{"];
+        let torn =
+            ["{\"a\":", "{\"a\"", "{oops", "{oops,", "{\"a\":1}", "\"a\",", "", " ", "1", "{\"a\":\"x,"];
+        for (lines, layout_of) in
+            [(&array[..], Some(Layout::Array)), (&object, Some(Layout::Object)), (&torn, None)]
+        {
+            for line in lines {
+                assert_eq!(layout(line.as_bytes()), layout_of, "{line}");
+            }
+        }
     }
 
     #[test]

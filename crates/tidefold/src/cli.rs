@@ -167,13 +167,13 @@ pub enum LineFormat {
 pub struct PublishArgs {
     /// The app.
     pub app: String,
-    /// NDJSON or CSV, plain or compressed (.zst); `-` is standard input. Left out with --synthetic.
+    /// NDJSON or CSV, plain or compressed (gzip, zstd); `-` is standard input. Left out with --synthetic.
     #[arg(required_unless_present = "synthetic", conflicts_with = "synthetic")]
     pub file: Option<PathBuf>,
     /// The message type of every line; without it each line is an envelope with a `type`.
     #[arg(long = "type", value_name = "TYPE", conflicts_with = "synthetic")]
     pub message_type: Option<String>,
-    /// What the lines are; without it the file's name says it (`.csv`, `.csv.zst`, else NDJSON).
+    /// What the lines are; without it the file's name says it (`.csv`, `.csv.gz`, `.csv.zst`, else NDJSON).
     #[arg(long, value_enum, conflicts_with = "synthetic")]
     pub format: Option<LineFormat>,
     /// CSV: which column feeds which field, `field=column`; without it columns are fields. Repeatable.
@@ -182,6 +182,12 @@ pub struct PublishArgs {
     /// CSV: the column or columns whose text is the message id, so that a second run changes nothing.
     #[arg(long = "id-column", value_name = "COLUMN", conflicts_with = "synthetic")]
     pub id_columns: Vec<String>,
+    /// CSV: the character between two cells, `\t` for a tab; a comma where nothing is said.
+    #[arg(long, value_name = "CHAR", conflicts_with = "synthetic")]
+    pub separator: Option<String>,
+    /// CSV: send the rows that are whole from a file whose shape is wrong, and let columns feed nothing.
+    #[arg(long, conflicts_with = "synthetic")]
+    pub lenient: bool,
     /// Make up this many messages instead, of the app's message types.
     #[arg(long, value_name = "N")]
     pub synthetic: Option<u64>,

@@ -37,6 +37,7 @@ fn verdicts(node: &Node) -> (Value, Value) {
 on_every_log_and_store!(
     lines_that_are_no_messages_are_named_and_the_others_are_sent,
     cells_that_do_not_fit_are_named_and_the_other_rows_are_sent,
+    of_a_file_whose_shape_is_wrong_nothing_is_sent,
     messages_without_ids_that_are_sent_twice_count_once,
 );
 
@@ -74,14 +75,71 @@ async fn cells_that_do_not_fit_are_named_and_the_other_rows_are_sent(backends: &
                 o-3,c-1,EUR\n\
                 o-4,c-1,EUR,7,[]\n";
     let arguments = ["publish", "storefront", "-", "--format", "csv", "--type", "PlaceOrder"];
-    let more = ["--id-column", "order_id", "--url", &node.http, "-q"];
+    let more = ["--id-column", "order_id", "--url", &node.http, "-q", "--lenient"];
     let (code, out, err) = tidefold_given(&[&arguments[..], &more].concat(), &[], rows);
     let said: Vec<_> = out.lines().collect();
     assert_eq!((code, said.len()), (6, 3), "{out}{err}");
     assert!(said[0].starts_with("2 accepted, 2 refused"), "{out}");
     assert_eq!(said[1], "line 4: field total_cents: `many` is not a whole number");
-    assert_eq!(said[2], "line 5: 3 cells where the header has 5");
+    assert_eq!(
+        said[2],
+        "line 5: 3 cells where the header has 5; column 4, `total_cents`, is the first that is missing"
+    );
     assert_eq!(verdicts(&node), (2.into(), 0.into()));
+}
+
+async fn of_a_file_whose_shape_is_wrong_nothing_is_sent(backends: &Backends) {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
+    let wide = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let csv = "order_id,customer_id,currency,total_cents,items\no-1,c-1,EUR,5,[]\n";
+    let line = order("o-2", &7.into()).to_string();
+    let wrong: [(&str, Vec<u8>, &str); 7] = [
+        (
+            "quote.csv",
+            format!("{csv}o-2,\"c-1,EUR,5,[]\no-3,c-1,EUR,5,[]\n").into(),
+            "quote.csv:3: column 2: ",
+        ),
+        ("cells.csv", format!("{csv}o-2,c-1,EUR,5\n").into(), "cells.csv:3: 4 cells"),
+        ("twice.csv", csv.replace("items", "currency").into(), "twice.csv:1: columns 3 and 5"),
+        ("semicolon.csv", csv.replace(',', ";").into(), "--separator ';'"),
+        ("array.json", format!("[\n{line},\n{line}\n]\n").into(), "array.json:1: a JSON array"),
+        (
+            "laid_out.json",
+            format!("{{\n{}", &line[1..]).into(),
+            "laid_out.json:1: a JSON object over several lines",
+        ),
+        ("archive.zip", b"PK\x03\x04\x14\0\0\0rest".to_vec(), "archive.zip:1: this is a zip archive"),
+    ];
+    let publish = |name: &str, bytes: &[u8], more: &[&str]| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        let file = file.to_string_lossy().into_owned();
+        let all = ["publish", "storefront", &file, "--type", "PlaceOrder", "--url", &node.http, "-q"];
+        tidefold(&[&all[..], more].concat())
+    };
+    for (name, bytes, said) in wrong {
+        let (code, out, err) = publish(name, &bytes, &[]);
+        assert_eq!((code, out.as_str()), (1, ""), "{name}: {err}");
+        assert!(err.contains(said), "{name}: {err}");
+    }
+    assert_eq!(verdicts(&node), (0.into(), 0.into()));
+    let right: [(&str, Vec<u8>); 4] = [
+        ("wide.csv", [&[0xff, 0xfe], &wide(csv)[..]].concat()),
+        ("marked.csv", format!("\u{feff}{}", csv.replace("o-1", "o-4")).into()),
+        ("marked.ndjson", format!("\u{feff}{line}\n").into()),
+        ("packed.ndjson.gz", zstd_of(&line.replace("o-2", "o-3"))),
+    ];
+    for (name, bytes) in right {
+        let (code, out, err) = publish(name, &bytes, &[]);
+        assert!(code == 0 && out.starts_with("1 accepted, 0 refused"), "{name}: {out}{err}");
+    }
+    assert_eq!(verdicts(&node), (4.into(), 0.into()));
+}
+
+/// Compressed otherwise than the name says.
+fn zstd_of(text: &str) -> Vec<u8> {
+    zstd::encode_all(text.as_bytes(), 1).unwrap()
 }
 
 async fn messages_without_ids_that_are_sent_twice_count_once(backends: &Backends) {
@@ -111,9 +169,11 @@ fn without_a_server_it_says_so_at_once_and_what_to_do() {
 
 #[test]
 fn flags_that_would_be_ignored_are_refused() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["orders.ndjson", "--column", "a=b"], "--column"),
         (&["-", "--id-column", "a"], "--id-column"),
+        (&["-", "--separator", ";"], "--separator"),
+        (&["orders.ndjson", "--lenient"], "--lenient"),
         (&["orders.ndjson", "--synthetic", "5"], "--synthetic"),
         (&["--synthetic", "5", "--type", "PlaceOrder"], "--type"),
         (&["--synthetic", "5", "--column", "a=b"], "--column"),

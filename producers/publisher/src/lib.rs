@@ -8,17 +8,21 @@
 //!
 //! A walk through it:
 //! * [`line`]: [`Line`], one message as an NDJSON envelope.
-//! * [`ndjson`], [`csv_source`], [`synthetic`]: where lines come from.
+//! * [`input`]: opens a source as text, whatever encoding and compression it has.
+//! * [`ndjson`], [`csv_source`], [`synthetic`]: where lines come from; `csv_rows` cuts CSV into rows, strictly.
 //! * [`client`]: one POST of many lines, and what became of each.
 //! * [`publish`]: batches, pace, retries, the report.
 
 pub mod client;
+mod csv_rows;
 pub mod csv_source;
+pub mod input;
 pub mod line;
 pub mod ndjson;
 pub mod publish;
 pub mod synthetic;
+mod utf16;
 
 pub use client::{Client, ClientError};
-pub use line::{Line, SourceError};
+pub use line::{Fault, Line, SourceError};
 pub use publish::{Event, Options, Progress, Refusal, Report, publish};

@@ -1,6 +1,6 @@
 //! One message on its way to the write API.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A message as an NDJSON envelope, with its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +9,15 @@ pub struct Line {
     pub number: u64,
     /// `{"type":…,"id":…,"data":…}`, without a line break.
     pub text: String,
+}
+
+/// A mistake in a source's shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The line, from 1.
+    pub line: u64,
+    /// What is wrong, and what to do.
+    pub detail: String,
 }
 
 /// What a source has instead of a message. After [`SourceError::Line`] the next line can be read; after the others none.
@@ -30,9 +39,46 @@ pub enum SourceError {
         /// What is wrong and what to do.
         detail: String,
     },
+    /// The source is not of the shape that was promised, so that none of its lines can be trusted.
+    #[error("{}", told(path, faults, *more))]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// The first mistakes, at least one.
+        faults: Vec<Fault>,
+        /// How many more there are.
+        more: u64,
+    },
     /// The message type or a column does not fit the app.
     #[error("{0}")]
     Mapping(String),
+}
+
+fn told(path: &Path, faults: &[Fault], more: u64) -> String {
+    let mut text = String::new();
+    for Fault { line, detail } in faults {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&match path.to_str() {
+            Some("-") => format!("line {line}: {detail}"),
+            _ => format!("{}:{line}: {detail}", path.display()),
+        });
+    }
+    if more > 0 {
+        text.push_str(&format!("\nand {more} more"));
+    }
+    text
+}
+
+// === impl SourceError ===
+
+impl SourceError {
+    /// The one mistake that makes a source useless.
+    #[must_use]
+    pub fn shape(path: &Path, fault: Fault) -> SourceError {
+        SourceError::Shape { path: path.to_owned(), faults: vec![fault], more: 0 }
+    }
 }
 
 /// An id for content that brings none: the same content at the same place has the same id.

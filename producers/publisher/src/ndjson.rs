@@ -1,12 +1,14 @@
-//! Lines of JSON, from a file (plain or `.zst`) or standard input.
+//! Lines of JSON.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 use serde_json::value::RawValue;
+use tidefold_codec::encoding::{Layout, layout, without_mark};
 
-use crate::line::{Line, SourceError, envelope, stable_id};
+use crate::input::Input;
+use crate::line::{Fault, Line, SourceError, envelope, stable_id};
 
 /// What each line is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,31 +22,17 @@ pub enum Shape {
 /// The longest line that is read.
 const LINE_BYTES: u64 = 16 << 20;
 
-/// Opens a file, or standard input for `-`; a name that ends in `.zst` is decompressed.
-///
-/// # Errors
-/// When the file cannot be opened.
-pub fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, SourceError> {
-    if path.as_os_str() == "-" {
-        return Ok(Box::new(BufReader::with_capacity(1 << 20, std::io::stdin())));
-    }
-    let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    if path.extension().is_some_and(|ending| ending == "zst") {
-        let decoder = zstd::stream::read::Decoder::new(file).map_err(unreadable)?;
-        return Ok(Box::new(BufReader::with_capacity(1 << 20, decoder)));
-    }
-    Ok(Box::new(BufReader::with_capacity(1 << 20, file)))
-}
-
 /// The lines of a reader, as envelopes with ids. Blank lines are passed over, but count for the number.
+/// A source whose first line shows that it is laid out otherwise is refused there: later lines would look like messages and
+/// be parts of one.
 pub fn lines(
-    mut reader: Box<dyn BufRead + Send>,
+    mut reader: Input,
     path: &Path,
     shape: Shape,
 ) -> impl Iterator<Item = Result<Line, SourceError>> + Send {
     let path = path.to_owned();
     let mut number = 0;
+    let mut is_first = true;
     let mut buffer = Vec::new();
     std::iter::from_fn(move || {
         loop {
@@ -62,12 +50,27 @@ pub fn lines(
                 }
                 return Some(Err(SourceError::Line { number, detail }));
             }
-            let text = buffer.trim_ascii();
-            if !text.is_empty() {
-                return Some(line(number, text, &shape));
+            let text = without_mark(buffer.trim_ascii()).trim_ascii();
+            if text.is_empty() {
+                continue;
             }
+            if std::mem::take(&mut is_first)
+                && let Some(layout) = layout(text)
+            {
+                let detail = laid_out(layout, &path);
+                return Some(Err(SourceError::shape(&path, Fault { line: number, detail })));
+            }
+            return Some(line(number, text, &shape));
         }
     })
+}
+
+fn laid_out(layout: Layout, path: &Path) -> String {
+    let (what, program) = match layout {
+        Layout::Array => ("a JSON array; write its elements as they are, one JSON object a line", ".[]"),
+        Layout::Object => ("a JSON object over several lines; write each object on one line", "."),
+    };
+    format!("{what}: `jq -c '{program}' {} | tidefold publish … -`", path.display())
 }
 
 /// Reads up to and with the next line break, keeping nothing.
@@ -116,7 +119,7 @@ mod tests {
     use super::*;
 
     fn read(text: &'static str, shape: Shape) -> Vec<Result<Line, String>> {
-        let reader: Box<dyn BufRead + Send> = Box::new(BufReader::new(text.as_bytes()));
+        let reader: Input = Box::new(text.as_bytes());
         lines(reader, Path::new("-"), shape).map(|line| line.map_err(|e| e.to_string())).collect()
     }
 
@@ -147,10 +150,21 @@ mod tests {
     }
 
     #[test]
+    fn a_layout_is_refused_at_its_first_line() {
+        for text in ["[{\"n\":1},\n{\"n\":2}]\n", "\n[\n{\"n\":2}\n]", "[]", "{\n\"n\":\n{\"n\":1}\n}"] {
+            let lines = read(text, Shape::Data("A".into()));
+            let told = lines[0].as_ref().unwrap_err();
+            assert!(told.contains("jq -c") && told.starts_with("line "), "{told}");
+        }
+        let marked = read("\u{feff}{\"n\":1}\n\u{feff}{\"n\":2}\n", Shape::Data("A".into()));
+        assert!(marked.iter().all(Result::is_ok), "{marked:?}");
+    }
+
+    #[test]
     fn behind_a_line_that_is_too_long_the_next_one_is_read() {
         let mut text = vec![b'x'; LINE_BYTES as usize + 5];
         text.extend_from_slice(b"\n{\"type\":\"A\",\"id\":\"1\",\"data\":{}}\n");
-        let reader: Box<dyn BufRead + Send> = Box::new(BufReader::new(std::io::Cursor::new(text)));
+        let reader: Input = Box::new(std::io::Cursor::new(text));
         let read: Vec<_> = lines(reader, Path::new("-"), Shape::Envelope).collect();
         assert!(matches!(&read[0], Err(SourceError::Line { number: 1, .. })));
         assert_eq!((read.len(), read[1].as_ref().unwrap().number), (2, 2));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tidefold_publisher::csv_source::{self, Mapping};
 use tidefold_publisher::ndjson::{self, Shape};
 use tidefold_publisher::publish::PublishError;
-use tidefold_publisher::{Client, Event, Line, Options, Refusal, Report, SourceError, synthetic};
+use tidefold_publisher::{Client, Event, Line, Options, Refusal, Report, SourceError, input, synthetic};
 
 use crate::cli::{LineFormat, PublishArgs};
 use crate::failure::{Code, Failure, chain};
@@ -35,7 +35,7 @@ pub(super) async fn publish(args: PublishArgs, output: &Output) -> Result<ExitCo
         (None, _) => {
             let shape = args.message_type.clone().map_or(Shape::Envelope, Shape::Data);
             let total = count_lines(&file)?;
-            (Box::new(ndjson::lines(ndjson::open(&file)?, &file, shape)), total)
+            (Box::new(ndjson::lines(input::open(&file)?, &file, shape)), total)
         }
     };
     let options = Options { rate: args.rate, ..Options::default() };
@@ -75,15 +75,21 @@ fn stopped(error: &PublishError, progress: Progress, url: &str) -> Failure {
     Failure::new(code, chain(error))
 }
 
-/// What a file's name says its lines are; standard input is NDJSON.
+/// What a file's name says its lines are, without endings of compression; standard input is NDJSON.
 fn format_of(file: &Path) -> LineFormat {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_ascii_lowercase();
-    if name.ends_with(".csv") || name.ends_with(".csv.zst") { LineFormat::Csv } else { LineFormat::Ndjson }
+    let name = name.strip_suffix(".zst").or(name.strip_suffix(".gz")).unwrap_or(&name);
+    if name.ends_with(".csv") { LineFormat::Csv } else { LineFormat::Ndjson }
 }
 
 /// Columns are CSV's: with NDJSON they would be ignored in silence.
 fn refuse_columns(args: &PublishArgs) -> Result<(), Failure> {
-    let given = [("--column", !args.columns.is_empty()), ("--id-column", !args.id_columns.is_empty())];
+    let given = [
+        ("--column", !args.columns.is_empty()),
+        ("--id-column", !args.id_columns.is_empty()),
+        ("--separator", args.separator.is_some()),
+        ("--lenient", args.lenient),
+    ];
     let given: Vec<_> = given.iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| *flag).collect();
     if given.is_empty() {
         return Ok(());
@@ -100,30 +106,61 @@ fn csv<'a>(app: &'a tidefold_app::App, args: &PublishArgs, file: &Path) -> Resul
         let text = format!("CSV needs --type, one of: {}", known.join(", "));
         return Err(Failure::new(Code::Usage, text));
     };
-    let mut mapping = Mapping { fields: Vec::new(), id: args.id_columns.clone() };
+    let mut mapping = Mapping { id: args.id_columns.clone(), lenient: args.lenient, ..Mapping::default() };
+    if let Some(separator) = &args.separator {
+        mapping.separator = separator_of(separator)?;
+    }
     for pair in &args.columns {
         let Some((field, column)) = pair.split_once('=') else {
             return Err(Failure::new(Code::Usage, format!("--column {pair}: write --column field=column")));
         };
         mapping.fields.push((field.to_owned(), column.to_owned()));
     }
-    let lines = csv_source::lines(ndjson::open(file)?, file, &topic.messages[place], &mapping);
-    let lines = lines.map_err(|error| match error {
-        SourceError::Mapping(_) => Failure::from_error(Code::Usage, &error),
-        other => Failure::from_error(Code::Failed, &other),
-    })?;
+    let message = &topic.messages[place];
+    // Nothing is sent from a file whose shape is wrong. What can be read once only is judged as it goes.
+    if input::is_file(file) && !args.lenient {
+        csv_source::check(input::open(file)?, file, message, &mapping).map_err(unsent)?;
+    }
+    let lines = csv_source::lines(input::open(file)?, file, message, &mapping).map_err(unsent)?;
     Ok(Box::new(lines))
 }
 
-/// How many lines a file has, so that progress has an end; standard input has none.
+/// A source that was refused before anything of it was sent.
+fn unsent(error: SourceError) -> Failure {
+    match error {
+        SourceError::Mapping(_) => Failure::from_error(Code::Usage, &error),
+        SourceError::Shape { .. } => Failure::new(
+            Code::Failed,
+            format!(
+                "{error}\nnothing was sent; mend the file, or give --lenient: rows that are whole are sent, the others named"
+            ),
+        ),
+        other => Failure::from_error(Code::Failed, &other),
+    }
+}
+
+/// One character, or `\t` for a tab.
+fn separator_of(text: &str) -> Result<u8, Failure> {
+    match text.as_bytes() {
+        b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
+        _ => Err(Failure::new(
+            Code::Usage,
+            format!("--separator {text}: write one character, such as ';', or '\\t'"),
+        )),
+    }
+}
+
+/// How many lines a file has, so that progress has an end; what can be read once only has none.
 fn count_lines(file: &Path) -> Result<Option<u64>, Failure> {
-    if file.as_os_str() == "-" {
+    if !input::is_file(file) {
         return Ok(None);
     }
-    let mut reader = ndjson::open(file)?;
+    let mut reader = input::open(file)?;
     let mut count = 0;
     loop {
-        let chunk = std::io::BufRead::fill_buf(&mut reader)?;
+        let chunk = std::io::BufRead::fill_buf(&mut reader)
+            .map_err(|source| SourceError::Read { path: file.to_owned(), source })?;
         if chunk.is_empty() {
             return Ok(Some(count));
         }
@@ -204,6 +241,8 @@ mod tests {
             ("-", LineFormat::Ndjson),
             ("a/orders.CSV", LineFormat::Csv),
             ("orders.csv.zst", LineFormat::Csv),
+            ("orders.csv.gz", LineFormat::Csv),
+            ("orders.ndjson.gz", LineFormat::Ndjson),
             ("orders.csv.ndjson", LineFormat::Ndjson),
         ] {
             assert_eq!(format_of(Path::new(name)), format, "{name}");
