@@ -64,18 +64,7 @@ async fn one(
     let Some(topic) = intake.catalog.topic_of(message) else {
         return Err(Problem::new(ProblemKind::Internal, "a message type without a topic"));
     };
-    if attributes.if_match.is_some()
-        && let Some(reason) = message.unconditional(topic)
-    {
-        return Err(Problem::new(ProblemKind::InvalidRequest, format!("If-Match is of no use: {reason}")));
-    }
-    let event = attributes.event.as_ref();
-    if let Some(event) = event
-        && event.kind != message.name
-    {
-        let detail = format!("CE-Type is `{}`; this path takes `{}`", event.kind, message.name);
-        return Err(Problem::new(ProblemKind::InvalidRequest, detail));
-    }
+    of_this_path(message, topic, &attributes)?;
     let limits = &intake.settings.limits;
     let room = intake.room.hold_body(request.headers(), limits.body_bytes);
     let room = room.inspect_err(|_| {
@@ -94,13 +83,13 @@ async fn one(
     let source = intake.source_of(principal);
     let given = Given {
         id,
-        source: event.map_or(&source, |event| &event.source),
+        source: attributes.event.as_ref().map_or(&source, |event| &event.source),
         caller: principal.as_str(),
         time: attributes.time,
         if_match: attributes.if_match,
         traceparent: attributes.traceparent.as_ref(),
         tracestate: attributes.tracestate.as_ref(),
-        others: event.map_or(&[], |event| &event.others),
+        others: attributes.event.as_ref().map_or(&[], |event| &event.others),
     };
     let (partition, batch) = Scratch::with(|scratch| {
         scratch.encode(message, schema, &json)?;
@@ -128,6 +117,22 @@ async fn one(
     match attributes.wait {
         Some(wait) => outcomes::wait(intake, &standing, Waited { asked: wait }).await,
         None => Ok(standing.accepted(&intake.app.name)),
+    }
+}
+
+/// Whether what the headers say can hold for a message of this type.
+fn of_this_path(message: &MessageEntry, topic: &TopicEntry, attributes: &Attributes) -> Result<(), Problem> {
+    if attributes.if_match.is_some()
+        && let Some(reason) = message.unconditional(topic)
+    {
+        return Err(Problem::new(ProblemKind::InvalidRequest, format!("If-Match is of no use: {reason}")));
+    }
+    match &attributes.event {
+        Some(event) if event.kind != message.name => {
+            let detail = format!("CE-Type is `{}`; this path takes `{}`", event.kind, message.name);
+            Err(Problem::new(ProblemKind::InvalidRequest, detail))
+        }
+        _ => Ok(()),
     }
 }
 
