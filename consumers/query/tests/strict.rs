@@ -77,7 +77,7 @@ async fn reads_are_counted_by_what_came() {
     let late = place(&reader, "o-1").await;
     reader.get_with(ORDER, &[("tidefold-min-position", &late)]).await.problem(503, "position_not_reached");
     reader.get("/").await.ok();
-    let text = reader.telemetry.encode().unwrap();
+    let text = reader.telemetry.encode(tidefold_telemetry::Exposition::Text).unwrap();
     let count = |read: &str, outcome: &str| {
         let line = format!(
             "tidefold_query_requests_total{{app=\"storefront\",read=\"{read}\",outcome=\"{outcome}\"}} "

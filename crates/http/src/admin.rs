@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tidefold_telemetry::Telemetry;
+use tidefold_telemetry::{Exposition, Telemetry};
 
 use crate::catalog::ProblemKind;
 use crate::problem::Problem;
@@ -153,10 +153,11 @@ async fn ready_one(State(admin): State<Admin>, Path(check): Path<String>) -> Res
     }
 }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
-    match admin.telemetry.encode() {
-        Ok(text) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
-            .into_response(),
+async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let format = Exposition::accepted(accepted);
+    match admin.telemetry.encode(format) {
+        Ok(text) => ([(CONTENT_TYPE, format.content_type()), (VARY, "accept")], text).into_response(),
         Err(_) => Problem::new(ProblemKind::Internal, "the metrics cannot be written").into_response(),
     }
 }

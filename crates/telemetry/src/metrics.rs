@@ -16,6 +16,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::exposition::Exposition;
+
 /// A gauge whose unit is not a whole number: seconds, ratios.
 pub type FloatGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
 
@@ -218,14 +220,14 @@ impl Telemetry {
         Telemetry { shared: Arc::new(Shared { registry, families }) }
     }
 
-    /// All metrics as OpenMetrics text.
+    /// All metrics in a format.
     ///
     /// # Errors
     /// When formatting fails, which writing to a `String` does not.
-    pub fn encode(&self) -> Result<String, fmt::Error> {
+    pub fn encode(&self, format: Exposition) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.shared.registry)?;
-        Ok(text)
+        Ok(format.written(&text))
     }
 }
 

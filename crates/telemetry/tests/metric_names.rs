@@ -7,8 +7,8 @@
     reason = "a test says what went wrong by failing"
 )]
 
-use tidefold_telemetry::Telemetry;
 use tidefold_telemetry::metrics::{CATALOG, Kind};
+use tidefold_telemetry::{Exposition, Telemetry};
 
 const NAMES: &str = include_str!("metric_names.txt");
 
@@ -42,7 +42,7 @@ fn what_is_counted_is_exposed_under_its_name() {
     telemetry.consumer_lag_records("g", "orders", "7").set(12);
     telemetry.consumer_lag_seconds("g", "orders", "7").set(0.5);
     telemetry.http("ingest").seconds(202).observe(0.003);
-    let text = telemetry.encode().unwrap();
+    let text = telemetry.encode(Exposition::OpenMetrics).unwrap();
     for line in [
         r#"tidefold_ingest_records_total{app="shop",outcome="accepted"} 3"#,
         r#"tidefold_consumer_lag_records{group="g",topic="orders",partition="7"} 12"#,

@@ -10,8 +10,12 @@
 #[macro_use]
 mod support;
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use serde_json::json;
 use support::backends::Backends;
+use support::exposition;
 use support::{Client, Node, tidefold};
 use tidefold_telemetry::metrics::{CATALOG, Kind, Metric};
 
@@ -19,6 +23,44 @@ fn is_counted(text: &str, metric: &Metric) -> bool {
     let histogram = matches!(metric.kind, Kind::RequestSeconds | Kind::StepSeconds | Kind::Amount);
     let sample = format!("{}{}{{", metric.name, if histogram { "_count" } else { "" });
     text.lines().any(|line| line.starts_with(&sample))
+}
+
+/// What scrapers and people send.
+const ACCEPTS: [(&str, Option<&str>, bool); 9] = [
+    ("none", None, false),
+    ("anything", Some("*/*"), false),
+    ("curl's of a browser", Some("text/html,application/xhtml+xml,*/*;q=0.8"), false),
+    ("text", Some("text/plain"), false),
+    ("text of a version", Some("text/plain;version=0.0.4;q=1,*/*;q=0.1"), false),
+    ("OpenMetrics", Some("application/openmetrics-text"), true),
+    ("OpenMetrics of a version", Some("application/openmetrics-text; version=1.0.0; charset=utf-8"), true),
+    (
+        "Prometheus",
+        Some(
+            "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+        ),
+        false,
+    ),
+    ("something else", Some("application/json"), false),
+];
+
+/// `promtool check metrics`, where it is installed: what it finds wrong.
+fn promtool(text: &str) -> Option<String> {
+    let program = std::env::var("TIDEFOLD_TEST_PROMTOOL").unwrap_or_else(|_| "promtool".to_owned());
+    let spawned = Command::new(program)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = spawned else {
+        eprintln!("promtool is not installed: only our own reading of the format is held");
+        return None;
+    };
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (!output.status.success()).then(|| String::from_utf8_lossy(&said).into_owned())
 }
 
 async fn scrape(client: &Client, node: &Node) -> String {
@@ -39,9 +81,30 @@ async fn until(client: &Client, node: &Node, there: impl Fn(&str) -> bool) -> St
 }
 
 on_every_log_and_store!(
+    metrics_read_well_whatever_a_scraper_accepts,
     every_metric_of_the_list_is_counted_by_a_node,
     dead_letters_that_stand_are_counted_with_the_age_of_the_oldest,
 );
+
+async fn metrics_read_well_whatever_a_scraper_accepts(backends: &Backends) {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
+    let client = Client::new();
+    tidefold(&["publish", "storefront", "--synthetic", "50", "--url", &node.http, "-q"]);
+    tidefold(&["status", "--wait", "--node", &node.admin]);
+    for (name, accept, open) in ACCEPTS {
+        let headers: Vec<_> = accept.map(|accept| ("accept", accept)).into_iter().collect();
+        let answer = client.get(&format!("{}/metrics", node.admin), &headers).await;
+        let text = answer.body.as_str().unwrap();
+        let kind = answer.headers["content-type"].to_str().unwrap();
+        assert_eq!(kind.starts_with("application/openmetrics-text; version=1.0.0"), open, "{name}: {kind}");
+        assert_eq!(kind.starts_with("text/plain; version=0.0.4"), !open, "{name}: {kind}");
+        let families = exposition::read(text, open);
+        assert!(families.len() > 20, "{name}: {families:?}");
+        let told = promtool(text);
+        assert_eq!(told, None, "{name}");
+    }
+}
 
 async fn every_metric_of_the_list_is_counted_by_a_node(backends: &Backends) {
     let folder = tempfile::tempdir().unwrap();

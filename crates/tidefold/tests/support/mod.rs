@@ -5,6 +5,7 @@
 #[macro_use]
 pub mod backends;
 pub mod chaos;
+pub mod exposition;
 pub mod fleet;
 pub mod ledger;
 pub mod tables;
