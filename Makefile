@@ -1,6 +1,6 @@
 # Everything a developer runs. Each target works on a new machine with Rust, a C compiler, make and curl.
 
-.PHONY: demo run test servers-up servers-down lint bench chaos interop secured soak check clean-data help
+.PHONY: demo run test servers-up servers-down lint bench fuzz chaos interop secured soak check clean-data help
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,14 @@ interop: servers-up ## Other people's clients (Python, Java) on our topics
 secured: ## Kafka and Cassandra with TLS and logins: every way in works, every wrong one says what is wrong, the suites pass
 	cargo test --workspace --features tidefold/kafka --test contract --test cli --no-run
 	infra/secured/run.sh
+
+# APPS, SEED: how many random apps, from which seed on.
+APPS ?= 2000
+SEED ?= 1
+
+fuzz: ## Random apps and messages at the extremes of every type, against an independent engine; with kill -9 and replay
+	cargo build -p tidefold
+	python3 infra/fuzz/fuzz.py target/debug/tidefold --apps $(APPS) --seed $(SEED)
 
 chaos: ## A fleet on real Kafka and Cassandra under every fault there is a name for, and the ledger: about an hour
 	infra/chaos/chaos.sh

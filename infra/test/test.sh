@@ -48,8 +48,15 @@ for app in storefront pizzeria metering; do
   cargo run -q -p tidefold --bin tidefold -- check schemas/$app --scenarios
 done
 
+# Random apps against an independent engine: the first of `make fuzz`.
+if command -v python3 >/dev/null; then
+  python3 infra/fuzz/fuzz.py target/debug/tidefold --apps 100 --every 25
+else
+  missing+=("python3")
+fi
+
 if [ ${#missing[@]} -gt 0 ]; then
-  say "passed, WITHOUT the tests on real Kafka or Cassandra that need what this machine lacks:"
+  say "passed, WITHOUT the tests that need what this machine lacks:"
   for what in "${missing[@]}"; do say "  $what"; done
 else
   say "passed, on real Kafka and Cassandra too"

@@ -6,7 +6,7 @@
 //! of its commit log, which is 8 MiB on the smallest that is supported. There an index row stands twice, as its bytes and
 //! as typed columns.
 
-use crate::layout::TableLayout;
+use crate::layout::{TableKind, TableLayout};
 
 /// The longest record key, and so the longest key of an entity, in bytes of its text.
 pub const RECORD_KEY_BYTES: usize = 1_024;
@@ -47,6 +47,6 @@ pub const BOUNDS: &[(&str, usize)] = &[
 /// The longest key of this view's rows as the fold writes it.
 #[must_use]
 pub fn row_key_bytes(layout: &TableLayout) -> usize {
-    let columns = layout.stored_key_columns().count() + 1;
+    let columns = layout.stored_key_columns().count() + usize::from(layout.kind == TableKind::Rollup);
     ROW_KEY_BYTES.saturating_sub(columns * KEY_COLUMN_BYTES)
 }

@@ -315,6 +315,13 @@ fn casts_convert_or_fail() {
         ("CAST(state.huge AS decimal(38,0))", "overflow"),
         ("CAST(0.1 AS float)", "0.10000000149011612"),
         ("CAST(state.large AS double)", "1e38"),
+        // The double nearest to 10^38 has 38 digits, the next one 39.
+        ("CAST(CAST('1e38' AS double) AS decimal(38,0))", "d99999999999999997748809823456034029568"),
+        ("CAST(CAST('1.0000000000000002e38' AS double) AS decimal(38,0))", "overflow"),
+        ("CAST(CAST('-1e38' AS double) AS decimal(38,1))", "overflow"),
+        // To the nearest float, not to the nearest double and from there.
+        ("CAST(CAST(4611686293305294849 AS long) AS float)", "4.611686568183202e18"),
+        ("CAST(CAST('4611686293305294849' AS decimal(38,0)) AS float)", "4.611686568183202e18"),
         ("CAST(state.count AS string)", "'7'"),
         ("CAST(state.price AS string)", "'19.95'"),
         ("CAST(state.open AS int)", "1"),

@@ -10,7 +10,7 @@ use super::types::{same, unified};
 use crate::expr::{Expr, Function, Node};
 
 /// The expressions that a WHERE proves to be there, each with nullability taken out so that they can be compared.
-pub(super) struct Facts(Vec<Node>);
+pub(super) struct Facts(Vec<Expr>);
 
 /// Whether a value may be NULL, and whether computing it may fail.
 #[derive(Clone, Copy, Default)]
@@ -62,7 +62,7 @@ impl Facts {
 
     /// Learns that a value is not NULL: neither, then, is anything it is made of that would make it NULL.
     fn there(&mut self, expr: &Expr) {
-        self.0.push(plain(expr).node);
+        self.0.push(plain(expr));
         match &expr.node {
             Node::Compare(_, left, right) | Node::Arithmetic(_, left, right) | Node::Concat(left, right) => {
                 self.there(left);
@@ -85,7 +85,8 @@ impl Facts {
     }
 
     fn outcome(&self, expr: &Expr) -> Outcome {
-        if self.0.contains(&plain(expr).node) {
+        let found = plain(expr);
+        if self.0.iter().any(|known| computes_the_same(known, &found)) {
             return Outcome::default();
         }
         match &expr.node {
@@ -168,6 +169,12 @@ fn plain(expr: &Expr) -> Expr {
     let mut copy = expr.clone();
     copy.each_mut(&mut |inner| inner.column.nullable = true);
     copy
+}
+
+/// Whether two plain expressions compute the same. What a CAST makes is in its type alone; every other node says it all,
+/// and a column may have been given a wider type where it stands.
+fn computes_the_same(a: &Expr, b: &Expr) -> bool {
+    a.node == b.node && (!matches!(a.node, Node::Cast(_)) || same(&a.column.ty, &b.column.ty))
 }
 
 /// Whether a CAST between these types can fail.

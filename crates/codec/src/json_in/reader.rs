@@ -241,7 +241,7 @@ impl<'j> Reader<'j> {
             self.digits(start)?;
         }
         let text = self.text.get(start..self.at).unwrap_or_default();
-        Ok(Number { text, integer: whole.then_some(if negative { -value } else { value }) })
+        Ok(Number { text, integer: whole.then_some(if negative { value.wrapping_neg() } else { value }) })
     }
 
     fn digits(&mut self, start: usize) -> Result<(), Syntax> {

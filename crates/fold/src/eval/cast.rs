@@ -55,7 +55,8 @@ fn from_long<'a>(value: i64, from: &Type, to: &Type) -> Result<Datum<'a>, EvalEr
     match to {
         Type::Decimal { scale, .. } => decimal(rescale(i128::from(value), 0, *scale)?, to),
         Type::Double => double(value as f64),
-        Type::Float => float(value as f64),
+        // Not by way of a double, which would be rounded twice.
+        Type::Float => float(f64::from(value as f32)),
         Type::TimeMicros if *from == Type::TimeMillis => {
             long(value.checked_mul(1_000).ok_or(EvalError::Overflow)?, to)
         }
@@ -84,7 +85,7 @@ fn from_decimal<'a>(value: i128, scale: u8, to: &Type) -> Result<Datum<'a>, Eval
             long(whole, to)
         }
         Type::Double => double(decimal_to_double(value, scale)?),
-        Type::Float => float(decimal_to_double(value, scale)?),
+        Type::Float => float(f64::from(nearest::<f32>(value, scale)?)),
         _ => Err(EvalError::Damaged),
     }
 }
@@ -95,6 +96,11 @@ fn decimal_to_double(value: i128, scale: u8) -> Result<f64, EvalError> {
     if value.unsigned_abs() <= 1 << 53 && scale <= 22 {
         return Ok(value as f64 / 10_f64.powi(i32::from(scale)));
     }
+    nearest(value, scale)
+}
+
+/// The nearest float of 32 or 64 bits.
+fn nearest<F: std::str::FromStr>(value: i128, scale: u8) -> Result<F, EvalError> {
     let mut digits = Digits::new();
     write!(digits, "{value}e-{scale}").map_err(|_| EvalError::Damaged)?;
     digits.as_str().parse().map_err(|_| EvalError::Damaged)
@@ -113,7 +119,8 @@ fn from_double<'a>(value: f64, to: &Type) -> Result<Datum<'a>, EvalError> {
             long(rounded as i64, to)
         }
         Type::Decimal { scale, .. } => {
-            if value.abs() >= 1e38 {
+            // The double nearest to 10^38 lies below it; the next one has 39 digits.
+            if value.abs() > 1e38 {
                 return Err(EvalError::Overflow);
             }
             let mut digits = Digits::new();

@@ -173,6 +173,16 @@ fn what_may_fail_is_null_in_a_view_unless_the_where_proves_it() {
 }
 
 #[test]
+fn a_cast_to_one_type_proves_nothing_of_a_cast_to_another() {
+    for (proved, other) in [("int", "uuid"), ("int", "long"), ("decimal(4,2)", "decimal(4,1)")] {
+        let text = format!(
+            "SELECT CAST(status AS {other}) AS x, order_id FROM orders WHERE CAST(status AS {proved}) IS NOT NULL"
+        );
+        assert!(made(&text).columns[0].column.column.nullable, "{text}");
+    }
+}
+
+#[test]
 fn aggregates_have_their_types_and_take_filters() {
     let view = made(
         "SELECT status, count(nick) AS named, sum(count) AS a, sum(price) AS b, avg(total_cents) AS c,
