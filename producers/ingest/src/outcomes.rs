@@ -2,6 +2,9 @@
 //!
 //! "Applied" is stored nowhere: a position before the checkpoint without a verdict row was applied. The checkpoint is
 //! read first, the verdict after it, the mirror image of how they are written.
+//!
+//! A retry is answered as the first attempt was: its own verdict row only says of which message it is a duplicate, and
+//! that message's verdict is what its sender has to know.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +40,15 @@ pub(crate) struct Waited {
     pub(crate) asked: Duration,
 }
 
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Outcome {
+    /// The verdict. Of a retry, the verdict on the first message with its id: never a duplicate.
+    verdict: Verdict,
+    /// Where the first message with its id stands, if this is a retry of it.
+    of: Option<Offset>,
+}
+
 /// Where verdicts and checkpoints of a topic's active generation stand.
 struct Tables {
     verdicts: TableId,
@@ -54,32 +66,55 @@ impl Intake {
         Some(Tables { verdicts: tables.verdicts.id, checkpoints: tables.checkpoints.id })
     }
 
-    /// The verdict on a record; `None` while it is pending.
-    async fn verdict(
+    /// What became of a record; `None` while it is pending.
+    async fn outcome(
         &self,
         topic: &TopicEntry,
         partition: Partition,
         offset: Offset,
-    ) -> Result<Option<Verdict>, StoreError> {
+    ) -> Result<Option<Outcome>, StoreError> {
         let Some(tables) = self.outcome_tables(topic) else { return Ok(None) };
         let key = [Bytes::copy_from_slice(&partition.0.to_be_bytes())];
-        let damaged = |table: &TableId, detail: String| StoreError::Damaged { table: table.clone(), detail };
         let row = self.store.load(&tables.checkpoints, &key).await?.into_iter().next().flatten();
         let Some(row) = row else { return Ok(None) };
         let checkpoint = Checkpoint::decode(&row).ok_or_else(|| {
-            damaged(&tables.checkpoints, format!("the row of partition {partition} is no checkpoint"))
+            let detail = format!("the row of partition {partition} is no checkpoint");
+            StoreError::Damaged { table: tables.checkpoints.clone(), detail }
         })?;
         if offset >= checkpoint.next {
             return Ok(None);
         }
+        let (mut at, mut of) = (offset, None);
+        loop {
+            match self.verdict(&tables, topic, partition, at).await? {
+                // The first of an id stands before all that repeat it, so this ends; and before the checkpoint.
+                Verdict::Duplicate(first) if first < at => (at, of) = (first, Some(first)),
+                Verdict::Duplicate(first) => {
+                    let detail = format!(
+                        "{}:{partition}:{at} is said to repeat {first}, which is not before it",
+                        topic.name
+                    );
+                    return Err(StoreError::Damaged { table: tables.verdicts.clone(), detail });
+                }
+                verdict => return Ok(Some(Outcome { verdict, of })),
+            }
+        }
+    }
+
+    /// The verdict on a record before the checkpoint.
+    async fn verdict(
+        &self,
+        tables: &Tables,
+        topic: &TopicEntry,
+        partition: Partition,
+        offset: Offset,
+    ) -> Result<Verdict, StoreError> {
         let key = [Bytes::copy_from_slice(&verdict_key(partition.0, offset))];
         match self.store.load(&tables.verdicts, &key).await?.into_iter().next().flatten() {
-            None => Ok(Some(Verdict::Applied)),
-            Some(row) => Verdict::decode(&row).map(Some).ok_or_else(|| {
-                damaged(
-                    &tables.verdicts,
-                    format!("the row of {}:{partition}:{offset} is no verdict", topic.name),
-                )
+            None => Ok(Verdict::Applied),
+            Some(row) => Verdict::decode(&row).ok_or_else(|| {
+                let detail = format!("the row of {}:{partition}:{offset} is no verdict", topic.name);
+                StoreError::Damaged { table: tables.verdicts.clone(), detail }
             }),
         }
     }
@@ -110,13 +145,13 @@ pub(crate) async fn get(State(intake): State<Arc<Intake>>, request: Request) -> 
         let detail = format!("the log of {}:{partition} ends at {}", topic.name, bounds.end);
         return Err(Problem::new(ProblemKind::UnknownPosition, detail));
     }
-    let verdict = intake.verdict(topic, partition, offset).await.map_err(store_problem)?;
+    let outcome = intake.outcome(topic, partition, offset).await.map_err(store_problem)?;
     let id = intake.id_at(topic, partition, offset).await;
-    let body = body(topic, partition, offset, id.as_deref(), verdict.as_ref());
+    let body = body(topic, partition, offset, id.as_deref(), outcome.as_ref());
     let mut response = answer::json(StatusCode::OK, body);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    if verdict.is_none() {
+    if outcome.is_none() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     Ok(response)
@@ -150,7 +185,7 @@ fn body(
     partition: Partition,
     offset: Offset,
     id: Option<&str>,
-    verdict: Option<&Verdict>,
+    outcome: Option<&Outcome>,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(160);
     out.push(b'{');
@@ -162,32 +197,32 @@ fn body(
     out.extend_from_slice(b"\"position\":\"");
     answer::write_position(&topic.name, partition, offset, &mut out);
     out.extend_from_slice(b"\",\"outcome\":");
-    answer::write_string(outcome_name(verdict), &mut out);
-    match verdict {
-        None | Some(Verdict::Applied) => {}
+    answer::write_string(outcome_name(outcome), &mut out);
+    match outcome.map(|outcome| &outcome.verdict) {
+        None | Some(Verdict::Applied | Verdict::Duplicate(_)) => {}
         Some(Verdict::Rejected(codes)) => write_codes(codes, &mut out),
-        Some(Verdict::Duplicate(of)) => {
-            out.extend_from_slice(b",\"of\":\"");
-            answer::write_position(&topic.name, partition, *of, &mut out);
-            out.push(b'"');
-        }
         Some(Verdict::Dead(reason)) => {
             write_codes(std::slice::from_ref(&reason.code), &mut out);
             out.extend_from_slice(b",\"detail\":");
             answer::write_string(&reason.detail, &mut out);
         }
     }
+    if let Some(of) = outcome.and_then(|outcome| outcome.of) {
+        out.extend_from_slice(b",\"of\":\"");
+        answer::write_position(&topic.name, partition, of, &mut out);
+        out.push(b'"');
+    }
     out.push(b'}');
     out
 }
 
-fn outcome_name(verdict: Option<&Verdict>) -> &'static str {
-    match verdict {
+fn outcome_name(outcome: Option<&Outcome>) -> &'static str {
+    match outcome.map(|outcome| (&outcome.verdict, outcome.of)) {
         None => "pending",
-        Some(Verdict::Applied) => "applied",
-        Some(Verdict::Rejected(_)) => "rejected",
-        Some(Verdict::Duplicate(_)) => "duplicate",
-        Some(Verdict::Dead(_)) => "dead",
+        Some((Verdict::Applied, None)) => "applied",
+        Some((Verdict::Applied, Some(_)) | (Verdict::Duplicate(_), _)) => "duplicate",
+        Some((Verdict::Rejected(_), _)) => "rejected",
+        Some((Verdict::Dead(_), _)) => "dead",
     }
 }
 
@@ -210,13 +245,13 @@ pub(crate) async fn wait(
     waited: Waited,
 ) -> Result<Response, Problem> {
     let since = clock::instant();
-    let verdict = tokio::time::timeout(waited.asked, until_judged(intake, standing)).await.ok();
+    let outcome = tokio::time::timeout(waited.asked, until_judged(intake, standing)).await.ok();
     intake.metrics.wait_seconds.observe(since.elapsed().as_secs_f64());
     let applied = HeaderValue::try_from(format!("wait={}", waited.asked.as_secs()))
         .unwrap_or_else(|_| HeaderValue::from_static("wait"));
-    let mut response = match &verdict {
+    let mut response = match &outcome {
         None => standing.accepted(&intake.app.name),
-        Some(verdict) => match refusal(standing, verdict) {
+        Some(outcome) => match refusal(standing, outcome) {
             Some(problem) => {
                 let problem = problem.with_header(PREFERENCE_APPLIED, applied);
                 return Err(match answer::outcome_path(&intake.app.name, &standing.position()) {
@@ -226,7 +261,7 @@ pub(crate) async fn wait(
             }
             None => {
                 let Standing { topic, partition, offset, id } = standing;
-                let body = body(topic, *partition, *offset, Some(id), Some(verdict));
+                let body = body(topic, *partition, *offset, Some(id), Some(outcome));
                 answer::json(StatusCode::OK, body)
             }
         },
@@ -238,12 +273,12 @@ pub(crate) async fn wait(
     Ok(response)
 }
 
-async fn until_judged(intake: &Intake, standing: &Standing<'_>) -> Verdict {
+async fn until_judged(intake: &Intake, standing: &Standing<'_>) -> Outcome {
     let mut moved = intake.store.checkpoints_moved();
     loop {
         moved.borrow_and_update();
-        match intake.verdict(standing.topic, standing.partition, standing.offset).await {
-            Ok(Some(verdict)) => return verdict,
+        match intake.outcome(standing.topic, standing.partition, standing.offset).await {
+            Ok(Some(outcome)) => return outcome,
             Ok(None) => {}
             Err(error) => tracing::debug!(%error, "cannot read an outcome; looking again"),
         }
@@ -257,9 +292,9 @@ async fn until_judged(intake: &Intake, standing: &Standing<'_>) -> Verdict {
     }
 }
 
-/// The problem a verdict is answered with; none for those that are successes.
-fn refusal(standing: &Standing<'_>, verdict: &Verdict) -> Option<Problem> {
-    let (kind, codes, detail) = match verdict {
+/// The problem an outcome is answered with; none for those that are successes.
+fn refusal(standing: &Standing<'_>, outcome: &Outcome) -> Option<Problem> {
+    let (kind, codes, mut detail) = match &outcome.verdict {
         Verdict::Applied | Verdict::Duplicate(_) => return None,
         Verdict::Rejected(codes) => {
             let kind = if codes.iter().any(|code| code == "idempotency_conflict") {
@@ -275,11 +310,21 @@ fn refusal(standing: &Standing<'_>, verdict: &Verdict) -> Option<Problem> {
             (ProblemKind::Dead, vec![reason.code.clone()], format!("{}: {}", reason.code, reason.detail))
         }
     };
-    Some(
-        Problem::new(kind, detail)
-            .with_member("id", standing.id)
-            .with_member("position", standing.position_text())
-            .with_member("outcome", outcome_name(Some(verdict)))
-            .with_member("codes", codes),
-    )
+    let of = outcome.of.map(|of| {
+        let mut position = Vec::with_capacity(48);
+        answer::write_position(&standing.topic.name, standing.partition, of, &mut position);
+        String::from_utf8_lossy(&position).into_owned()
+    });
+    if let Some(of) = &of {
+        detail.push_str(&format!(" (as the first message with this id, at {of})"));
+    }
+    let problem = Problem::new(kind, detail)
+        .with_member("id", standing.id)
+        .with_member("position", standing.position_text())
+        .with_member("outcome", outcome_name(Some(outcome)))
+        .with_member("codes", codes);
+    Some(match of {
+        Some(of) => problem.with_member("of", of),
+        None => problem,
+    })
 }

@@ -179,3 +179,54 @@ async fn a_caller_whose_time_runs_out_gets_what_is_known() {
     assert_eq!(answer.header("preference-applied"), Some("wait=0"));
     assert!(answer.header("location").is_some());
 }
+
+/// A retry's verdict row says only which message it repeats.
+#[tokio::test]
+async fn a_retry_is_answered_as_the_first_attempt_was_whatever_that_was() {
+    let again = |offset| Verdict::Duplicate(Offset(offset));
+    // What the first message and its retries came to, and how the last of them is answered.
+    let cases = [
+        (vec![Verdict::Applied, again(0)], 200, "duplicate", None),
+        (vec![rejected(&["not_found"]), again(0)], 409, "rejected", Some(vec!["not_found"])),
+        (vec![rejected(&["too_late", "paid"]), again(0)], 409, "rejected", Some(vec!["too_late", "paid"])),
+        (vec![rejected(&["version_mismatch"]), again(0)], 412, "rejected", Some(vec!["version_mismatch"])),
+        (vec![rejected(&["x"]), again(0), again(0)], 409, "rejected", Some(vec!["x"])),
+        (vec![rejected(&["x"]), again(0), again(1)], 409, "rejected", Some(vec!["x"])),
+        (vec![Verdict::Applied, again(0), again(1)], 200, "duplicate", None),
+        // A build may find that what was applied once cannot be folded; a retry of it is then no better.
+        (vec![dead(), again(0)], 422, "dead", Some(vec!["null_column"])),
+        (vec![dead(), rejected(&["x"]), again(1)], 409, "rejected", Some(vec!["x"])),
+    ];
+    for (verdicts, status, outcome_said, codes) in cases {
+        let shop = Shop::open().await;
+        let partition = partition_of(b"o-1", 4).0;
+        let last = verdicts.len() - 1;
+        let first = verdicts.iter().rposition(|verdict| !matches!(verdict, Verdict::Duplicate(_))).unwrap();
+        for _ in 0..last {
+            place(&shop, "o-1").await;
+        }
+        let rows: Vec<_> =
+            (0..).zip(verdicts.clone()).filter(|(_, verdict)| *verdict != Verdict::Applied).collect();
+        shop.fold("orders", partition, last as u64 + 1, &rows).await;
+        let headers = [("prefer", "wait=20"), ("idempotency-key", "pay-1")];
+        let answer = shop.post(PAY, &headers, r#"{"order_id":"o-1"}"#).await;
+        assert_eq!(answer.status, status, "{verdicts:?}");
+        let waited = answer.json();
+        let asked = outcome(&shop, partition, last as u64).await;
+        for said in [&waited, &asked] {
+            assert_eq!(said["outcome"], outcome_said, "{verdicts:?}");
+            assert_eq!(said["of"], format!("orders:{partition}:{first}"), "{verdicts:?}");
+            assert_eq!(said["position"], format!("orders:{partition}:{last}"), "{verdicts:?}");
+            assert_eq!(said.get("codes"), codes.as_ref().map(|codes| json!(codes)).as_ref(), "{verdicts:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_retry_of_nothing_before_it_is_damage_and_said() {
+    let shop = Shop::open().await;
+    let (partition, offset) = place(&shop, "o-1").await;
+    shop.fold("orders", partition, 1, &[(offset, Verdict::Duplicate(Offset(offset)))]).await;
+    let answer = shop.get(&format!("/v1/shop/outcomes/orders:{partition}:{offset}")).await;
+    answer.problem(500, "internal");
+}
