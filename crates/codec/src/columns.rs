@@ -1,8 +1,8 @@
 //! Slots to the bytes a table keeps, and back: each column as its Avro datum (nullable: union of null and the type,
 //! null first), one after the other. Bytes are canonical: equal slots give equal bytes.
 //!
-//! Whoever makes an encoded value ([`crate::decode`], [`crate::json_in`]) makes it canonical: one block, numbers in the
-//! fewest bytes. The functions here read other encodings too.
+//! Whoever makes an encoded value ([`crate::decode`], [`crate::json_in`]) makes it canonical: one block, a map's keys in
+//! order, numbers in the fewest bytes. The functions here read other encodings too.
 
 use bumpalo::Bump;
 
@@ -272,10 +272,7 @@ fn check_type<'a>(ty: &'a Type, cursor: &mut Cursor<'a>) -> Result<(), DecodeErr
             cursor.blocks(|cursor| check_column(element, true, cursor).map(drop))?;
         }
         Type::Map(value) => {
-            cursor.blocks(|cursor| {
-                cursor.text()?;
-                check_column(value, true, cursor).map(drop)
-            })?;
+            cursor.entries(|cursor, _| check_column(value, true, cursor).map(drop))?;
         }
         Type::Record(record) => {
             for Field { column, null_first, .. } in &record.fields {

@@ -23,6 +23,18 @@ use shape::{Shape, ShapeBuilder};
 pub struct Plan {
     steps: Box<[Step]>,
     defaults: Box<[Default]>,
+    canon: Canon,
+}
+
+/// How a datum becomes the canonical bytes of the whole reader record.
+#[derive(Debug)]
+enum Canon {
+    /// Writer and reader agree on the form: canonical bytes are themselves.
+    Alike(Resolve),
+    /// They do not, so that every datum is written again.
+    Rewritten(Resolve),
+    /// A field that nothing wants does not resolve: a datum stands for itself.
+    Unresolved,
 }
 
 /// What to do with one field of the writer.
@@ -87,6 +99,7 @@ impl Plan {
         let mut builder = ShapeBuilder::new(writer);
         let shape = builder.shape(writer);
         let mut resolver = Resolver { path: Vec::new(), errors: builder.errors };
+        let canon = canon(&shape, reader);
         let Shape::Record(fields) = shape else {
             resolver.refuse(format!("the writer's schema is {}, not a record", shape.describe()));
             return Err(resolver.errors);
@@ -128,11 +141,11 @@ impl Plan {
             None => Step::Skip(shape),
         };
         let steps = fields.into_iter().enumerate().map(step).collect();
-        Ok(Plan { steps, defaults: defaults.into() })
+        Ok(Plan { steps, defaults: defaults.into(), canon })
     }
 
     /// Reads a datum into `slots`, one for each field of the reader type. Slots borrow from the datum, or from the
-    /// arena where the value had to be built.
+    /// arena where the value had to be built. The answer says whether all of the datum's bytes were canonical.
     ///
     /// # Errors
     /// When the datum is not a datum of the writer schema, to the byte.
@@ -141,7 +154,7 @@ impl Plan {
         datum: &'a [u8],
         slots: &mut [Datum<'a>],
         arena: &'a Bump,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<bool, DecodeError> {
         slots.fill(Datum::Null);
         let mut cursor = Cursor::new(datum);
         for step in &self.steps {
@@ -161,6 +174,32 @@ impl Plan {
                 *slot = read_column(column, *null_first, &mut Cursor::new(datum))?;
             }
         }
-        Ok(())
+        Ok(cursor.canonical)
+    }
+
+    /// The bytes that stand for the datum's value: of the whole record as the reader has it, fields that are not wanted
+    /// too, canonically. Equal values have equal bytes, whatever the order of their maps and with whichever schema they
+    /// were written. `is_canonical` is what [`Plan::read`] said. What cannot be written again stands for itself.
+    #[must_use]
+    pub fn value_bytes<'a>(&'a self, datum: &'a [u8], is_canonical: bool, arena: &'a Bump) -> &'a [u8] {
+        let resolve = match &self.canon {
+            Canon::Alike(_) if is_canonical => return datum,
+            Canon::Alike(resolve) | Canon::Rewritten(resolve) => resolve,
+            Canon::Unresolved => return datum,
+        };
+        match resolve.build(&mut Cursor::new(datum), arena) {
+            Ok(Datum::Encoded(bytes)) => bytes,
+            _ => datum,
+        }
+    }
+}
+
+fn canon(shape: &Shape, reader: &RecordType) -> Canon {
+    let Shape::Record(fields) = shape else { return Canon::Unresolved };
+    let mut resolver = Resolver { path: Vec::new(), errors: Vec::new() };
+    match resolver.record(fields, reader).filter(|_| resolver.errors.is_empty()) {
+        Some(record) if Shape::of_record(reader) == *shape => Canon::Alike(Resolve::Record(Box::new(record))),
+        Some(record) => Canon::Rewritten(Resolve::Record(Box::new(record))),
+        None => Canon::Unresolved,
     }
 }

@@ -1,7 +1,7 @@
 //! Avro's binary form, one value at a time: a cursor over a datum, and the scalar types read and written.
 //!
 //! Reading accepts every well-formed encoding and notes whether it was the *canonical* one: numbers in the fewest
-//! bytes, arrays and maps in one block without a size, decimals in the fewest bytes, uuids in lower case, no negative
+//! bytes, arrays and maps in one block without a size, a map's keys in ascending order and each once, decimals in the fewest bytes, uuids in lower case, no negative
 //! zero. What is kept is canonical, so that equal values have equal bytes.
 
 use crate::calendar;
@@ -211,6 +211,21 @@ impl<'a> Cursor<'a> {
             }
             total += count;
         }
+    }
+
+    /// The entries of a map: `each` reads one's value. Keys are in the order of their bytes in a canonical map.
+    #[inline]
+    pub(crate) fn entries(
+        &mut self,
+        mut each: impl FnMut(&mut Cursor<'a>, &'a str) -> Result<(), DecodeError>,
+    ) -> Result<u64, DecodeError> {
+        let mut last: Option<&'a str> = None;
+        self.blocks(|cursor| {
+            let key = cursor.text()?;
+            cursor.canonical &= last.is_none_or(|last| last < key);
+            last = Some(key);
+            each(cursor, key)
+        })
     }
 
     /// A block's count; a size before it is not needed.

@@ -1,22 +1,21 @@
 //! Which messages were seen: the window over the last offsets of the partition.
 //!
-//! A message is the same message iff source and id are the same. It is a *duplicate* iff one with its id was applied or
+//! A message is the same message iff source, id and key are the same. It is a *duplicate* iff one with its id was applied or
 //! rejected at most W offsets before it, or is among the last eight ids that its entity's row remembers. Dead letters do
 //! not count, nor does a message that was itself rejected for a taken id.
 
 use std::collections::VecDeque;
 
 use hashbrown::HashTable;
-use tidefold_record::headers::Known;
-use tidefold_record::{Headers, Offset};
+use tidefold_record::Offset;
 use twox_hash::XxHash3_64;
 
 /// A message that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// A hash of source and id.
+    /// A hash of source, id and key.
     pub id: u128,
-    /// A digest of type and datum: the same id with another payload is a conflict.
+    /// A digest of type and value: the same id with another payload is a conflict.
     pub payload: u64,
     /// Where it stands.
     pub offset: Offset,
@@ -33,19 +32,13 @@ pub(crate) struct Window {
     table: HashTable<u32>,
 }
 
-/// The id of a message: 128 bits of BLAKE3 over source and id, each behind its length, since both are chosen outside.
-/// `None`: the record has no id and is never a duplicate.
-#[must_use]
-pub fn message_id(headers: Headers<'_>) -> Option<u128> {
-    let id = headers.get(Known::CeId)?;
-    Some(hash_id(headers.get(Known::CeSource).unwrap_or_default(), id))
-}
-
-pub(crate) fn hash_id(source: &[u8], id: &[u8]) -> u128 {
-    let lengths = [(source.len() as u64).to_be_bytes(), (id.len() as u64).to_be_bytes()];
-    let parts = [&lengths[0], source, &lengths[1], id];
+/// The identity of a message: 128 bits of BLAKE3 over source, id and record key, each behind its length, since all are
+/// chosen outside. The key belongs to it so that what counts does not depend on which keys share a partition.
+pub(crate) fn message_id(source: &[u8], id: &[u8], key: &[u8]) -> u128 {
+    let lengths = [source.len(), id.len(), key.len()].map(|length| (length as u32).to_be_bytes());
+    let parts = [&lengths[0], source, &lengths[1], id, &lengths[2], key];
     let mut short = [0; 256];
-    let hash = match short.get_mut(..16 + source.len() + id.len()) {
+    let hash = match short.get_mut(..12 + source.len() + id.len() + key.len()) {
         Some(buffer) => {
             let mut at = 0;
             for part in parts {
@@ -67,11 +60,9 @@ pub(crate) fn hash_id(source: &[u8], id: &[u8]) -> u128 {
     hash.as_bytes().first_chunk().map_or(0, |digest| u128::from_be_bytes(*digest))
 }
 
-/// The digest of a payload: of its type as `ce_type` says it, and of the datum behind the frame.
-#[must_use]
-pub fn payload_digest(ce_type: Option<&[u8]>, datum: &[u8]) -> u64 {
-    let seed = ce_type.map_or(0, XxHash3_64::oneshot);
-    XxHash3_64::oneshot_with_seed(seed, datum)
+/// The digest of a payload: of its type, and of its value as [`tidefold_codec::decode::Plan::value_bytes`] has it.
+pub(crate) fn payload_digest(message: &[u8], value: &[u8]) -> u64 {
+    XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(message), value)
 }
 
 // === impl Window ===
@@ -136,11 +127,13 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn source_and_id_do_not_run_into_each_other() {
-        assert_ne!(hash_id(b"ab", b"c"), hash_id(b"a", b"bc"));
-        assert_ne!(hash_id(b"", b"c"), hash_id(b"c", b""));
+    fn source_id_and_key_do_not_run_into_each_other() {
+        assert_ne!(message_id(b"ab", b"c", b"k"), message_id(b"a", b"bc", b"k"));
+        assert_ne!(message_id(b"a", b"bc", b"k"), message_id(b"a", b"b", b"ck"));
+        assert_ne!(message_id(b"", b"c", b"k"), message_id(b"c", b"", b"k"));
+        assert_ne!(message_id(b"a", b"b", b"k"), message_id(b"a", b"b", b"l"));
         let long = vec![7; 300];
-        assert_ne!(hash_id(&long, b"c"), hash_id(&long[..299], b"c"));
+        assert_ne!(message_id(&long, b"c", b"k"), message_id(&long[..299], b"c", b"k"));
     }
 
     proptest! {

@@ -16,11 +16,11 @@ use bumpalo::Bump;
 use bytes::Bytes;
 use tidefold_app::App;
 use tidefold_app::model::{Topic, ViewKind};
-use tidefold_record::{Offset, Partition, Position, RecordBatch, RecordRef, SchemaId, unframe};
+use tidefold_record::{Offset, Partition, Position, RecordBatch, SchemaId};
 
 use crate::changes::{Changes, IndexChanges, RollupChanges, ViewChanges, Writes};
-use crate::dedupe::{Seen, Window, hash_id, payload_digest};
-use crate::form::{Found, Schemas, is_row_key, schema_of};
+use crate::dedupe::Window;
+use crate::form::{self, Found, Schemas, is_row_key, schema_of};
 use crate::issue;
 use crate::judge::LetUse;
 use crate::rows::{RowCache, RowSlot};
@@ -179,17 +179,23 @@ impl Folder {
         }
     }
 
-    /// Fills the window from records before the checkpoint, oldest first. `verdicts` are the verdict rows of their range:
-    /// dead letters do not count.
+    /// Fills the window from records before the checkpoint, oldest first; their schema ids have been learned. `verdicts` are
+    /// the verdict rows of their range: dead letters do not count.
     pub fn remember(&mut self, batch: &RecordBatch, verdicts: &BTreeMap<Offset, Verdict>) {
+        let app = Arc::clone(&self.app);
+        let Some(topic) = app.topics.get(self.topic) else { return };
+        let mut scratch = std::mem::take(self.scratch());
         for record in batch.iter() {
             self.window.advance(record.offset);
-            if verdicts.get(&record.offset).is_none_or(Verdict::counts)
-                && let Some(seen) = seen(&record, &Found::new(record.headers))
-            {
-                self.window.push(seen);
+            if verdicts.get(&record.offset).is_none_or(Verdict::counts) {
+                let found = Found::new(record.headers);
+                if let Some(seen) = form::seen(topic, &self.schemas, &record, &found, &scratch.arena) {
+                    self.window.push(seen);
+                }
+                scratch.arena.reset();
             }
         }
+        *self.scratch() = scratch;
     }
 
     /// How far entity rows that are ahead of the fold reach: batches from before it want [`Given::own`].
@@ -318,14 +324,6 @@ impl Folder {
         changes.clear();
         writes
     }
-}
-
-/// The id and payload of a record that has an id.
-pub(crate) fn seen(record: &RecordRef<'_>, found: &Found<'_>) -> Option<Seen> {
-    let id = hash_id(found.source.unwrap_or_default(), found.id?);
-    let value = record.value.unwrap_or_default();
-    let datum = unframe(value).map_or(value, |(_, datum)| datum);
-    Some(Seen { id, payload: payload_digest(found.ce_type, datum), offset: record.offset })
 }
 
 pub(crate) fn damaged(table: &str, error: impl std::fmt::Display) -> FoldError {

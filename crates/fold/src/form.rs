@@ -13,6 +13,7 @@ use tidefold_codec::{Datum, Type};
 use tidefold_record::headers::Known;
 use tidefold_record::{HeaderName, Headers, Partition, RecordRef, SchemaId, partition_of, unframe};
 
+use crate::dedupe::{Seen, message_id, payload_digest};
 use crate::folder::SchemaFate;
 use crate::verdict::Verdict;
 
@@ -38,6 +39,8 @@ pub(crate) struct Message<'a> {
     /// Its fields; NULL where nothing reads them.
     pub(crate) fields: &'a [Datum<'a>],
     pub(crate) envelope: Envelope<'a>,
+    /// What its identity is and a digest of its value, if it has an id.
+    pub(crate) seen: Option<Seen>,
 }
 
 /// What the headers say to a fold.
@@ -113,10 +116,43 @@ pub(crate) fn read<'a>(
         return Err(Verdict::dead("type_mismatch", detail));
     }
     let fields = arena.alloc_slice_fill_copy(message.record.fields.len(), Datum::Null);
-    plan.read(datum, fields, arena).map_err(|error| Verdict::dead("undecodable", error))?;
+    let is_canonical =
+        plan.read(datum, fields, arena).map_err(|error| Verdict::dead("undecodable", error))?;
     check_key(topic, &message.key, key, fields, key_text)?;
     let envelope = found.envelope(message.kind == MessageKind::Command)?;
-    Ok(Message { index, fields, envelope })
+    let seen = found.id.map(|id| Seen {
+        id: message_id(found.source.unwrap_or_default(), id, key),
+        payload: payload_digest(message.name.as_bytes(), plan.value_bytes(datum, is_canonical, arena)),
+        offset: record.offset,
+    });
+    Ok(Message { index, fields, envelope, seen })
+}
+
+/// The identity and value of a record whose verdict is known already. One that cannot be read (any more) stands for its
+/// bytes.
+pub(crate) fn seen(
+    topic: &Topic,
+    schemas: &Schemas,
+    record: &RecordRef<'_>,
+    found: &Found<'_>,
+    arena: &Bump,
+) -> Option<Seen> {
+    let id = message_id(found.source.unwrap_or_default(), found.id?, record.key.unwrap_or_default());
+    let value = record.value.unwrap_or_default();
+    let (schema, datum) = unframe(value).map_or((None, value), |(schema, datum)| (Some(schema), datum));
+    let message = match schema.and_then(|schema| schemas.known.get(&schema)) {
+        Some(Learned::Message(index, plan)) => topic.messages.get(*index).map(|message| (message, plan)),
+        _ => None,
+    };
+    let payload = match message {
+        Some((message, plan)) => {
+            let fields = arena.alloc_slice_fill_copy(message.record.fields.len(), Datum::Null);
+            let is_canonical = plan.read(datum, fields, arena).unwrap_or(true);
+            payload_digest(message.name.as_bytes(), plan.value_bytes(datum, is_canonical, arena))
+        }
+        None => payload_digest(found.ce_type.unwrap_or_default(), datum),
+    };
+    Some(Seen { id, payload, offset: record.offset })
 }
 
 /// The record key has to be the key fields' text.

@@ -9,7 +9,7 @@ use tidefold_record::{Partition, RecordRef};
 use crate::changes::{Changes, RollupChanges, ViewChanges};
 use crate::dedupe::Seen;
 use crate::eval::Env;
-use crate::folder::{FoldError, Folder, Given, Scratch, damaged, seen};
+use crate::folder::{FoldError, Folder, Given, Scratch, damaged};
 use crate::form::{self, Envelope, Found, Message};
 use crate::judge::{Act, Before, dedupe};
 use crate::rows::{RowCache, RowSlot};
@@ -60,7 +60,8 @@ impl<'f> Step<'f> {
         let published = Step::published(self.given, record);
         if let Published::Verdict(verdict) = published {
             if verdict.counts() {
-                self.count(seen(record, &found));
+                let Folder { schemas, .. } = &*self.folder;
+                self.count(form::seen(self.topic, schemas, record, &found, &scratch.arena));
             }
             self.changes.verdicts.push((record.offset, verdict.clone()));
             return Ok(());
@@ -76,7 +77,7 @@ impl<'f> Step<'f> {
                 return Ok(());
             }
         };
-        let seen = seen(record, &found);
+        let seen = message.seen;
         let plans = &self.folder.views;
         let mut derive = Derive { plans, changes: &mut self.changes.views, rows, key };
         let verdict = match (&topic.entity, slot) {

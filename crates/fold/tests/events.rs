@@ -95,7 +95,7 @@ proptest! {
         prop_assert_eq!(whole.rows(TableSlot::View(0)), fold(&app, &log, 1_000).rows(TableSlot::View(0)));
         let mut seen = BTreeSet::new();
         let mut accounts: BTreeMap<String, Vec<&Used>> = BTreeMap::new();
-        for used in log.iter().filter(|used| seen.insert(used.id)) {
+        for used in log.iter().filter(|used| seen.insert((used.account.clone(), used.id))) {
             accounts.entry(used.account.clone()).or_default().push(used);
         }
         let rows = whole.rows(TableSlot::View(0));
@@ -136,7 +136,7 @@ proptest! {
         let view = &app.topics[0].views[0];
         let one: Vec<_> = log.iter().map(|used| Used { account: "a".into(), ..used.clone() }).collect();
         let mut seen = BTreeSet::new();
-        let one: Vec<_> = one.into_iter().filter(|used| seen.insert(used.id)).collect();
+        let one: Vec<_> = one.into_iter().filter(|used| seen.insert((used.account.clone(), used.id))).collect();
         let group = |log: &[Used]| {
             let rows = fold(&app, log, 1_000).rows(TableSlot::View(0));
             rows.first().map_or(Group::empty(view), |(_, row)| {

@@ -11,9 +11,10 @@ mod support;
 
 use proptest::prelude::*;
 use support::machine::{run, run_two};
-use support::{Lab, VIEWS, history, message};
+use support::{Lab, Message, VIEWS, history, message};
 use tidefold_fold::state::StateRef;
-use tidefold_fold::{FoldSettings, TableSlot};
+use tidefold_fold::{FoldSettings, TableSlot, Verdict};
+use tidefold_record::partition_of;
 
 const SETTINGS: FoldSettings = FoldSettings { window: 12 };
 
@@ -94,4 +95,34 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn what_becomes_of_a_message_does_not_depend_on_the_number_of_partitions(log in history(0..60)) {
+        let settings = FoldSettings { window: 1_000 };
+        let one = outcomes(&Lab::with_partitions(VIEWS, 1), &log, settings);
+        for partitions in [2, 5, 12] {
+            prop_assert_eq!(&outcomes(&Lab::with_partitions(VIEWS, partitions), &log, settings), &one);
+        }
+    }
+}
+
+/// What became of each message; a duplicate says of which.
+fn outcomes(lab: &Lab, log: &[Message], settings: FoldSettings) -> Vec<String> {
+    let partitions = lab.app.topics[0].partitions;
+    let mut outcomes = vec!["applied".to_owned(); log.len()];
+    for partition in 0..partitions {
+        let here: Vec<_> = (0..log.len())
+            .filter(|at| partition_of(log[*at].key.as_bytes(), partitions).0 == partition)
+            .collect();
+        let messages: Vec<_> = here.iter().map(|at| log[*at].clone()).collect();
+        let whole = lab.whole(&messages, partition, settings);
+        for (key, row) in whole.rows(TableSlot::Verdicts) {
+            let at = u64::from_be_bytes(key[4..].try_into().unwrap()) as usize;
+            outcomes[here[at]] = match Verdict::decode(&row).unwrap() {
+                Verdict::Duplicate(of) => format!("duplicate of message {}", here[of.0 as usize]),
+                other => format!("{other:?}"),
+            };
+        }
+    }
+    outcomes
 }

@@ -234,7 +234,7 @@ fn a_message_sent_again_is_a_duplicate_and_another_one_with_its_id_a_conflict() 
     let log = [
         with_id("m", make("p")),
         with_id("m", make("p")),
-        with_id("m", make("q")),
+        with_id("m", add("p", 3)),
         with_id("m", make("p")),
         with_id("r", add("p", 1_000)),
         with_id("r", add("p", 1_000)),
@@ -250,6 +250,24 @@ fn a_message_sent_again_is_a_duplicate_and_another_one_with_its_id_a_conflict() 
     assert_eq!(dead_code(found.get(&6)), "not_found");
     assert_eq!(found.get(&7), None, "a dead letter does not count");
     assert_eq!(whole.rows(TableSlot::View(2)).len(), 1);
+}
+
+#[test]
+fn one_id_for_two_keys_names_two_messages() {
+    let lab = Lab::new("");
+    let log = [
+        with_id("m", make("p")),
+        with_id("m", make("q")),
+        with_id("m", make("q")),
+        with_id("m", make("p")),
+        with_id("m", add("q", 1)),
+    ];
+    let whole = fold(&lab, &log);
+    let found = verdicts(&whole);
+    assert_eq!(found.get(&1), None, "it counts beside the one of the other key");
+    assert_eq!(found[&2], Verdict::Duplicate(Offset(1)));
+    assert_eq!(found[&3], Verdict::Duplicate(Offset(0)));
+    assert_eq!(found[&4], rejected(&["idempotency_conflict"]));
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub(super) enum Resolve {
     Alike { shape: Shape, rewrite: Box<Resolve> },
     /// An array of this shape.
     Array { shape: Shape, element: Box<Resolve> },
-    /// A map of this shape.
-    Map { shape: Shape, value: Box<Resolve> },
+    /// A map.
+    Map { value: Box<Resolve> },
     /// A record.
     Record(Box<RecordResolve>),
     /// The writer chose one of these.
@@ -168,7 +168,7 @@ impl Resolver {
                 Resolve::Array { shape: shape.clone(), element: Box::new(self.column(from, to, true)?) }
             }
             (Shape::Map(from), Type::Map(to)) => {
-                Resolve::Map { shape: shape.clone(), value: Box::new(self.column(from, to, true)?) }
+                Resolve::Map { value: Box::new(self.column(from, to, true)?) }
             }
             (Shape::Record(from), Type::Record(to)) => Resolve::Record(Box::new(self.record(from, to)?)),
             _ => {
@@ -191,7 +191,11 @@ impl Resolver {
         self.refuse(format!("{writer} cannot be read as {reader}"));
     }
 
-    fn record(&mut self, writer: &[(String, Shape)], reader: &RecordType) -> Option<RecordResolve> {
+    pub(super) fn record(
+        &mut self,
+        writer: &[(String, Shape)],
+        reader: &RecordType,
+    ) -> Option<RecordResolve> {
         let sources: Vec<_> = reader.fields.iter().map(|field| self.source(writer, field)).collect();
         Some(RecordResolve {
             fields: writer.iter().map(|(_, shape)| shape.clone()).collect(),

@@ -15,6 +15,7 @@ use crate::wire::{
 /// A reader's defaults can make a value larger than the writer's; so large it may become.
 const REWRITTEN_BYTES: usize = 64 << 20;
 
+const TOO_LARGE: &str = "with the reader's defaults it has more than 64 MiB";
 const NO_BRANCH: &str = "a union has no such branch";
 
 // === impl Resolve ===
@@ -46,9 +47,10 @@ impl Resolve {
             Resolve::Enum { .. } => self.symbol(cursor),
             Resolve::Alike { shape, rewrite } => {
                 let start = cursor.at();
-                cursor.canonical = true;
+                let before = std::mem::replace(&mut cursor.canonical, true);
                 shape.check(cursor)?;
                 if cursor.canonical {
+                    cursor.canonical = before;
                     return Ok(Datum::Encoded(cursor.since(start)));
                 }
                 cursor.seek(start);
@@ -58,7 +60,11 @@ impl Resolve {
         }
     }
 
-    fn build<'a>(&'a self, cursor: &mut Cursor<'a>, arena: &'a Bump) -> Result<Datum<'a>, DecodeError> {
+    pub(super) fn build<'a>(
+        &'a self,
+        cursor: &mut Cursor<'a>,
+        arena: &'a Bump,
+    ) -> Result<Datum<'a>, DecodeError> {
         let mut out = ArenaVec::new_in(arena);
         self.rewrite(cursor, &mut out)?;
         Ok(Datum::Encoded(out.into_bump_slice()))
@@ -86,15 +92,8 @@ impl Resolve {
                 }
             }
             Resolve::Alike { rewrite, .. } => return rewrite.rewrite(cursor, out),
-            Resolve::Array { shape, element } => {
-                return blocks(cursor, out, shape, |cursor, out| element.rewrite(cursor, out));
-            }
-            Resolve::Map { shape, value } => {
-                return blocks(cursor, out, shape, |cursor, out| {
-                    write_chunk(cursor.text()?.as_bytes(), out);
-                    value.rewrite(cursor, out)
-                });
-            }
+            Resolve::Array { shape, element } => return elements(cursor, out, shape, element),
+            Resolve::Map { value, .. } => return entries(cursor, out, value),
             Resolve::Record(record) => return record.rewrite(cursor, out),
             Resolve::Union(branches) => {
                 let branch = cursor.choice(branches.len(), NO_BRANCH)?;
@@ -115,17 +114,49 @@ impl Resolve {
 }
 
 /// All blocks as one. Its count stands in front, so the elements are counted before they are read.
-fn blocks<'a, S: Sink>(
+fn elements<'a>(
     cursor: &mut Cursor<'a>,
-    out: &mut S,
+    out: &mut impl Sink,
     shape: &'a Shape,
-    mut each: impl FnMut(&mut Cursor<'a>, &mut S) -> Result<(), DecodeError>,
+    element: &'a Resolve,
 ) -> Result<(), DecodeError> {
     let count = cursor.look_ahead(|cursor| shape.count(cursor))?;
     if count > 0 {
         write_long(count as i64, out);
     }
-    cursor.blocks(|cursor| each(cursor, out))?;
+    cursor.blocks(|cursor| element.rewrite(cursor, out))?;
+    out.put(0);
+    Ok(())
+}
+
+/// All blocks as one, in the order of the keys. Where a key stands twice its last entry counts, as for every reader that
+/// keeps maps in memory.
+fn entries<'a>(cursor: &mut Cursor<'a>, out: &mut impl Sink, value: &'a Resolve) -> Result<(), DecodeError> {
+    let mut places = Vec::new();
+    let mut bytes = Vec::new();
+    cursor.entries(|cursor, key| {
+        let start = bytes.len();
+        value.rewrite(cursor, &mut bytes)?;
+        if bytes.len() > REWRITTEN_BYTES {
+            return Err(malformed(cursor.at(), TOO_LARGE));
+        }
+        places.push((key, start..bytes.len()));
+        Ok(())
+    })?;
+    places.sort_by_key(|(key, _)| *key);
+    // The sort is stable, so the last of equal keys is the last that was written.
+    let last_of_key = |at: usize| {
+        let next = places.get(at + 1);
+        places.get(at).filter(|(key, _)| next.is_none_or(|(next, _)| next != key))
+    };
+    let kept: Vec<_> = (0..places.len()).filter_map(last_of_key).collect();
+    if !kept.is_empty() {
+        write_long(kept.len() as i64, out);
+    }
+    for (key, range) in kept {
+        write_chunk(key.as_bytes(), out);
+        out.put_all(bytes.get(range.clone()).unwrap_or_default());
+    }
     out.put(0);
     Ok(())
 }
@@ -151,7 +182,7 @@ impl RecordResolve {
                 }
             }
             if out.size() > REWRITTEN_BYTES {
-                return Err(malformed(end, "with the reader's defaults it has more than 64 MiB"));
+                return Err(malformed(end, TOO_LARGE));
             }
         }
         cursor.seek(end);

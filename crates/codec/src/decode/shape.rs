@@ -136,7 +136,7 @@ impl Shape {
         }
     }
 
-    fn of_record(record: &RecordType) -> Shape {
+    pub(super) fn of_record(record: &RecordType) -> Shape {
         let fields = record.fields.iter();
         Shape::Record(
             fields.map(|f| (f.name.to_string(), Shape::of_column(&f.column, f.null_first))).collect(),
@@ -147,10 +147,7 @@ impl Shape {
     pub(crate) fn count<'a>(&'a self, cursor: &mut Cursor<'a>) -> Result<u64, DecodeError> {
         match self {
             Shape::Array(element) => cursor.blocks(|cursor| element.check(cursor)),
-            Shape::Map(value) => cursor.blocks(|cursor| {
-                cursor.text()?;
-                value.check(cursor)
-            }),
+            Shape::Map(value) => cursor.entries(|cursor, _| value.check(cursor)),
             _ => Ok(0),
         }
     }

@@ -1,6 +1,7 @@
 //! Arrays, maps and records.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use smallvec::SmallVec;
 
@@ -11,6 +12,9 @@ use crate::wire::{write_chunk, write_long};
 
 /// A field that was not in the text.
 const ABSENT: (usize, usize) = (usize::MAX, usize::MAX);
+
+/// A map's key, and where its entry was written.
+type Entry<'k> = (Cow<'k, str>, Range<usize>);
 
 // === impl Encoding ===
 
@@ -56,26 +60,42 @@ impl Encoding<'_, '_> {
         let head = self.out.len();
         self.out.push(0);
         if !self.reader.eat(b'}') {
-            let mut keys: SmallVec<[Cow<'_, str>; 8]> = SmallVec::new();
+            let mut entries: SmallVec<[Entry<'_>; 8]> = SmallVec::new();
             loop {
+                let start = self.out.len();
                 let key = self.string(path)?;
                 self.expect(b':', "`:` is missing here", path)?;
                 write_chunk(key.as_bytes(), self.out);
                 self.column(value, &path.name(&key))?;
-                keys.push(key);
+                entries.push((key, start..self.out.len()));
                 if !self.more(b'}', path)? {
                     break;
                 }
             }
-            let count = keys.len();
-            keys.sort_unstable();
-            let twice = keys.windows(2).find(|pair| matches!(pair, [a, b] if a == b)).and_then(<[_]>::first);
-            if let Some(key) = twice {
-                self.duplicate(key, path)?;
-            }
+            let count = entries.len();
+            self.sort_entries(&mut entries, path)?;
             self.close_block(head, count);
         }
         self.leave();
+        Ok(())
+    }
+
+    /// Puts a map's entries into the order of their keys: a JSON object has none, and equal maps have equal bytes.
+    fn sort_entries(&mut self, entries: &mut [Entry<'_>], path: &Path<'_>) -> Result<(), Stop> {
+        if entries.is_sorted_by(|(a, _), (b, _)| a < b) {
+            return Ok(());
+        }
+        let start = entries.first().map_or(self.out.len(), |(_, range)| range.start);
+        let written = self.out.len();
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let twice = entries.windows(2).find(|pair| matches!(pair, [(a, _), (b, _)] if a == b));
+        if let Some((key, _)) = twice.and_then(<[_]>::first) {
+            self.duplicate(key, path)?;
+        }
+        for (_, range) in entries {
+            self.out.extend_from_within(range.clone());
+        }
+        self.out.drain(start..written);
         Ok(())
     }
 
