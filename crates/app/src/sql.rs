@@ -127,10 +127,27 @@ pub fn expression(
 ) -> Result<Expr, Vec<SqlProblem>> {
     let (source, mut parser) = Source::open(text).map_err(|problem| vec![problem])?;
     let parsed = parser.parse_expr().and_then(|ast| parser.expect_token(&Token::EOF).map(|_| ast));
-    let ast = parsed.map_err(|error| vec![source.syntax(&error, &parser)])?;
+    let ast = parsed.map_err(|error| vec![not_an_expression(&source, source.syntax(&error, &parser))])?;
     let mut checker = Checker::new(&source, Scope::Transition(names), names.context, names.enums);
     let expr = checker.whole_as(&ast, expected.map(|column| &column.ty));
     finish(expr, checker.problems)
+}
+
+/// The mistake of a text that is a whole statement where an expression or assignments belong.
+fn not_an_expression(source: &Source<'_>, problem: SqlProblem) -> SqlProblem {
+    let place = source.first_word();
+    match source.slice(&place).to_ascii_lowercase().as_str() {
+        "select" | "with" => {
+            let (rule, message, help) = refusal::of_query(refusal::Place::Transition);
+            source.problem(place, rule, message, Some(help))
+        }
+        "update" | "set" | "insert" | "delete" => {
+            let message = "this is a statement; here stand expressions, in a `set` assignments".to_owned();
+            let help = "write status = 'paid', paid_at = event_time()".to_owned();
+            source.problem(place, "sql-syntax", message, Some(help))
+        }
+        _ => problem,
+    }
 }
 
 /// Checks the text of a `set`: `a = expr, b = expr`. `columns` are the columns that may be set, each at most once.
@@ -149,7 +166,7 @@ pub fn assignments(
             parser.expect_token(&Token::Eq)?;
             Ok((name, parser.parse_expr()?))
         });
-        parts.push(parsed.map_err(|error| vec![source.syntax(&error, &parser)])?);
+        parts.push(parsed.map_err(|error| vec![not_an_expression(&source, source.syntax(&error, &parser))])?);
         if !parser.consume_token(&Token::Comma) {
             break;
         }

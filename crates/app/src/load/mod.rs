@@ -6,6 +6,7 @@
 
 pub(crate) mod avro;
 mod buckets;
+mod elsewhere;
 mod entities;
 pub(crate) mod hash;
 mod json;
@@ -84,6 +85,7 @@ fn check(sources: &[SourceFile], report: &mut Report) -> Option<Loaded> {
     let topics = topics::draft(&spec, &schemas, report);
     let entities = entities::build(&spec, &topics, &schemas, report);
     let views = views::build(&spec, &topics, &entities, &schemas, report);
+    elsewhere::explain(&spec, &app.text, report);
     let definition_hash = hash::definition_hash(&spec, &schemas);
     let name = spec.app.as_ref()?.value.clone();
     let topics = used::assemble(topics, entities, views, &schemas);

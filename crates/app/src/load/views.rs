@@ -9,6 +9,7 @@ use tidefold_codec::text::is_key_type;
 use tidefold_codec::{RecordType, Type};
 
 use super::avro::Schemas;
+use super::elsewhere;
 use super::entities::{EntityDraft, table_name};
 use super::names::{self, NAME_MAX, is_snake_case};
 use super::report::{Help, Report};
@@ -21,7 +22,7 @@ use crate::expr::{Expr, Node};
 use crate::layout::{Clustering, TableKind, TableLayout};
 use crate::model::{RollupColumn, View, ViewKind};
 use crate::rules;
-use crate::sql::{self, ViewScope, ViewSql};
+use crate::sql::{self, SqlProblem, ViewScope, ViewSql};
 
 /// A view and the place of its topic.
 pub(crate) struct ViewDraft {
@@ -107,19 +108,47 @@ fn find_source<'s>(
         message.record.as_ref()?;
         return Some(Source { topic: at, entity: None, broken: BTreeSet::new() });
     }
+    if shape_is_wrong(text, &span, report) {
+        return None;
+    }
     let message = match spec.views.iter().find(|other| other.name.value == name) {
         Some(other) if other.name == view.name => format!("`{name}` reads from itself"),
         Some(_) => format!("`{name}` is a view; a view reads from an entity or from events"),
-        None => format!("there is no entity and no event `{name}`"),
+        None => match elsewhere::kind(spec, &name) {
+            Some(kind) => format!("`{name}` is {kind}; a view reads from an entity or from events"),
+            None => format!("there is no entity and no event `{name}`"),
+        },
     };
     let entity_names = spec.entities.iter().map(|entity| entity.name.value.as_str());
     let events = topics.iter().flat_map(|topic| topic.spec.events.iter().map(|event| event.value.as_str()));
-    let help = match schemas.declared(&name).is_empty() {
-        true => names::nearest_or_all(&name, entity_names.chain(events), "source"),
-        false => format!("`{name}` is a record: list it under `events` of a topic").into(),
+    let behind = spec.views.iter().find(|other| other.name.value == name && other.name != view.name);
+    let behind = behind.and_then(|other| source(&other.sql.as_ref()?.value)).map(|(table, _)| table);
+    let help = match (behind, schemas.declared(&name).is_empty()) {
+        (Some(table), _) => format!("read what `{name}` reads: FROM {table}").into(),
+        (None, true) => names::nearest_or_all(&name, entity_names.chain(events), "source"),
+        (None, false) => format!("`{name}` is a record: list it under `events` of a topic").into(),
     };
     report.toml(rules::VIEW_WITHOUT_SOURCE, &place, message, help);
     None
+}
+
+/// Reports what is wrong with the query as such, where the name behind FROM is no table's because of that: a name that WITH
+/// made, a function, a name with points. Any other mistake of the query is reported beside that of the name.
+fn shape_is_wrong(text: &Text, name: &Range<usize>, report: &mut Report) -> bool {
+    let Err(mut problems) = sql::view(&text.value, &ViewScope::default()) else { return false };
+    problems.retain(|problem| {
+        problem.rule != "view-from"
+            || problem.span != *name
+            || !problem.message.starts_with("there is no table")
+    });
+    let is_cause = |problem: &SqlProblem| ["view-from", "sql-syntax", "view-select"].contains(&problem.rule);
+    let has_with = problems.iter().any(|problem| problem.message.starts_with("a view has no WITH"));
+    let is_wrong = has_with || problems.iter().any(is_cause);
+    problems.iter_mut().filter(|problem| problem.message == "FROM names no table").for_each(|problem| {
+        problem.help = Some("write FROM and the entity or event, then UNNEST(array) AS item".to_owned());
+    });
+    sql_problems(text, problems, report);
+    is_wrong
 }
 
 fn compile(

@@ -291,8 +291,16 @@ impl<'a> Checker<'a> {
     }
 
     fn refuse(&mut self, ast: &Ast) -> Option<Expr> {
-        let (rule, message, help) = super::refusal::of_expression(ast);
+        let (rule, message, help) = super::refusal::of_expression(ast, self.sql_place());
         self.here(rule, message, help)
+    }
+
+    /// In which of the places of SQL this is.
+    pub(super) fn sql_place(&self) -> super::refusal::Place {
+        match self.scope {
+            Scope::Transition(_) => super::refusal::Place::Transition,
+            Scope::View(_) => super::refusal::Place::View,
+        }
     }
 }
 

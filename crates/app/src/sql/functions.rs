@@ -103,22 +103,24 @@ impl Checker<'_> {
             let message = format!("there is no function `{}`", call.name);
             return self.here("unknown-function", message, "functions have no schema: the list is closed");
         };
-        if let Some((rule, message, help)) = refusal::of_call(&name, call) {
+        if let Some((rule, message, help)) = refusal::of_call(&name, call, self.sql_place()) {
             return self.here(rule, message, help);
         }
         if AGGREGATES.contains(&name.as_str()) {
-            let (message, help) = match self.scope {
+            let (rule, message, help) = match self.scope {
                 Scope::View(_) => (
+                    "aggregate-place",
                     format!("{name}(…) stands inside another expression"),
                     "make the aggregate a column of its own; a rollup keeps each aggregate, and an expression over \
-                     them is computed by the reader",
+                     them is computed by the reader"
+                        .to_owned(),
                 ),
-                Scope::Transition(_) => (
-                    format!("{name}(…) is an aggregate; a message sees only its own entity"),
-                    "keep a running value in a column, or make a view with GROUP BY",
-                ),
+                Scope::Transition(_) => refusal::of_aggregate(&name),
             };
-            return self.here("aggregate-place", message, help);
+            return self.here(rule, message, help);
+        }
+        if !FUNCTIONS.iter().any(|(known, ..)| *known == name) {
+            return self.unknown_function(&name);
         }
         if call.filter.is_some() {
             return self.here("unsupported-syntax", "FILTER belongs to an aggregate", "write CASE WHEN …");
@@ -137,15 +139,7 @@ impl Checker<'_> {
     /// A call by its name.
     pub(super) fn call_of(&mut self, name: &str, list: &[&Ast]) -> Option<Expr> {
         let Some((_, least, most)) = FUNCTIONS.iter().find(|(known, ..)| *known == name) else {
-            let names = FUNCTIONS.iter().map(|(known, ..)| *known).chain(AGGREGATES);
-            let help = match refusal::instead_of(name) {
-                Some(instead) => instead.to_owned(),
-                None => nearest::suggestion(name, names.clone()).map_or_else(
-                    || format!("the list is closed: {}", names.collect::<Vec<_>>().join(", ")),
-                    |near| format!("did you mean `{near}`?"),
-                ),
-            };
-            return self.here("unknown-function", format!("there is no function `{name}`"), help);
+            return self.unknown_function(name);
         };
         if !(*least..=*most).contains(&list.len()) {
             let wanted = match (least, most) {
@@ -171,6 +165,34 @@ impl Checker<'_> {
                 self.call_on(name, parts)
             }
         }
+    }
+
+    /// A name that is no function. Aggregates are offered where they can stand only.
+    fn unknown_function(&mut self, name: &str) -> Option<Expr> {
+        let functions = FUNCTIONS.iter().map(|(known, ..)| *known);
+        let aggregate = refusal::aggregate_called(name)
+            .or_else(|| nearest::suggestion(name, functions.clone().chain(AGGREGATES)))
+            .filter(|near| AGGREGATES.contains(near));
+        let help = match (refusal::instead_of(name), aggregate, self.sql_place()) {
+            (Some(instead), ..) => instead.to_owned(),
+            (None, Some(near), refusal::Place::View) => format!("did you mean `{near}`?"),
+            (None, Some(near), refusal::Place::Transition) => {
+                format!(
+                    "{near} is an aggregate, which stands in views only; keep a running value in a column"
+                )
+            }
+            (None, None, place) => match nearest::suggestion(name, functions.clone()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    let aggregates = AGGREGATES.into_iter().filter(|_| place == refusal::Place::View);
+                    format!(
+                        "the list is closed: {}",
+                        functions.chain(aggregates).collect::<Vec<_>>().join(", ")
+                    )
+                }
+            },
+        };
+        self.here("unknown-function", format!("there is no function `{name}`"), help)
     }
 
     fn call_on(&mut self, name: &str, mut parts: Vec<Placed>) -> Option<Expr> {

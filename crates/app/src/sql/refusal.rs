@@ -8,20 +8,47 @@ fn refusal(rule: &'static str, message: &str, help: &str) -> Refusal {
     (rule, message.to_owned(), help.to_owned())
 }
 
-/// Why an expression of this kind is refused.
-pub(super) fn of_expression(ast: &Ast) -> Refusal {
-    match ast {
-        Ast::Subquery(_)
-        | Ast::Exists { .. }
-        | Ast::In { target: InTarget::Subquery(_) | InTarget::Table { .. }, .. } => refusal(
+/// In which of the two places of SQL an expression stands: what is refused in both is refused for different reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A `let`, guard or `set` of a message.
+    Transition,
+    /// A view.
+    View,
+}
+
+/// Why a query inside of an expression, or instead of one, is refused.
+pub(super) fn of_query(place: Place) -> Refusal {
+    match place {
+        Place::View => refusal(
             "subquery",
             "a subquery cannot be maintained incrementally: one record would have to change rows of other records",
             "join when you read, or store what you need in a column",
         ),
-        Ast::AnyOp { .. } | Ast::AllOp { .. } | Ast::In { .. } => refusal(
+        Place::Transition => refusal(
+            "subquery",
+            "a message sees its own entity and itself, no other row: a query would give another answer when other keys \
+             are folded earlier or later",
+            "keep what you need in a column of this entity, or let the publisher send it in the message",
+        ),
+    }
+}
+
+/// Why an expression of this kind is refused.
+pub(super) fn of_expression(ast: &Ast, place: Place) -> Refusal {
+    match ast {
+        Ast::Subquery(_)
+        | Ast::Exists { .. }
+        | Ast::In { target: InTarget::Subquery(_) | InTarget::Table { .. }, .. } => of_query(place),
+        Ast::AnyOp { right, is_some, .. } => {
+            of_quantifier(if *is_some { "SOME" } else { "ANY" }, right, place)
+        }
+        Ast::AllOp { right, .. } => of_quantifier("ALL", right, place),
+        Ast::In { .. } => of_array("IN over an array is not part of the language", place),
+        Ast::Like { any: true, .. } | Ast::ILike { any: true, .. } => refusal(
             "unsupported-syntax",
-            "ANY, ALL and IN over an array are not part of the language",
-            "read the array in a view, with UNNEST",
+            "LIKE ANY is not part of the language",
+            "write x LIKE 'a%' OR x LIKE 'b%'",
         ),
         Ast::ILike { .. } => refusal(
             "unsupported-syntax",
@@ -48,6 +75,36 @@ pub(super) fn of_expression(ast: &Ast) -> Refusal {
         }
         other => of_conversion(other),
     }
+}
+
+/// `ANY`, `SOME` or `ALL` over a query, a list that is written out, or an array.
+fn of_quantifier(word: &str, right: &Ast, place: Place) -> Refusal {
+    let mut right = right;
+    while let Ast::Nested(inner) = right {
+        right = inner;
+    }
+    match right {
+        Ast::Subquery(_) => of_query(place),
+        Ast::Array(_) | Ast::Tuple(_) | Ast::Value(_) => refusal(
+            "unsupported-syntax",
+            &format!("{word} is not part of the language"),
+            "write x IN ('a', 'b'), x NOT IN ('a', 'b'), or one comparison for each value",
+        ),
+        _ => of_array(&format!("{word} over an array is not part of the language"), place),
+    }
+}
+
+/// What wants to look into an array.
+fn of_array(message: &str, place: Place) -> Refusal {
+    let help = match place {
+        Place::View => {
+            "read the array with UNNEST: FROM orders, UNNEST(items) AS item WHERE item.sku = 'tea'"
+        }
+        Place::Transition => {
+            "keep what you ask for in a column of its own; in a view an array is read with UNNEST"
+        }
+    };
+    refusal("unsupported-syntax", message, help)
 }
 
 fn of_conversion(ast: &Ast) -> Refusal {
@@ -116,19 +173,33 @@ pub(super) fn of_operator(op: &BinaryOperator) -> &'static str {
 }
 
 /// Why a call is refused whatever its arguments are.
-pub(super) fn of_call(name: &str, call: &Call) -> Option<Refusal> {
-    if call.over.is_some() {
-        return Some(refusal(
-            "window-function",
-            "a window function cannot be maintained incrementally: one record would change the rows of all others",
-            "make a view with GROUP BY, or an index in the order you need",
-        ));
+pub(super) fn of_call(name: &str, call: &Call, place: Place) -> Option<Refusal> {
+    if call.over.is_some() || WINDOWS.contains(&name) {
+        return Some(match place {
+            Place::View => refusal(
+                "window-function",
+                "a window function cannot be maintained incrementally: one record would change the rows of all others",
+                "make a view with GROUP BY, or an index in the order you need, and read its first rows",
+            ),
+            Place::Transition => (
+                "window-function",
+                format!("{name}(…) looks at many rows; a message sees only its own entity and itself"),
+                "keep a running value in a column of the entity".to_owned(),
+            ),
+        });
+    }
+    if matches!(name, "any" | "some" | "all") {
+        let word = name.to_ascii_uppercase();
+        return Some(of_array(&format!("{word} over an array is not part of the language"), place));
     }
     if let Some((message, help)) = not_deterministic(name) {
         return Some(("not-deterministic", message, help.to_owned()));
     }
     if let Some((message, help)) = unsupported_aggregate(name) {
-        return Some(("unsupported-aggregate", message, help.to_owned()));
+        return Some(match place {
+            Place::View => ("unsupported-aggregate", message, help.to_owned()),
+            Place::Transition => of_aggregate(name),
+        });
     }
     let clauses = match &call.args {
         FunctionArguments::List(list) => !list.clauses.is_empty(),
@@ -143,6 +214,30 @@ pub(super) fn of_call(name: &str, call: &Call) -> Option<Refusal> {
         refusal("unsupported-syntax", "a call takes plain arguments", "only aggregates take FILTER (WHERE …)")
     })
 }
+
+/// Why a message has no aggregates.
+pub(super) fn of_aggregate(name: &str) -> Refusal {
+    (
+        "aggregate-place",
+        format!("{name}(…) is an aggregate; a message sees only its own entity"),
+        "keep a running value in a column, or make a view with GROUP BY".to_owned(),
+    )
+}
+
+/// What works over the rows around one.
+const WINDOWS: [&str; 11] = [
+    "row_number",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+    "ntile",
+    "lag",
+    "lead",
+    "first_value",
+    "last_value",
+    "nth_value",
+];
 
 fn not_deterministic(name: &str) -> Option<(String, &'static str)> {
     let help = match name {
@@ -188,12 +283,24 @@ fn unsupported_aggregate(name: &str) -> Option<(String, &'static str)> {
         }
         "bool_and" | "every" => "count(*) FILTER (WHERE NOT x) is 0 where all are true",
         "bool_or" | "any_value" => "count(*) FILTER (WHERE x) is above 0 where one is true",
-        "first_value" | "last_value" | "row_number" | "rank" | "dense_rank" | "lag" | "lead" | "ntile" => {
-            "make an index in the order you need and read its first rows"
+        "first" | "last" | "max_by" | "min_by" | "arg_max" | "arg_min" => {
+            "make an index in the order you need and read its first row"
         }
         _ => return None,
     };
     Some((format!("{name} cannot be maintained incrementally"), help))
+}
+
+/// The aggregate that another database calls so.
+pub(super) fn aggregate_called(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "average" | "mean" => "avg",
+        "total" => "sum",
+        "approx_distinct" | "approx_count_distinct_ds" | "uniq" => "approx_count_distinct",
+        "minimum" => "min",
+        "maximum" => "max",
+        _ => return None,
+    })
 }
 
 /// What to write instead of a function that other databases have.
@@ -218,10 +325,12 @@ pub(super) fn instead_of(name: &str) -> Option<&'static str> {
         }
         "date_add" | "dateadd" => "write t + INTERVAL '15 minutes'",
         "datediff" | "date_diff" | "age" => "write extract(epoch FROM a) - extract(epoch FROM b)",
-        "max_by" | "min_by" | "arg_max" | "arg_min" => {
-            "make an index in the order you need and read its first row"
+        "unnest" | "explode" | "flatten" => {
+            "UNNEST stands in FROM of a view: FROM orders, UNNEST(items) AS item"
         }
-        "unnest" => "UNNEST stands in FROM: FROM orders, UNNEST(items) AS item",
+        "contains" | "array_contains" | "list_contains" | "has" | "array_position" | "element_at" => {
+            "keep what you ask for in a column of its own; in a view an array is read with UNNEST"
+        }
         _ => return None,
     })
 }

@@ -110,7 +110,11 @@ impl Checker<'_> {
                     let column = names.lets.get(at).map(|(_, column)| column.clone());
                     return Ok(column.map(|column| (Expr { node: Node::Let(at), column }, 0)));
                 }
-                return Err(self.unknown_bare(names, first));
+                return Err(if rest.is_empty() {
+                    self.unknown_bare(names, first)
+                } else {
+                    self.unknown_owner(names, first, rest)
+                });
             }
         };
         let place = self.name_place(first);
@@ -164,6 +168,45 @@ impl Checker<'_> {
         self.source.problem(self.name_place(name), "unknown-name", message, Some(hint)).into()
     }
 
+    /// Something with a point behind it that is neither `state` nor `msg` nor a `let`: most likely a table, of which a
+    /// message sees none.
+    fn unknown_owner(&self, names: &Names<'_>, first: &Ident, rest: &[Ident]) -> Box<SqlProblem> {
+        let owners = [("state", names.state.map(Fields::Entity)), ("msg", names.message.map(Fields::Event))];
+        let field = rest.first().map(|field| field.value.as_str()).unwrap_or_default();
+        let known = |fields: Option<Fields<'_>>, name: &str| {
+            fields.is_some_and(|fields| fields.names().contains(&name))
+        };
+        let lets = names.lets.iter().map(|(name, _)| name.as_str());
+        let here = owners.iter().filter(|(_, fields)| fields.is_some()).map(|(owner, _)| *owner);
+        let path = rest.iter().map(|name| name.value.as_str()).collect::<Vec<_>>().join(".");
+        let (mut ways, mut of_field) = (Vec::new(), Vec::new());
+        for (owner, fields) in owners {
+            if known(fields, &first.value) {
+                ways.push(format!("`{owner}.{}.{path}`", first.value));
+            } else if known(fields, field) {
+                of_field.push(format!("`{owner}.{path}`"));
+            }
+        }
+        if ways.is_empty() {
+            ways.extend(suggestion(&first.value, here.chain(lets)).map(|near| format!("`{near}.{path}`")));
+        }
+        if ways.is_empty() {
+            ways = of_field;
+        }
+        let hint = match ways.is_empty() {
+            true => {
+                "keep what you need in a column of this entity, or let the publisher send it in the message"
+                    .to_owned()
+            }
+            false => format!("did you mean {}?", ways.join(" or ")),
+        };
+        let message = format!(
+            "there is no `{}` here: a message sees its own entity as `state` and itself as `msg`, no other table",
+            first.value
+        );
+        self.source.problem(self.name_place(first), "unknown-name", message, Some(hint)).into()
+    }
+
     fn in_view(&self, rows: &Rows<'_>, first: &Ident, rest: &[Ident]) -> Found {
         let name = first.value.as_str();
         if let Some(found) = rows.elements.as_ref().and_then(|elements| element(elements, name, rest)) {
@@ -180,8 +223,33 @@ impl Checker<'_> {
         }
         match rows.fields.find(name) {
             Some(expr) => Ok(Some((expr, 0))),
+            None if !rest.is_empty() && !matches!(name, "state" | "msg") => {
+                Err(self.unknown_table(rows, first, rest))
+            }
             None => Err(self.unknown_column(rows, first)),
         }
+    }
+
+    /// Something with a point behind it that is no table of this view.
+    fn unknown_table(&self, rows: &Rows<'_>, first: &Ident, rest: &[Ident]) -> Box<SqlProblem> {
+        let table = rows.table.first().map_or("", String::as_str);
+        let known = rows.fields.names();
+        let field = rest.first().map(|field| field.value.as_str()).unwrap_or_default();
+        let elements = rows.elements.as_ref().map(|elements| elements.table.as_str());
+        let tables = rows.table.iter().map(String::as_str).filter(|_| known.contains(&field));
+        let has_field = |name: &&str| match rows.fields.find(name).map(|expr| expr.column.ty) {
+            Some(Type::Record(record)) => record.field(field).is_some(),
+            _ => false,
+        };
+        let names = tables.chain(elements).chain(known.iter().copied().filter(has_field));
+        let hint = match suggestion(&first.value, names) {
+            Some(near) => format!("did you mean `{near}.{field}`?"),
+            None if known.contains(&field) => format!("did you mean `{table}.{field}`?"),
+            None => "store what you need in a column, or join when you read: a view cannot join".to_owned(),
+        };
+        let message =
+            format!("there is no `{}` here: this view reads {table}, and nothing else", first.value);
+        self.source.problem(self.name_place(first), "unknown-name", message, Some(hint)).into()
     }
 
     fn unknown_column(&self, rows: &Rows<'_>, name: &Ident) -> Box<SqlProblem> {

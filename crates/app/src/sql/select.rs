@@ -139,7 +139,7 @@ impl Checker<'_> {
     fn aggregate(&mut self, ast: &Ast, call: &Call, facts: &Facts) -> Option<Output> {
         self.around = self.place(ast);
         let name = name_of(call)?;
-        if let Some((rule, message, help)) = super::refusal::of_call(&name, call) {
+        if let Some((rule, message, help)) = super::refusal::of_call(&name, call, self.sql_place()) {
             return self.here(rule, message, help);
         }
         if is_distinct(call) {

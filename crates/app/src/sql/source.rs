@@ -145,6 +145,13 @@ impl<'t> Source<'t> {
         }
     }
 
+    /// The first word, or the whole text where it begins with none.
+    pub(super) fn first_word(&self) -> Range<usize> {
+        let whole = self.whole();
+        let letters = self.slice(&whole).bytes().take_while(u8::is_ascii_alphabetic).count();
+        if letters == 0 { whole } else { whole.start..whole.start + letters }
+    }
+
     /// The whole text without the blanks around it.
     pub(super) fn whole(&self) -> Range<usize> {
         let end = self.text.trim_end().len();

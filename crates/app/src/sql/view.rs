@@ -42,6 +42,14 @@ pub(super) fn check<'a>(
     (made, checker.problems)
 }
 
+/// Says of an aggregate in WHERE what is wrong with that.
+fn aggregate_in_where(problem: &mut SqlProblem) {
+    if problem.rule == "aggregate-place" {
+        problem.message = "WHERE chooses rows before they are grouped: it has no aggregates".to_owned();
+        problem.help = Some("filter the groups when you read".to_owned());
+    }
+}
+
 // === impl Checker ===
 
 impl<'a> Checker<'a> {
@@ -143,7 +151,10 @@ impl<'a> Checker<'a> {
             None => None,
             Some(ast) => {
                 self.around = self.place(ast);
-                self.whole_as(ast, Some(&Type::Boolean))
+                let before = self.problems.len();
+                let filter = self.whole_as(ast, Some(&Type::Boolean));
+                self.problems.iter_mut().skip(before).for_each(aggregate_in_where);
+                filter
             }
         };
         self.around = self.source.whole();

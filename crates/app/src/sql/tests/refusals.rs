@@ -80,7 +80,7 @@ const EXPRESSIONS: &[(&str, &str)] = &[
     ("least(state.items, state.items)", "type-mismatch: least(state.items, state.items)"),
     ("sum(state.count)", "aggregate-place: sum(state.count)"),
     ("count(*) > 1", "aggregate-place: count(*)"),
-    ("array_agg(state.count)", "unsupported-aggregate: array_agg(state.count)"),
+    ("array_agg(state.count)", "aggregate-place: array_agg(state.count)"),
     ("row_number() OVER (ORDER BY state.count)", "window-function: row_number()"),
     ("lower('a') FILTER (WHERE TRUE)", "unsupported-syntax: lower('a')"),
     // CAST
