@@ -67,6 +67,11 @@ impl Driver {
         Arc::clone(&self.inner.published.borrow())
     }
 
+    /// The active generation of a topic's projection, as far as control was read.
+    pub(crate) fn active(&self, topic: &str) -> Option<u32> {
+        self.inner.published.borrow().active(topic)
+    }
+
     /// Reads the topic to its end.
     ///
     /// # Errors

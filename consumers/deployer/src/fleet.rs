@@ -231,6 +231,14 @@ impl Node {
 // === impl Deployer ===
 
 impl Deployer {
+    /// Why nothing that is appended to a partition now would be folded: the topic is not the one that the active generation
+    /// was folded from. `None` too where this process does not fold it.
+    #[must_use]
+    pub fn refuses(&self, topic: &str, partition: Partition) -> Option<String> {
+        let active = self.node().driver.active(topic)?;
+        self.node().refuses((self.place(topic).ok()?, active), partition)
+    }
+
     /// Where the partitions of each topic end now, in the order of the app's topics: lanes know it a moment later.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use tidefold_app::tables::GenerationTables;
 use tidefold_control::{Control, Generation, GenerationState};
 use tidefold_log::{Owned, SharedMembership, Topic};
 use tidefold_projector::{Assignment, Components, LaneState, LaneStatus, Orders, Projector, Role};
+use tidefold_record::Partition;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -253,6 +254,18 @@ impl Node {
         match lock(&self.folding).get(&key) {
             Some(Folding::Halted(reason)) => Some(reason.clone()),
             _ => None,
+        }
+    }
+
+    /// Why nothing appended to a partition would be folded into a generation: it is not folded at all, or its lane found
+    /// that the log is another one.
+    pub(crate) fn refuses(&self, key: Key, partition: Partition) -> Option<String> {
+        match lock(&self.folding).get(&key)? {
+            Folding::Halted(reason) => Some(reason.clone()),
+            Folding::Lanes(projector) => match &projector.lane(partition)?.borrow().state {
+                LaneState::Halted(halt) if halt.is_of_the_log() => Some(halt.to_string()),
+                _ => None,
+            },
         }
     }
 

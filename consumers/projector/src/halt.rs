@@ -73,6 +73,24 @@ pub enum Halt {
     Vanished,
 }
 
+// === impl Halt ===
+
+impl Halt {
+    /// Whether the log is at fault: it is not the one that was folded, or not all of it. Then nothing that is appended to it
+    /// is folded as things are, and an operator who puts the right log back takes it away again.
+    #[must_use]
+    pub fn is_of_the_log(&self) -> bool {
+        match self {
+            Halt::PastEnd { .. } | Halt::BeforeStart { .. } | Halt::OtherRecord { .. } | Halt::Log(_) => true,
+            Halt::DamagedRow { .. }
+            | Halt::DeadLetters { .. }
+            | Halt::Fold(_)
+            | Halt::Store(_)
+            | Halt::Vanished => false,
+        }
+    }
+}
+
 /// Why a lane's work ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {

@@ -125,6 +125,12 @@ impl Projector {
         self.lanes.values().map(|lane| lane.status.clone()).collect()
     }
 
+    /// The status of a partition's lane, if it is here.
+    #[must_use]
+    pub fn lane(&self, partition: Partition) -> Option<&watch::Receiver<LaneStatus>> {
+        self.lanes.get(&partition).map(|lane| &lane.status)
+    }
+
     /// The lanes' status now.
     #[must_use]
     pub fn status(&self) -> Vec<LaneStatus> {

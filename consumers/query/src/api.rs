@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use crate::generations::{Generations, NotReadable, ReadTable};
 use crate::pairs;
 use crate::position::{self, Visible};
+use crate::proof::LogTopic;
 use crate::read::{self, Found, Page};
 use crate::request::{self, PageLimits, allowed, nearest};
 
@@ -287,7 +288,9 @@ impl Api {
         };
         let since = clock::instant();
         let patience = self.patience(headers);
-        let reached = position::wait(&self.store, table, which, wanted, patience, halted).await;
+        let app = self.generations.app().name.as_str();
+        let log = self.log.as_ref().map(|log| LogTopic::new(log, app, table.topic));
+        let reached = position::wait(&self.store, table, which, wanted, patience, log.as_ref(), halted).await;
         if !wanted.is_empty() {
             self.metrics.position_wait_seconds.observe(since.elapsed().as_secs_f64());
         }

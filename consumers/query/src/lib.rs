@@ -1,7 +1,7 @@
 //! The HTTP read API: rows by key, ranges, cursors, and reading one's own write on any node.
 //!
 //! It deliberately knows the store only: it never reads the log to answer (a log, where the node has one, just tells how
-//! old an answer is), keeps nothing between requests that an answer depends on, and pages by key, so that any replica answers
+//! old an answer is, and whether the tables are of it), keeps nothing between requests that an answer depends on, and pages by key, so that any replica answers
 //! any request.
 //!
 //! A walk through it:
@@ -10,7 +10,8 @@
 //! * `pairs`: a query string's names and values.
 //! * [`cursor`]: where the next page goes on.
 //! * [`recent`]: checkpoints read a moment ago.
-//! * [`position`]: what is visible, how old it is, and waiting for `Tidefold-Min-Position`.
+//! * [`position`]: what is visible, how old it is, and waiting for `Tidefold-Min-Position`; [`proof`]: whether the checkpoints
+//!   are of the log that is there.
 //! * `read`: one row under its key, a page of a range.
 //! * `scan`: rows in key order, whatever buckets they are stored in.
 //! * [`rows`]: stored rows to JSON.
@@ -23,6 +24,7 @@ pub mod generations;
 pub mod index;
 mod pairs;
 pub mod position;
+pub mod proof;
 mod read;
 pub mod recent;
 pub mod request;

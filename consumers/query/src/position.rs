@@ -13,12 +13,10 @@ use tidefold_telemetry::clock;
 use tokio::time::Instant;
 
 use crate::generations::ReadTable;
+use crate::proof::{HALTED_RETRY, LogTopic};
 
 /// How often a waiting request looks again when nothing told it to: writes of other processes tell nobody.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-
-/// When to come back to a halted projection: an operator has to act first.
-const HALTED_RETRY: Duration = Duration::from_secs(30);
 
 /// What an answer says of itself, read before its rows: a lower bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,17 +63,18 @@ pub fn parse(header: &str, topic: &Topic) -> Result<Vec<Position>, Problem> {
 }
 
 /// Waits until every position is visible, for at most `patience`. Looks at the partitions of `which`, and those of the
-/// positions.
+/// positions. With a log, a checkpoint counts only where it is proved to be of that log.
 ///
 /// # Errors
-/// `position_not_reached` when time runs out; `projection_halted` with the reason that `halted` gives for a partition, at
-/// once; the store's trouble.
+/// `position_not_reached` when time runs out; at once: `unknown_position` past the log's end, `projection_halted` with the
+/// reason that `halted` gives for a partition, or that the log gives; the store's trouble.
 pub async fn wait(
     store: &SharedStore,
     table: &ReadTable<'_>,
     which: &[u32],
     wanted: &[Position],
     patience: Duration,
+    log: Option<&LogTopic<'_>>,
     halted: impl Fn(Partition) -> Option<String>,
 ) -> Result<Vec<Checkpoint>, Problem> {
     let deadline = Instant::now() + patience;
@@ -84,13 +83,23 @@ pub async fn wait(
     let looked_at: Vec<u32> = looked_at.into_iter().collect();
     let mut checkpoints = vec![Checkpoint::START; table.topic.partitions as usize];
     let mut moved = store.checkpoints_moved();
+    let mut first = true;
     loop {
         moved.borrow_and_update();
         let looked = table.recent.look(store, &table.tables, &looked_at, &mut checkpoints).await;
         looked.map_err(store_problem)?;
-        let reached = |position: &Position| {
-            checkpoints.get(position.partition.0 as usize).is_some_and(|c| c.next > position.offset)
-        };
+        let of = |position: &Position| checkpoints.get(position.partition.0 as usize);
+        let reached = |position: &Position| of(position).is_some_and(|c| c.next > position.offset);
+        for position in wanted {
+            match (log, of(position)) {
+                (Some(log), Some(checkpoint)) if reached(position) => {
+                    log.prove(table, position, checkpoint).await?;
+                }
+                (Some(log), _) if first => log.reaches(position).await?,
+                _ => {}
+            }
+        }
+        first = false;
         let Some(missing) = wanted.iter().find(|position| !reached(position)) else { return Ok(checkpoints) };
         let mut waiting = wanted.iter().filter(|position| !reached(position));
         if let Some((position, reason)) =

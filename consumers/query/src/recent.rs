@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tidefold_app::tables::GenerationTables;
-use tidefold_fold::Checkpoint;
+use tidefold_fold::{Checkpoint, Proof};
 use tidefold_store::{SharedStore, StoreError};
 use tidefold_telemetry::clock;
 
@@ -18,6 +18,7 @@ use crate::generations::load_checkpoints;
 #[derive(Debug)]
 pub struct Recent {
     places: Vec<Mutex<Option<Kept>>>,
+    proofs: Vec<Mutex<Proof>>,
 }
 
 /// What a look at the store brought.
@@ -41,7 +42,15 @@ impl Recent {
     /// Of so many partitions, none looked at yet.
     #[must_use]
     pub fn new(partitions: u32) -> Recent {
-        Recent { places: (0..partitions).map(|_| Mutex::default()).collect() }
+        Recent {
+            places: (0..partitions).map(|_| Mutex::default()).collect(),
+            proofs: (0..partitions).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// Whether a partition's checkpoints are of the log that is there, as far as that was looked at.
+    pub(crate) fn proof(&self, partition: u32) -> Option<&Mutex<Proof>> {
+        self.proofs.get(partition as usize)
     }
 
     /// Checkpoints of these partitions, each in its place among all, of which the others are not looked at; as they were

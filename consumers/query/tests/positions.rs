@@ -11,6 +11,7 @@ mod support;
 
 use serde_json::json;
 use support::{Reader, impatient};
+use tidefold_record::{Offset, Partition, TopicName};
 
 const ORDER: &str = "/v1/storefront/orders/o-1";
 
@@ -185,4 +186,79 @@ async fn a_store_that_does_not_answer_is_told_and_forgotten_once_it_does() {
         assert!(answer.header("retry-after").is_some());
     }
     reader.get(ORDER).await.ok();
+}
+
+/// What is done to the log after everything was folded; what is said of a position, and with which code.
+type Damage = fn(&Reader, &TopicName, Partition);
+
+/// Asks for the row of an order, once its position is visible.
+async fn asked(reader: &Reader, position: &str) -> (u16, String) {
+    let headers = [("tidefold-min-position", position), ("prefer", "wait=0")];
+    let answer = reader.get_with(ORDER, &headers).await;
+    let code = answer.json()["code"].as_str().unwrap_or_default().to_owned();
+    (answer.status.as_u16(), code)
+}
+
+#[tokio::test]
+async fn a_position_is_visible_only_where_the_checkpoint_is_of_the_log_that_is_there() {
+    let cases: [(&str, Damage, u16, &str); 6] = [
+        ("as it was", |_, _, _| (), 200, ""),
+        ("records nobody folded", |reader, topic, at| reader.log.faults().skip(topic, at, 2), 200, ""),
+        (
+            "cut",
+            |reader, topic, at| assert!(reader.log.faults().truncate(topic, at, Offset(2))),
+            503,
+            "projection_halted",
+        ),
+        ("begun anew", |reader, topic, _| reader.log.faults().recreate(topic), 503, "projection_halted"),
+        (
+            "begun anew and grown",
+            |reader, topic, at| {
+                reader.log.faults().recreate(topic);
+                reader.log.faults().skip(topic, at, 9);
+            },
+            503,
+            "projection_halted",
+        ),
+        (
+            "without its start",
+            |reader, topic, at| reader.log.faults().trim(topic, at, Offset(1)),
+            503,
+            "projection_halted",
+        ),
+    ];
+    for (what, damage, status, code) in cases {
+        let reader = Reader::open("storefront").await;
+        let first = place(&reader, "o-1").await;
+        let (partition, offset) = place_of(&first);
+        reader.send("PayOrder", &json!({"order_id": "o-1"})).await;
+        reader.send("ShipOrder", &json!({"order_id": "o-1"})).await;
+        reader.fold().await;
+        damage(&reader, &TopicName::new("orders").in_app("storefront"), Partition(partition));
+        let expected = (status, code.to_owned());
+        for behind in 0..3 {
+            let position = format!("orders:{partition}:{}", offset + behind);
+            assert_eq!(asked(&reader, &position).await, expected, "{what}: {position}");
+        }
+        let far = asked(&reader, &format!("orders:{partition}:999999")).await;
+        assert_eq!(far, (404, "unknown_position".to_owned()), "{what}: far past the end");
+        let plain = reader.get(ORDER).await;
+        assert_eq!(plain.status, 200, "{what}: without a position the tables are read as they are");
+    }
+}
+
+#[tokio::test]
+async fn a_position_past_the_end_of_the_log_is_refused_at_once() {
+    let reader = Reader::open("storefront").await;
+    let (partition, offset) = place_of(&place(&reader, "o-1").await);
+    reader.fold().await;
+    for beyond in [offset + 1, offset + 1_000, u64::MAX] {
+        let headers =
+            [("tidefold-min-position", &*format!("orders:{partition}:{beyond}")), ("prefer", "wait=30")];
+        let answer = reader.get_with(ORDER, &headers).await;
+        let problem = answer.problem(404, "unknown_position");
+        assert!(problem["detail"].as_str().unwrap().contains("ends at"), "{problem}");
+    }
+    let other = (0..12).find(|other| *other != partition).unwrap();
+    assert_eq!(asked(&reader, &format!("orders:{other}:0")).await.0, 404);
 }

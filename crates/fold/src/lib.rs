@@ -9,7 +9,7 @@
 //! A walk through it:
 //! * [`verdict`]: what became of a record.
 //! * [`dedupe`]: which messages were seen.
-//! * [`checkpoint`]: where a partition's fold stands.
+//! * [`checkpoint`]: where a partition's fold stands; [`proof`]: whether that says anything of a log's records.
 //! * [`state`]: an entity's row; [`rollup`]: a rollup's row, shards added up.
 //! * [`exact`]: sums that cannot overflow.
 //! * [`distinct`]: the sketch behind `approx_count_distinct`.
@@ -33,6 +33,7 @@ mod form;
 mod issue;
 mod judge;
 mod keys;
+pub mod proof;
 pub mod rollup;
 pub mod rows;
 pub mod state;
@@ -45,5 +46,6 @@ mod wire;
 pub use changes::{Changes, TableSlot, Writes};
 pub use checkpoint::Checkpoint;
 pub use folder::{FoldError, FoldSettings, Folder, Given, SchemaFate};
+pub use proof::{Contradiction, Look, Proof};
 pub use rows::RowCache;
 pub use verdict::{Verdict, VerdictKind};

@@ -92,8 +92,8 @@ kinds! {
     LogFull = SERVICE_UNAVAILABLE, "log-full", "The log's queue is full", retryable;
     /// The log cannot be reached or cannot write; nothing was appended.
     LogUnavailable = SERVICE_UNAVAILABLE, "log-unavailable", "The log is not available", retryable;
-    /// The topic was deleted, created again or altered under the node; `detail` says what its operator has to do. The message
-    /// does not count: send it again, with its id, once that is done.
+    /// The topic is not the one its tables were folded from, or was altered; `detail` says what its operator has to do. A
+    /// message does not count: send it again, with its id, once that is done.
     LogChanged = SERVICE_UNAVAILABLE, "log-changed", "The log is not the one that the tables were folded from", retryable;
     /// The log did not answer in time. The message may be in it: send it again with the id of this answer, and it counts once.
     AppendUnknown = GATEWAY_TIMEOUT, "append-unknown", "It is not known whether the message was appended", retryable;
@@ -107,7 +107,7 @@ kinds! {
     Dead = UNPROCESSABLE_ENTITY, "dead", "The message cannot be folded";
     /// The position's text is wrong, or its topic or partition is not one of the app's.
     InvalidPosition = BAD_REQUEST, "invalid-position", "This is not a position of the app";
-    /// The log does not reach to this position.
+    /// No message stands at this position: the log does not reach there, or a transaction was aborted or ended there.
     UnknownPosition = NOT_FOUND, "unknown-position", "The log has no record at this position";
 
     /// The app has no table of this name; `detail` names the nearest.

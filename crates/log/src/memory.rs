@@ -204,6 +204,15 @@ impl Faults {
         lost
     }
 
+    /// Offsets at the end that no record stands at: a transaction was aborted there, or ended.
+    pub fn skip(&self, topic: &TopicName, partition: Partition, offsets: u64) {
+        if let Ok(place) = lock(&self.state).partition(topic, partition) {
+            let end = place.bounds().end.advance(offsets);
+            place.batches.push(RecordBatch::empty(partition, end));
+            place.end.send_replace(end);
+        }
+    }
+
     /// Retention: the log drops the records before `start`.
     pub fn trim(&self, topic: &TopicName, partition: Partition, start: Offset) {
         if let Ok(place) = lock(&self.state).partition(topic, partition) {
@@ -361,12 +370,13 @@ impl State {
             return Err(LogError::OutOfRange { position: position(), bounds });
         }
         let at = place.batches.partition_point(|batch| batch.next_offset() <= from);
-        let mut rest = place.batches.iter().skip(at);
-        let Some(first) = rest.next() else { return Ok(RecordBatch::empty(partition, from)) };
+        let mut rest = place.batches.iter().skip(at).skip_while(|batch| batch.is_empty());
+        let Some(first) = rest.next() else { return Ok(RecordBatch::empty(partition, bounds.end)) };
         let first = first.part(from, limit.records, limit.bytes);
+        let from = first_of(&first).unwrap_or(from);
         let (mut count, mut bytes) = (first.len(), first.as_bytes().to_vec());
         for more in rest {
-            if count >= limit.records || bytes.len() >= limit.bytes {
+            if count >= limit.records || bytes.len() >= limit.bytes || more.is_empty() {
                 break;
             }
             count += more.len();

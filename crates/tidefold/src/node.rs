@@ -238,6 +238,12 @@ impl ControlSource {
         }))
     }
 
+    /// Why appending is of no use: known where what is appended is folded.
+    fn refusals(&self) -> Option<tidefold_ingest::Refusals> {
+        let operator = Arc::downgrade(self.operator()?);
+        Some(Arc::new(move |topic, partition| operator.upgrade()?.deployer().refuses(topic, partition)))
+    }
+
     fn watch(&self) -> watch::Receiver<Arc<Control>> {
         match self {
             ControlSource::Operator(operator) => operator.deployer().control(),
@@ -320,6 +326,7 @@ impl Parts {
                 log: Arc::clone(log),
                 store: Arc::clone(&backends.store),
                 control: control.clone(),
+                refusals: source.refusals(),
                 telemetry: self.telemetry.clone(),
                 settings: tidefold_ingest::Settings {
                     limits: limits(settings),

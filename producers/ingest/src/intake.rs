@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use tidefold_app::App;
+use tidefold_app::tables::GenerationTables;
 use tidefold_http::{Principal, Problem, ProblemKind};
 use tidefold_log::{Appended, LogError, SharedLog};
 use tidefold_record::{BatchBuilder, Partition};
 use tidefold_store::SharedStore;
 use tidefold_telemetry::{Gauge, IngestMetrics, clock};
 
-use crate::Components;
 use crate::catalog::{Catalog, TopicEntry};
 use crate::ids::Ids;
+use crate::proofs::{Folded, Proofs};
 use crate::record::Now;
 use crate::room::Room;
 use crate::settings::Settings;
+use crate::{Components, Refusals};
 
 /// The state of ingest's routes.
 pub(crate) struct Intake {
@@ -26,6 +28,8 @@ pub(crate) struct Intake {
     pub(crate) settings: Settings,
     pub(crate) ids: Ids,
     pub(crate) room: Room,
+    pub(crate) proofs: Proofs,
+    refusals: Option<Refusals>,
     clock: crate::Clock,
     anonymous_source: String,
 }
@@ -37,9 +41,12 @@ struct OnTheWay<'a>(&'a Gauge, i64);
 
 impl Intake {
     pub(crate) fn new(components: Components) -> Intake {
-        let Components { app, log, store, control, telemetry, settings, clock } = components;
+        let Components { app, log, store, control, refusals, telemetry, settings, clock } = components;
+        let catalog = Catalog::new(&app, control, &settings);
         Intake {
-            catalog: Catalog::new(&app, control, &settings),
+            proofs: Proofs::new(Arc::clone(&log), Arc::clone(&store), catalog.lanes()),
+            refusals,
+            catalog,
             metrics: telemetry.ingest(&app.name),
             anonymous_source: source(&app.name, &Principal::ANONYMOUS),
             ids: Ids::new(),
@@ -81,6 +88,9 @@ impl Intake {
         partition: Partition,
         batch: BatchBuilder,
     ) -> Result<Appended, LogError> {
+        if let Some(detail) = self.refusal(topic, partition).await {
+            return Err(LogError::Mismatch { topic: topic.log_name.clone(), detail });
+        }
         let records = batch.len();
         let _on_the_way = OnTheWay::new(&self.metrics.inflight_bytes, batch.size_bytes());
         let since = clock::instant();
@@ -93,6 +103,37 @@ impl Intake {
         self.metrics.append_seconds.observe(since.elapsed().as_secs_f64());
         self.metrics.append_records.observe(records as f64);
         appended
+    }
+
+    /// A partition as the generation that queries read has it; none while nothing is active.
+    pub(crate) fn folded(&self, topic: &TopicEntry, partition: Partition) -> Option<Folded> {
+        let generation = self.catalog.control().active(topic.name.as_str())?;
+        let described = self.app.topic(topic.name.as_str())?;
+        let tables = GenerationTables::new(&self.app, described, generation);
+        Some(Folded {
+            at: topic.lane(partition),
+            topic: topic.log_name.clone(),
+            partition,
+            generation,
+            verdicts: tables.verdicts.id,
+            checkpoints: tables.checkpoints.id,
+        })
+    }
+
+    /// Why nothing that is appended to a partition now would be folded, as it stands: then it is not appended. A halt that
+    /// leaves the log as it is, such as one on a record, is no reason: what comes behind is folded once it is lifted.
+    async fn refusal(&self, topic: &TopicEntry, partition: Partition) -> Option<String> {
+        let refused = self.refusals.as_ref().and_then(|refusals| refusals(topic.name.as_str(), partition));
+        if refused.is_some() {
+            return refused;
+        }
+        let looked = self.proofs.contradiction(topic.lane(partition), || self.folded(topic, partition)).await;
+        looked.map(|found| {
+            format!(
+                "partition {partition}: {found}. Nothing that is appended now would be folded: {}",
+                found.remedy()
+            )
+        })
     }
 }
 

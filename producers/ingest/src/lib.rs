@@ -12,7 +12,7 @@
 //! * `attributes`: what a request's headers say, `media` and `cloudevent` parts of it; `envelope`: what a line says around
 //!   its message; `shape`: what a refused body looks like.
 //! * `record`: a message as a record; `room`: the bytes that requests may hold.
-//! * `single`: one message; `outcomes`: what became of it.
+//! * `single`: one message; `outcomes`: what became of it; `proofs`: whether the log is the one the tables are of.
 //! * `stream`: many messages; `lines`, `chunk` and `lane` are its steps.
 //! * `failure` and `answer`: what is answered.
 
@@ -24,6 +24,7 @@ use tidefold_app::App;
 use tidefold_control::Control;
 use tidefold_http::paths;
 use tidefold_log::SharedLog;
+use tidefold_record::Partition;
 use tidefold_store::SharedStore;
 use tidefold_telemetry::Telemetry;
 use tokio::sync::watch;
@@ -41,6 +42,7 @@ mod lane;
 mod lines;
 mod media;
 mod outcomes;
+mod proofs;
 mod record;
 mod room;
 mod settings;
@@ -53,6 +55,10 @@ pub use settings::Settings;
 /// Tells the time, in microseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
+/// Why nothing that is appended to a topic's partition now would ever be folded, if so: the topic is not the one its tables
+/// were folded from, and what to do.
+pub type Refusals = Arc<dyn Fn(&str, Partition) -> Option<String> + Send + Sync>;
+
 /// What ingest works with.
 pub struct Components {
     /// The app whose messages it takes.
@@ -63,6 +69,8 @@ pub struct Components {
     pub store: SharedStore,
     /// Schema ids and active generations.
     pub control: watch::Receiver<Arc<Control>>,
+    /// Why nothing appended would be folded, where this process folds and knows.
+    pub refusals: Option<Refusals>,
     /// Where it counts.
     pub telemetry: Telemetry,
     /// How it is set.

@@ -1,7 +1,8 @@
 //! What became of a message: `GET /v1/{app}/outcomes/{position}`, and `Prefer: wait` on the way in.
 //!
-//! "Applied" is stored nowhere: a position before the checkpoint without a verdict row was applied. The checkpoint is
-//! read first, the verdict after it, the mirror image of how they are written.
+//! "Applied" is stored nowhere: a record before the checkpoint without a verdict row was applied. That holds only of a record
+//! that stands in the log, and of a checkpoint that is proved to be of this log. The checkpoint is read first, the verdict
+//! after it, the mirror image of how they are written.
 //!
 //! A retry is answered as the first attempt was: its own verdict row only says of which message it is a duplicate, and
 //! that message's verdict is what its sender has to know.
@@ -14,10 +15,8 @@ use axum::http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
-use tidefold_app::layout::TableId;
-use tidefold_app::tables::GenerationTables;
+use tidefold_fold::Verdict;
 use tidefold_fold::verdict::verdict_key;
-use tidefold_fold::{Checkpoint, Verdict};
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::ReadLimit;
 use tidefold_record::headers::Known;
@@ -29,9 +28,13 @@ use crate::answer;
 use crate::catalog::TopicEntry;
 use crate::failure::Failure;
 use crate::intake::Intake;
+use crate::proofs::{Folded, Untold};
 use crate::single::Standing;
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// When to come back where an operator has to act first.
+const OPERATOR: Duration = Duration::from_secs(60);
 
 /// A wait that was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -49,44 +52,26 @@ struct Outcome {
     of: Option<Offset>,
 }
 
-/// Where verdicts and checkpoints of a topic's active generation stand.
-struct Tables {
-    verdicts: TableId,
-    checkpoints: TableId,
-}
-
 // === impl Intake ===
 
 impl Intake {
-    /// The tables of the generation that queries read; none while nothing is active.
-    fn outcome_tables(&self, topic: &TopicEntry) -> Option<Tables> {
-        let generation = self.catalog.control().active(topic.name.as_str())?;
-        let described = self.app.topic(topic.name.as_str())?;
-        let tables = GenerationTables::new(&self.app, described, generation);
-        Some(Tables { verdicts: tables.verdicts.id, checkpoints: tables.checkpoints.id })
-    }
-
-    /// What became of a record; `None` while it is pending.
+    /// What became of a record that stands in the log; `None` while it is pending. `thorough`: whether the tables are of
+    /// this log is proved again if that was a while ago.
     async fn outcome(
         &self,
         topic: &TopicEntry,
         partition: Partition,
         offset: Offset,
-    ) -> Result<Option<Outcome>, StoreError> {
-        let Some(tables) = self.outcome_tables(topic) else { return Ok(None) };
-        let key = [Bytes::copy_from_slice(&partition.0.to_be_bytes())];
-        let row = self.store.load(&tables.checkpoints, &key).await?.into_iter().next().flatten();
-        let Some(row) = row else { return Ok(None) };
-        let checkpoint = Checkpoint::decode(&row).ok_or_else(|| {
-            let detail = format!("the row of partition {partition} is no checkpoint");
-            StoreError::Damaged { table: tables.checkpoints.clone(), detail }
-        })?;
-        if offset >= checkpoint.next {
+        thorough: bool,
+    ) -> Result<Option<Outcome>, Untold> {
+        let Some(folded) = self.folded(topic, partition) else { return Ok(None) };
+        let checkpoint = self.proofs.checkpoint(&folded, thorough).await?;
+        if !checkpoint.is_some_and(|checkpoint| checkpoint.covers(offset)) {
             return Ok(None);
         }
         let (mut at, mut of) = (offset, None);
         loop {
-            match self.verdict(&tables, topic, partition, at).await? {
+            match self.verdict(&folded, topic, partition, at).await.map_err(Untold::Store)? {
                 // The first of an id stands before all that repeat it, so this ends; and before the checkpoint.
                 Verdict::Duplicate(first) if first < at => (at, of) = (first, Some(first)),
                 Verdict::Duplicate(first) => {
@@ -94,7 +79,7 @@ impl Intake {
                         "{}:{partition}:{at} is said to repeat {first}, which is not before it",
                         topic.name
                     );
-                    return Err(StoreError::Damaged { table: tables.verdicts.clone(), detail });
+                    return Err(Untold::Store(StoreError::Damaged { table: folded.verdicts.clone(), detail }));
                 }
                 verdict => return Ok(Some(Outcome { verdict, of })),
             }
@@ -104,27 +89,49 @@ impl Intake {
     /// The verdict on a record before the checkpoint.
     async fn verdict(
         &self,
-        tables: &Tables,
+        folded: &Folded,
         topic: &TopicEntry,
         partition: Partition,
         offset: Offset,
     ) -> Result<Verdict, StoreError> {
         let key = [Bytes::copy_from_slice(&verdict_key(partition.0, offset))];
-        match self.store.load(&tables.verdicts, &key).await?.into_iter().next().flatten() {
+        let row = self.store.load(&folded.verdicts, &key).await?;
+        let damaged = || {
+            let detail = format!("the row of {}:{partition}:{offset} is no verdict", topic.name);
+            StoreError::Damaged { table: folded.verdicts.clone(), detail }
+        };
+        match row.into_iter().next().flatten() {
             None => Ok(Verdict::Applied),
-            Some(row) => Verdict::decode(&row).ok_or_else(|| {
-                let detail = format!("the row of {}:{partition}:{offset} is no verdict", topic.name);
-                StoreError::Damaged { table: tables.verdicts.clone(), detail }
-            }),
+            Some(row) => Verdict::decode(&row).ok_or_else(damaged),
         }
     }
 
-    /// The id of the record at an offset, where the log still has it.
-    async fn id_at(&self, topic: &TopicEntry, partition: Partition, offset: Offset) -> Option<String> {
+    /// The id of the record at an offset; the inner one is missing where the record has none. An error where no record
+    /// stands there that a fold reads.
+    async fn id_at(
+        &self,
+        topic: &TopicEntry,
+        partition: Partition,
+        offset: Offset,
+    ) -> Result<Option<String>, Problem> {
+        let unknown = |detail| Problem::new(ProblemKind::UnknownPosition, detail);
+        let place = format!("{}:{partition}", topic.name);
+        let failed = |error| Failure::Log(error).problem("");
+        let bounds = self.log.bounds(&topic.log_name, partition).await.map_err(failed)?;
+        if offset >= bounds.end {
+            return Err(unknown(format!("the log of {place} ends at {}", bounds.end)));
+        }
+        if offset < bounds.start {
+            return Err(unknown(format!("the log of {place} starts at {}", bounds.start)));
+        }
         let limit = ReadLimit { records: 1, bytes: 1 };
-        let batch = self.log.read(&topic.log_name, partition, offset, limit).await.ok()?;
-        let id = batch.get(offset)?.headers.get(Known::CeId)?;
-        Some(String::from_utf8_lossy(id).into_owned())
+        let batch = self.log.read(&topic.log_name, partition, offset, limit).await.map_err(failed)?;
+        let Some(record) = batch.get(offset) else {
+            return Err(unknown(format!(
+                "no message stands at {place}:{offset}: a transaction was aborted there, or ended"
+            )));
+        };
+        Ok(record.headers.get(Known::CeId).map(|id| String::from_utf8_lossy(id).into_owned()))
     }
 }
 
@@ -139,14 +146,9 @@ pub(crate) async fn get(State(intake): State<Arc<Intake>>, request: Request) -> 
         text.parse().map_err(|error| Problem::new(ProblemKind::InvalidPosition, format!("{error}")))?;
     let topic = topic_of(&intake, &position)?;
     let (partition, offset) = (position.partition, position.offset);
-    let bounds = intake.log.bounds(&topic.log_name, partition).await;
-    let bounds = bounds.map_err(|error| Failure::Log(error).problem(""))?;
-    if offset >= bounds.end {
-        let detail = format!("the log of {}:{partition} ends at {}", topic.name, bounds.end);
-        return Err(Problem::new(ProblemKind::UnknownPosition, detail));
-    }
-    let outcome = intake.outcome(topic, partition, offset).await.map_err(store_problem)?;
-    let id = intake.id_at(topic, partition, offset).await;
+    let id = intake.id_at(topic, partition, offset).await?;
+    let outcome = intake.outcome(topic, partition, offset, true).await;
+    let outcome = outcome.map_err(|untold| untold_problem(untold, &position))?;
     let body = body(topic, partition, offset, id.as_deref(), outcome.as_ref());
     let mut response = answer::json(StatusCode::OK, body);
     let headers = response.headers_mut();
@@ -171,12 +173,21 @@ fn topic_of<'a>(intake: &'a Intake, position: &Position) -> Result<&'a TopicEntr
     Ok(topic)
 }
 
-fn store_problem(error: StoreError) -> Problem {
-    let kind = match error {
-        StoreError::Unavailable { .. } => ProblemKind::StoreUnavailable,
-        StoreError::Refused { .. } | StoreError::Damaged { .. } => ProblemKind::Internal,
-    };
-    Problem::new(kind, error.to_string()).with_retry_after(Duration::from_secs(1))
+fn untold_problem(untold: Untold, position: &Position) -> Problem {
+    match untold {
+        Untold::Store(error) => {
+            let kind = match error {
+                StoreError::Unavailable { .. } => ProblemKind::StoreUnavailable,
+                StoreError::Refused { .. } | StoreError::Damaged { .. } => ProblemKind::Internal,
+            };
+            Problem::new(kind, error.to_string()).with_retry_after(Duration::from_secs(1))
+        }
+        Untold::Log(error) => Failure::Log(error).problem(""),
+        Untold::Contradicted(found) => {
+            let detail = format!("what became of {position} cannot be told: {found}; {}", found.remedy());
+            Problem::new(ProblemKind::LogChanged, detail).with_retry_after(OPERATOR)
+        }
+    }
 }
 
 /// The body of an outcome.
@@ -277,10 +288,10 @@ async fn until_judged(intake: &Intake, standing: &Standing<'_>) -> Outcome {
     let mut moved = intake.store.checkpoints_moved();
     loop {
         moved.borrow_and_update();
-        match intake.outcome(standing.topic, standing.partition, standing.offset).await {
+        match intake.outcome(standing.topic, standing.partition, standing.offset, false).await {
             Ok(Some(outcome)) => return outcome,
             Ok(None) => {}
-            Err(error) => tracing::debug!(%error, "cannot read an outcome; looking again"),
+            Err(error) => tracing::debug!(?error, "cannot read an outcome; looking again"),
         }
         tokio::select! {
             changed = moved.changed() => if changed.is_err() {

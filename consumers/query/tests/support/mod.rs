@@ -20,6 +20,7 @@ use tidefold_app::tables::GenerationTables;
 use tidefold_app::{App, SourceFile, load};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
 use tidefold_control::{Control, Entry, Envelope, Manifest};
+use tidefold_fold::checkpoint::digest;
 use tidefold_fold::whole::WholeFold;
 use tidefold_fold::{Checkpoint, FoldSettings, SchemaFate, TableSlot};
 use tidefold_http::{Server, serve};
@@ -27,7 +28,9 @@ use tidefold_log::memory::MemoryLog;
 use tidefold_log::{Log, ReadLimit, TopicSpec};
 use tidefold_query::{Components, Settings, router};
 use tidefold_record::headers::Known;
-use tidefold_record::{BatchBuilder, HeadersBuilder, Offset, Partition, SchemaId, frame, partition_of};
+use tidefold_record::{
+    BatchBuilder, HeadersBuilder, Offset, Partition, SchemaId, TopicName, frame, partition_of,
+};
 use tidefold_store::memory::MemoryStore;
 use tidefold_store::{Lane, Store, Table, TableWrites};
 use tidefold_telemetry::Telemetry;
@@ -283,16 +286,18 @@ impl Reader {
     pub async fn checkpoint(&self, topic: &str, generation: u32, partition: u32, next: u64) {
         let table = self.tables(topic, generation).checkpoints.id;
         let lane = Lane { checkpoints: table.clone(), partition };
-        let checkpoint = Checkpoint {
-            next: Offset(next),
-            last: Offset(next - 1),
-            digest: 1,
-            appended_at_micros: APPENDED_MICROS,
-        };
+        // Where no record stands, it is a checkpoint of another log.
+        let last = Offset(next - 1);
+        let limit = ReadLimit { records: 1, bytes: 1 };
+        let name = TopicName::new(topic).in_app(&self.app.name);
+        let read = self.log.read(&name, Partition(partition), last, limit).await.ok();
+        let digest = read.and_then(|batch| batch.get(last).map(|record| digest(&record))).unwrap_or(1);
+        let next = Offset(next);
+        let checkpoint = Checkpoint { next, last, digest, appended_at_micros: APPENDED_MICROS };
         let row = RowWrite {
             key: Bytes::copy_from_slice(&partition.to_be_bytes()),
             value: Some(Bytes::copy_from_slice(&checkpoint.encode())),
-            stamp: Stamp::put(Offset(next)),
+            stamp: Stamp::put(next),
         };
         self.store.write(&lane, &[TableWrites { table, rows: vec![row] }]).await.unwrap();
     }

@@ -1,8 +1,9 @@
 //! A small shop behind a real socket, on a log and a store in memory.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,14 +18,15 @@ use tidefold_app::layout::{RowWrite, Stamp};
 use tidefold_app::tables::GenerationTables;
 use tidefold_app::{App, SourceFile, load};
 use tidefold_control::{Control, Entry, Envelope, Manifest};
+use tidefold_fold::checkpoint::digest;
 use tidefold_fold::verdict::verdict_key;
 use tidefold_fold::{Checkpoint, Verdict};
 use tidefold_http::{Server, serve};
 use tidefold_ingest::{Components, Settings, router};
 use tidefold_log::memory::MemoryLog;
 use tidefold_log::{Bounds, Log, ReadLimit, SharedLog, TopicSpec};
-use tidefold_record::headers::Known;
-use tidefold_record::{Offset, Partition, SchemaId, TopicName, unframe};
+use tidefold_record::headers::{HeadersBuilder, Known};
+use tidefold_record::{BatchBuilder, Offset, Partition, SchemaId, TopicName, unframe};
 use tidefold_store::memory::MemoryStore;
 use tidefold_store::{Lane, Store, Table, TableWrites};
 use tidefold_telemetry::Telemetry;
@@ -94,6 +96,8 @@ pub struct Shop {
     pub store: Arc<MemoryStore>,
     pub telemetry: Telemetry,
     pub control: watch::Sender<Arc<Control>>,
+    /// Topics whose halts are known in the process, and why.
+    pub refused: Arc<Mutex<BTreeMap<String, String>>>,
     client: Client<HttpConnector, Body>,
 }
 
@@ -177,11 +181,16 @@ impl Shop {
         }
         let (sender, receiver) = watch::channel(Arc::new(control(&app)));
         let telemetry = Telemetry::new();
+        let refused = Arc::<Mutex<BTreeMap<String, String>>>::default();
         let routes = router(Components {
             app: Arc::clone(&app),
             log: front,
             store: Arc::clone(&store) as Arc<dyn Store>,
             control: receiver,
+            refusals: Some(Arc::new({
+                let refused = Arc::clone(&refused);
+                move |topic, _| refused.lock().unwrap().get(topic).cloned()
+            })),
             telemetry: telemetry.clone(),
             settings,
             clock: Arc::new(|| NOW_MICROS),
@@ -191,7 +200,7 @@ impl Shop {
         let server = Server { name: "test", limits: settings.limits, telemetry: telemetry.clone() };
         tokio::spawn(serve(listener, routes, CancellationToken::new(), server));
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Shop { address, app, log, store, telemetry, control: sender, client }
+        Shop { address, app, log, store, telemetry, control: sender, refused, client }
     }
 
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {
@@ -272,6 +281,40 @@ impl Shop {
         found
     }
 
+    /// Appends records of somebody else, with no headers but an id where one is given.
+    pub async fn append(&self, topic: &str, partition: u32, ids: &[Option<&str>]) {
+        let mut batch = BatchBuilder::new();
+        for id in ids {
+            let mut headers = HeadersBuilder::new();
+            if let Some(id) = id {
+                headers.push(Known::CeId, id.as_bytes());
+            }
+            batch.push(Some(b"o-1"), Some(b"x"), headers.as_headers());
+        }
+        self.log.append(&TopicName::new(topic).in_app("shop"), Partition(partition), batch).await.unwrap();
+    }
+
+    /// What a lane would write that has read the log up to `next`; where the log does not reach there, what one has written
+    /// that read another log.
+    async fn checkpoint(&self, topic: &str, partition: u32, next: u64) -> Checkpoint {
+        let name = TopicName::new(topic).in_app("shop");
+        let mut checkpoint = Checkpoint { next: Offset(next), last: Offset(next), ..Checkpoint::START };
+        if self.bounds(topic, partition).await.end < Offset(next) {
+            return Checkpoint { last: Offset(next - 1), digest: 1, ..checkpoint };
+        }
+        let limit = ReadLimit { records: usize::MAX, bytes: usize::MAX };
+        let mut from = Offset::ZERO;
+        while from < Offset(next) {
+            let batch =
+                self.log.read(&name, Partition(partition), from, limit).await.unwrap().before(Offset(next));
+            if let Some(last) = batch.iter().next_back() {
+                (checkpoint.last, checkpoint.digest) = (last.offset, digest(&last));
+            }
+            from = batch.next_offset();
+        }
+        checkpoint
+    }
+
     /// Writes a checkpoint and verdicts, as a projector would.
     pub async fn fold(&self, topic: &str, partition: u32, next: u64, verdicts: &[(u64, Verdict)]) {
         let tables = GenerationTables::new(&self.app, self.app.topic(topic).unwrap(), 1);
@@ -284,7 +327,7 @@ impl Shop {
                 row(&verdict_key(partition, Offset(*offset)), value, *offset)
             })
             .collect();
-        let checkpoint = Checkpoint { next: Offset(next), ..Checkpoint::START };
+        let checkpoint = self.checkpoint(topic, partition, next).await;
         let checkpoint = row(&partition.to_be_bytes(), checkpoint.encode().to_vec(), next);
         for (table, rows) in [(tables.verdicts.id, rows), (tables.checkpoints.id, vec![checkpoint])] {
             self.store.write(&lane, &[TableWrites { table, rows }]).await.unwrap();

@@ -1,0 +1,205 @@
+//! Whether the log is still the one that the tables were folded from, found out where an answer depends on it.
+//!
+//! Two answers do. "Applied" is said only of what a lane has folded: a checkpoint that belongs to another log, or to more of
+//! this one than is left, says nothing. And what is appended to such a log is folded by nobody until an operator has put
+//! back what is missing, which takes it away again: so it is refused, not taken.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tidefold_app::layout::TableId;
+use tidefold_fold::proof::GOOD_FOR;
+use tidefold_fold::{Checkpoint, Contradiction, Look, Proof};
+use tidefold_log::{LogError, ReadLimit, SharedLog};
+use tidefold_record::{Partition, TopicName};
+use tidefold_store::{SharedStore, StoreError};
+use tidefold_telemetry::clock;
+use tokio::task::JoinSet;
+
+/// What is known of every partition of the app.
+pub(crate) struct Proofs {
+    prover: Arc<Prover>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// Looks.
+struct Prover {
+    log: SharedLog,
+    store: SharedStore,
+    partitions: Vec<Known>,
+}
+
+/// What is known of one partition.
+#[derive(Default)]
+struct Known {
+    proof: Mutex<Proof>,
+    /// When somebody last set out to look, for writes.
+    asked: Mutex<Option<Instant>>,
+    /// Held by whoever looks first.
+    first: tokio::sync::Mutex<()>,
+}
+
+/// A partition of the generation that queries read.
+#[derive(Clone, Debug)]
+pub(crate) struct Folded {
+    /// The partition's place among all of the app.
+    pub(crate) at: usize,
+    /// The log's own name of the topic.
+    pub(crate) topic: TopicName,
+    pub(crate) partition: Partition,
+    pub(crate) generation: u32,
+    pub(crate) verdicts: TableId,
+    pub(crate) checkpoints: TableId,
+}
+
+/// Why nothing can be said of a record.
+#[derive(Debug)]
+pub(crate) enum Untold {
+    Store(StoreError),
+    Log(LogError),
+    Contradicted(Contradiction),
+}
+
+/// How long the first write to a partition waits for what is to be known of it. A store that is away keeps nobody from
+/// writing.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
+// === impl Proofs ===
+
+impl Proofs {
+    /// Of so many partitions.
+    pub(crate) fn new(log: SharedLog, store: SharedStore, partitions: usize) -> Proofs {
+        let partitions = (0..partitions).map(|_| Known::default()).collect();
+        Proofs { prover: Arc::new(Prover { log, store, partitions }), tasks: Mutex::default() }
+    }
+
+    /// The checkpoint of a partition, if the log is the one it was folded from. `thorough`: what was proved a while ago is
+    /// proved again.
+    pub(crate) async fn checkpoint(&self, of: &Folded, thorough: bool) -> Result<Option<Checkpoint>, Untold> {
+        let Some(checkpoint) = self.prover.load(of).await.map_err(Untold::Store)? else { return Ok(None) };
+        let found = self.prover.prove(of, &checkpoint, thorough).await.map_err(Untold::Log)?;
+        found.map(|()| Some(checkpoint)).map_err(Untold::Contradicted)
+    }
+
+    /// Why nothing that is appended to a partition now would be folded, as far as is known: looked at before the first
+    /// write to it, and beside writes from then on. `of` says what to look at; nothing while no generation is active.
+    pub(crate) async fn contradiction(
+        &self,
+        at: usize,
+        of: impl Fn() -> Option<Folded>,
+    ) -> Option<Contradiction> {
+        let known = self.prover.partitions.get(at)?;
+        let now = clock::instant();
+        if !known.is_asked() {
+            let _one = known.first.lock().await;
+            if !known.is_asked() {
+                let looked = tokio::time::timeout(FIRST_LOOK, self.prover.look(&of()?)).await;
+                if looked.is_err() {
+                    tracing::warn!(
+                        partition = at,
+                        "whether the tables are of this log is not known yet; writes are taken"
+                    );
+                }
+                *lock(&known.asked) = Some(now);
+            }
+        } else if known.is_due(now)
+            && let Some(of) = of()
+        {
+            let prover = Arc::clone(&self.prover);
+            let mut tasks = lock(&self.tasks);
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn(async move { prover.look(&of).await });
+        }
+        lock(&known.proof).last(now).and_then(|(contradiction, _)| contradiction.cloned())
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    fn is_asked(&self) -> bool {
+        lock(&self.asked).is_some()
+    }
+
+    /// Whether it is time to look again; then it is not, for a while.
+    fn is_due(&self, now: Instant) -> bool {
+        let mut asked = lock(&self.asked);
+        let due = asked.is_none_or(|at| now.saturating_duration_since(at) >= GOOD_FOR);
+        if due {
+            *asked = Some(now);
+        }
+        due
+    }
+}
+
+// === impl Prover ===
+
+impl Prover {
+    async fn load(&self, of: &Folded) -> Result<Option<Checkpoint>, StoreError> {
+        let key = [Bytes::copy_from_slice(&of.partition.0.to_be_bytes())];
+        let row = self.store.load(&of.checkpoints, &key).await?.into_iter().next().flatten();
+        let Some(row) = row else { return Ok(None) };
+        let damaged = || StoreError::Damaged {
+            table: of.checkpoints.clone(),
+            detail: format!("the row of partition {} is no checkpoint", of.partition),
+        };
+        Checkpoint::decode(&row).map(Some).ok_or_else(damaged)
+    }
+
+    /// Compares a checkpoint, which was loaded before, with the log.
+    async fn prove(
+        &self,
+        of: &Folded,
+        checkpoint: &Checkpoint,
+        thorough: bool,
+    ) -> Result<Result<(), Contradiction>, LogError> {
+        let Some(known) = self.partitions.get(of.at) else { return Ok(Ok(())) };
+        let now = clock::instant();
+        let look = lock(&known.proof).look(of.generation, checkpoint, now, thorough);
+        let record = match look {
+            Look::Nothing => return Ok(Ok(())),
+            Look::Bounds => None,
+            Look::Record(at) => at,
+        };
+        let bounds = self.log.bounds(&of.topic, of.partition).await?;
+        let mut found = checkpoint.within(bounds.start, bounds.end);
+        if let (Ok(()), Some(at)) = (&found, record) {
+            let limit = ReadLimit { records: 1, bytes: 1 };
+            found = match self.log.read(&of.topic, of.partition, at, limit).await {
+                Ok(batch) => checkpoint.stands_on(batch.get(at).as_ref()),
+                Err(LogError::OutOfRange { .. }) => Err(Contradiction::OtherRecord { at }),
+                Err(error) => return Err(error),
+            };
+        }
+        lock(&known.proof).found(of.generation, checkpoint, now, found.clone());
+        Ok(found)
+    }
+
+    /// Looks for the sake of what it leaves known. What cannot be looked at now is looked at another time.
+    async fn look(&self, of: &Folded) {
+        let refused = |known: &Known| {
+            let proof = lock(&known.proof);
+            proof.last(clock::instant()).is_some_and(|(contradiction, _)| contradiction.is_some())
+        };
+        let before = self.partitions.get(of.at).is_some_and(refused);
+        let looked = match self.load(of).await {
+            Ok(Some(checkpoint)) => self.prove(of, &checkpoint, false).await.map_err(Untold::Log),
+            Ok(None) => return,
+            Err(error) => Err(Untold::Store(error)),
+        };
+        match looked {
+            Ok(Err(contradiction)) if !before => {
+                tracing::error!(topic = %of.topic, partition = %of.partition, %contradiction, "writes are refused");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(topic = %of.topic, partition = %of.partition, ?error, "cannot look whether the tables are of this log");
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
