@@ -231,6 +231,12 @@ impl Node {
 // === impl Deployer ===
 
 impl Deployer {
+    /// Whether a generation is not folded at all in this process: what it was built from is not what is there.
+    #[must_use]
+    pub fn is_halted(&self, topic: &str, generation: u32) -> bool {
+        self.place(topic).is_ok_and(|place| self.node().halted((place, generation)).is_some())
+    }
+
     /// Why nothing that is appended to a partition now would be folded: the topic is not the one that the active generation
     /// was folded from. `None` too where this process does not fold it.
     #[must_use]

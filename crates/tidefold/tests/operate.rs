@@ -131,31 +131,50 @@ async fn the_operators_port_in_use_is_refused_before_anything_is_touched(backend
     assert!(backends.hold_nothing(&data, "storefront").await, "{err}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn waiting_for_what_does_not_come_ends_with_an_exit_code_of_its_own() {
-    let behind = json!({ "app": "shop", "definition": "", "generations": [{
-        "topic": "orders", "generation": 1, "state": "active", "tables": [], "lag_records": 7, "lag_seconds": 1.0,
-        "verdicts": { "applied": 0, "rejected": 0, "duplicate": 0, "dead": 0 },
-        "partitions": [{ "partition": 0, "next": 0, "end": 7, "lag_records": 7, "lag_seconds": 1.0,
-                         "state": "folding", "stalled": false }] }] });
-    let route = axum::routing::get(async move || axum::Json(behind));
+/// What `status --wait` says of a node with this status.
+async fn wait_for_status(
+    status: Value,
+    timeout: &'static str,
+    format: &'static str,
+) -> (i32, String, String) {
+    let route = axum::routing::get(async move || axum::Json(status));
     let router = axum::Router::new().route("/admin/v1/status", route);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let mut server = tokio::task::JoinSet::new();
     server.spawn(std::future::IntoFuture::into_future(axum::serve(listener, router)));
-    let wait = ["status", "--wait", "-q", "--node", &url, "--timeout"];
-    let ask = |timeout: &'static str| {
-        let arguments: Vec<String> = wait.iter().chain([&timeout]).map(|text| (*text).to_owned()).collect();
-        tokio::task::spawn_blocking(move || {
-            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-            tidefold(&arguments)
-        })
-    };
-    let (code, out, err) = ask("200ms").await.unwrap();
-    assert_eq!(code, 7, "{err}");
-    assert!(err.contains("7 records are not folded after 200ms") && out.contains("orders"), "{out}{err}");
-    let (code, _, err) = ask("soon").await.unwrap();
+    let asked = tokio::task::spawn_blocking(move || {
+        tidefold(&["status", "--wait", "-q", "--node", &url, "--timeout", timeout, "-o", format])
+    });
+    asked.await.unwrap()
+}
+
+fn status_with(lag: u64, lane: &str, halted: Option<&str>) -> Value {
+    let partitions = json!([{ "partition": 0, "next": 5, "end": 5 + lag, "lag_records": lag, "lag_seconds": 1.0,
+                              "state": lane, "stalled": false }]);
+    json!({ "app": "shop", "definition": "", "generations": [{
+        "topic": "orders", "generation": 1, "state": "active", "tables": [], "halted": halted, "lag_records": lag,
+        "lag_seconds": 1.0, "verdicts": { "applied": 0, "rejected": 0, "duplicate": 0, "dead": 0 },
+        "partitions": if halted.is_some() { json!([]) } else { partitions } }] })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_what_does_not_come_names_it_and_ends_with_an_exit_code_of_its_own() {
+    for format in ["table", "json"] {
+        for (status, exit, named) in [
+            (status_with(0, "waiting", None), 0, ""),
+            (status_with(7, "folding", None), 7, "orders:0:5: behind, 7 records are not folded"),
+            (status_with(7, "owned elsewhere", None), 7, "orders:0:5: behind"),
+            (status_with(7, "halted: cut", None), 6, "orders:0:5: halted, 7 records are not folded: cut"),
+            (status_with(0, "halted: cut", None), 6, "orders:0:5: halted: cut"),
+            (status_with(0, "", Some("it was replaced")), 6, "orders g1: halted: it was replaced"),
+        ] {
+            let (code, out, err) = wait_for_status(status, "200ms", format).await;
+            assert_eq!(code, exit, "{named}: {out}{err}");
+            assert!(err.contains(named) && out.contains("orders"), "{named}: {out}{err}");
+        }
+    }
+    let (code, _, err) = wait_for_status(status_with(0, "waiting", None), "soon", "table").await;
     assert_eq!((code, err.contains("--timeout soon")), (2, true), "{err}");
 }
 

@@ -79,7 +79,10 @@ impl Intake {
                         "{}:{partition}:{at} is said to repeat {first}, which is not before it",
                         topic.name
                     );
-                    return Err(Untold::Store(StoreError::Damaged { table: folded.verdicts.clone(), detail }));
+                    return Err(Untold::Store(StoreError::Damaged {
+                        table: folded.verdicts.clone(),
+                        detail,
+                    }));
                 }
                 verdict => return Ok(Some(Outcome { verdict, of })),
             }

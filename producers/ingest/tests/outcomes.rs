@@ -114,18 +114,23 @@ async fn a_store_that_is_away_is_told_and_does_not_undo_the_message() {
     let answer = shop.get(&format!("/v1/shop/outcomes/orders:{partition}:{offset}")).await;
     answer.problem(503, "store_unavailable");
     shop.store.faults().fail_loads(1);
-    let answer = pay_and_fold(&shop, &[("prefer", "wait=20")], &[]).await;
+    let answer = pay_and_fold(&shop, &[("prefer", "wait=20")], 2, &[]).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["outcome"]), (200, &json!("applied")));
 }
 
-/// Posts the second record of a partition, and folds it once it stands in the log.
-async fn pay_and_fold(shop: &Shop, headers: &[(&str, &str)], verdicts: &[(u64, Verdict)]) -> support::Answer {
+/// Posts a record, and folds its partition up to `next` once it stands in the log.
+async fn pay_and_fold(
+    shop: &Shop,
+    headers: &[(&str, &str)],
+    next: u64,
+    verdicts: &[(u64, Verdict)],
+) -> support::Answer {
     let partition = partition_of(b"o-1", 4);
     let topic = shop.app.topic("orders").unwrap().name.in_app("shop");
     let mut end = tidefold_log::Log::watch_end(&shop.log, &topic, partition).unwrap();
     let folded = async {
-        end.wait_for(|end| *end == Offset(2)).await.unwrap();
-        shop.fold("orders", partition.0, 2, verdicts).await;
+        end.wait_for(|end| *end == Offset(next)).await.unwrap();
+        shop.fold("orders", partition.0, next, verdicts).await;
     };
     tokio::join!(shop.post(PAY, headers, r#"{"order_id":"o-1"}"#), folded).0
 }
@@ -137,7 +142,7 @@ async fn waited(verdict: Option<Verdict>) -> support::Answer {
     place(&shop, "o-1").await;
     let verdicts: Vec<_> = verdict.into_iter().map(|verdict| (1, verdict)).collect();
     let headers = [("prefer", "respond-async, wait=20"), ("idempotency-key", "pay-1")];
-    let answer = pay_and_fold(&shop, &headers, &verdicts).await;
+    let answer = pay_and_fold(&shop, &headers, 2, &verdicts).await;
     assert_eq!(answer.header("preference-applied"), Some("wait=20"));
     assert_eq!(answer.header("location"), Some(&*format!("/v1/shop/outcomes/orders:{partition}:1")));
     answer
@@ -216,9 +221,8 @@ async fn a_retry_is_answered_as_the_first_attempt_was_whatever_that_was() {
         }
         let rows: Vec<_> =
             (0..).zip(verdicts.clone()).filter(|(_, verdict)| *verdict != Verdict::Applied).collect();
-        shop.fold("orders", partition, last as u64 + 1, &rows).await;
         let headers = [("prefer", "wait=20"), ("idempotency-key", "pay-1")];
-        let answer = shop.post(PAY, &headers, r#"{"order_id":"o-1"}"#).await;
+        let answer = pay_and_fold(&shop, &headers, last as u64 + 1, &rows).await;
         assert_eq!(answer.status, status, "{verdicts:?}");
         let waited = answer.json();
         let asked = outcome(&shop, partition, last as u64).await;

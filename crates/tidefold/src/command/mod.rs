@@ -7,6 +7,7 @@ mod dead_letters;
 mod ending;
 mod operate;
 mod publish;
+mod unfolded;
 mod up;
 
 use std::ffi::OsString;

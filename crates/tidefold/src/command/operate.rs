@@ -6,6 +6,7 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::admin::{Admin, segment};
+use super::unfolded;
 use crate::cli::{AppArgs, InspectArgs, ReplayArgs, StatusArgs, TopicArgs};
 use crate::failure::{Code, Failure};
 use crate::output::{Output, columns};
@@ -33,15 +34,16 @@ pub(super) async fn status(args: StatusArgs, output: &Output) -> Result<ExitCode
     if args.wait {
         let since = tidefold_telemetry::clock::instant();
         let mut progress = output.progress("lag", None);
-        while lag(&value) > 0 || value["unknown"].is_string() {
+        let mut behind = unfolded::of_status(&value);
+        while unfolded::may_go_on(&behind) || value["unknown"].is_string() {
             if since.elapsed() >= limit {
                 output.print(&value, || status_table(&value));
                 let text = match value["unknown"].as_str() {
                     Some(unknown) => format!("how far behind is not known after {}: {unknown}", args.timeout),
                     None => format!(
-                        "{} records are not folded after {}; folding goes on",
-                        lag(&value),
-                        args.timeout
+                        "not everything is folded after {}; folding goes on:{}",
+                        args.timeout,
+                        unfolded::lines(&behind)
                     ),
                 };
                 return Err(Failure::new(Code::TimedOut, text));
@@ -49,23 +51,24 @@ pub(super) async fn status(args: StatusArgs, output: &Output) -> Result<ExitCode
             tidefold_telemetry::clock::pause(std::time::Duration::from_millis(100)).await;
             value = admin.get("/admin/v1/status").await?;
             progress.at(lag(&value));
+            behind = unfolded::of_status(&value);
+        }
+        if behind.as_array().is_some_and(|behind| !behind.is_empty()) {
+            output.print(&value, || status_table(&value));
+            let text =
+                format!("not everything is folded, and waiting does not help:{}", unfolded::lines(&behind));
+            return Err(Failure::new(Code::Partial, text));
         }
     }
     output.print(&value, || status_table(&value));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Records that active generations have not folded; a halted one counts as caught up, since waiting would not help.
+/// Records that active generations have not folded.
 fn lag(status: &Value) -> u64 {
     let generations = status["generations"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let partitions = generations
-        .iter()
-        .filter(|generation| generation["state"] == "active")
-        .flat_map(|generation| generation["partitions"].as_array().map(Vec::as_slice).unwrap_or_default());
-    partitions
-        .filter(|partition| !partition["state"].as_str().unwrap_or_default().starts_with("halted"))
-        .map(|partition| partition["lag_records"].as_u64().unwrap_or(0))
-        .sum()
+    let active = generations.iter().filter(|generation| generation["state"] == "active");
+    active.map(|generation| generation["lag_records"].as_u64().unwrap_or(0)).sum()
 }
 
 fn status_table(status: &Value) -> String {
@@ -78,8 +81,8 @@ fn status_table(status: &Value) -> String {
             text(&generation["topic"]),
             format!("g{}", generation["generation"]),
             text(&generation["state"]),
-            text(&generation["lag_records"]),
-            format!("{:.1}", generation["lag_seconds"].as_f64().unwrap_or(0.0)),
+            generation["lag_records"].as_u64().map_or_else(|| "?".to_owned(), |lag| lag.to_string()),
+            generation["lag_seconds"].as_f64().map_or_else(|| "?".to_owned(), |lag| format!("{lag:.1}")),
             text(&verdicts["applied"]),
             text(&verdicts["rejected"]),
             text(&verdicts["duplicate"]),
@@ -160,7 +163,12 @@ pub(super) async fn verify(args: AppArgs, output: &Output) -> Result<ExitCode, F
         return Err(Failure::new(Code::Failed, error));
     }
     output.print(&last, || verify_table(&last, rate));
-    Ok(if last["equal"] == true { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let complete = last["complete"] != false;
+    Ok(match last["equal"] == true {
+        true if complete => ExitCode::SUCCESS,
+        true => ExitCode::from(Code::Partial as u8),
+        false => ExitCode::FAILURE,
+    })
 }
 
 fn verify_table(report: &Value, rate: f64) -> String {
@@ -176,9 +184,13 @@ fn verify_table(report: &Value, rate: f64) -> String {
             out.push_str(&format!("\n{}: {}", text(&table["table"]), text(line)));
         }
     }
-    let verdict =
-        if report["equal"] == true { "every table equals the log" } else { "tables differ from the log" };
-    format!("{out}\n\n{} records folded again, {rate:.0} a second: {verdict}", report["records"])
+    let behind = unfolded::lines(&report["unfolded"]);
+    let verdict = match report["equal"] == true {
+        true if behind.is_empty() => "every table equals the log",
+        true => "the tables equal the log as far as they are folded, which is not all of it",
+        false => "tables differ from the log",
+    };
+    format!("{out}\n\n{} records folded again, {rate:.0} a second: {verdict}{behind}", report["records"])
 }
 
 pub(super) async fn replay(args: ReplayArgs, output: &Output) -> Result<ExitCode, Failure> {
@@ -201,9 +213,15 @@ pub(super) async fn replay(args: ReplayArgs, output: &Output) -> Result<ExitCode
     answered.await?;
     let rate = progress.finish(sum(&last, "done"));
     let builds = last["builds"].as_array().cloned().unwrap_or_default();
-    let done = builds.iter().all(|build| build["phase"] == "done");
     output.print(&last["builds"], || replay_table(&builds, rate, &args.app));
-    Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(Code::Conflict as u8) })
+    let all = |phases: &[&str]| {
+        builds.iter().all(|build| build["phase"].as_str().is_some_and(|phase| phases.contains(&phase)))
+    };
+    Ok(match () {
+        () if all(&["done"]) => ExitCode::SUCCESS,
+        () if all(&["done", "unfinished"]) => ExitCode::from(Code::Partial as u8),
+        () => ExitCode::from(Code::Conflict as u8),
+    })
 }
 
 fn replay_table(builds: &[Value], rate: f64, app: &str) -> String {
@@ -224,9 +242,17 @@ fn replay_table(builds: &[Value], rate: f64, app: &str) -> String {
         for line in build["detail"].as_array().map(Vec::as_slice).unwrap_or_default() {
             out.push_str(&format!("\n{}: {}", text(&build["topic"]), text(line)));
         }
+        out.push_str(&unfolded::lines(&build["unfolded"]));
     }
-    let next = if builds.iter().all(|build| build["phase"] == "done") {
-        format!("`tidefold rollback {app}` goes back, `tidefold retire {app}` drops the old tables")
+    let unfinished = builds.iter().any(|build| build["phase"] == "unfinished");
+    let active = builds.iter().all(|build| build["phase"] == "done" || build["phase"] == "unfinished");
+    let next = if active {
+        let what = if unfinished {
+            "the new tables are active, but not all of the log is folded into them; "
+        } else {
+            ""
+        };
+        format!("{what}`tidefold rollback {app}` goes back, `tidefold retire {app}` drops the old tables")
     } else if builds.iter().any(|build| build["phase"] == "differs") {
         format!(
             "the active tables stay; `tidefold verify {app}` says whether they are damaged, `tidefold replay {app} \

@@ -11,6 +11,7 @@ mod replay;
 mod routes;
 mod schemas;
 mod status;
+mod unfolded;
 mod verify;
 mod watch;
 

@@ -1,10 +1,14 @@
 //! `tidefold replay`, `rollback`, `retire`, `abandon`: generations built, switched, dropped, given up.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tidefold_deployer::{Build, BuildProgress, Comparison, DeployError, Phase, ReplayOptions};
 use tidefold_http::{Problem, ProblemKind};
+use tidefold_record::Offset;
 
 use super::Operator;
+use super::unfolded::{self, Unfolded};
 
 /// What becomes of generations that are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +34,8 @@ pub struct BuildReport {
     pub total: u64,
     /// Records a second.
     pub rate: f64,
-    /// `building`, `comparing`, `switching`, `done`, `differs` or `failed`.
+    /// `building`, `comparing`, `switching`, `done`, `unfinished`, `differs` or `failed`. Unfinished: it is active, but not
+    /// all of the log is folded into it.
     pub phase: String,
     /// Whether it has ended.
     pub is_final: bool,
@@ -40,18 +45,66 @@ pub struct BuildReport {
     pub rows_differing: u64,
     /// The first differing rows, and why it failed.
     pub detail: Vec<String>,
+    /// Partitions that are behind where the log ended when the replay began, or halted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfolded: Vec<Unfolded>,
 }
+
+/// Builds that were asked for.
+pub(super) struct Replay {
+    pub(super) builds: Vec<Build>,
+    /// Where the partitions of each build's topic ended then.
+    ends: Vec<Vec<Offset>>,
+}
+
+/// How long what is active may take to fold what stood in the log when the replay began.
+const CATCH_UP: Duration = Duration::from_secs(10);
 
 pub(super) async fn start(
     operator: &Operator,
     topic: Option<&str>,
     options: ReplayOptions,
-) -> Result<Vec<Build>, Problem> {
+) -> Result<Replay, Problem> {
     let topics = topic.map(|topic| vec![topic.to_owned()]);
     if let Some(topic) = topic {
         operator.topic(topic)?;
     }
-    operator.deployer().replay(topics.as_deref(), options).await.map_err(refused)
+    let builds = operator.deployer().replay(topics.as_deref(), options).await.map_err(refused)?;
+    let mut ends = Vec::with_capacity(builds.len());
+    for build in &builds {
+        ends.push(unfolded::ends(operator, operator.topic(&build.topic)?).await?);
+    }
+    Ok(Replay { builds, ends })
+}
+
+// === impl Replay ===
+
+impl Replay {
+    /// How far the builds are.
+    pub(super) fn reports(&self) -> Vec<BuildReport> {
+        self.builds.iter().map(report).collect()
+    }
+
+    /// How the builds ended. One is done once its tables are what the log came to when it began.
+    pub(super) async fn ended(&self, operator: &Operator) -> Vec<BuildReport> {
+        let mut reports = self.reports();
+        for (report, ends) in reports.iter_mut().zip(&self.ends).filter(|(report, _)| report.phase == "done")
+        {
+            let Some(topic) = operator.app().topic(&report.topic) else { continue };
+            match unfolded::unfolded(operator, topic, ends, CATCH_UP).await {
+                Ok(partitions) => report.unfolded = partitions,
+                Err(problem) => {
+                    let detail = format!("how far it is folded cannot be told: {}", problem.detail());
+                    report.detail.push(detail);
+                    "unfinished".clone_into(&mut report.phase);
+                }
+            }
+            if !report.unfolded.is_empty() {
+                "unfinished".clone_into(&mut report.phase);
+            }
+        }
+        reports
+    }
 }
 
 pub(super) fn report(build: &Build) -> BuildReport {
@@ -67,6 +120,7 @@ pub(super) fn report(build: &Build) -> BuildReport {
         rows_compared: 0,
         rows_differing: 0,
         detail: Vec::new(),
+        unfolded: Vec::new(),
     };
     match &progress.phase {
         Phase::Done(comparison) | Phase::Differs(comparison) => compared(comparison, &mut report),

@@ -14,12 +14,12 @@ use axum::{Json, Router};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidefold_deployer::{Build, ReplayOptions};
+use tidefold_deployer::ReplayOptions;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::Position;
 
 use super::letter::DeadLetterRecord;
-use super::replay::Change;
+use super::replay::{Change, Replay};
 use super::{Operator, audit, dead_letters, inspect, replay, schemas, status, verify};
 
 #[derive(Debug, Deserialize)]
@@ -110,8 +110,8 @@ async fn replay_topics(
 ) -> Result<Response, Problem> {
     operator.check_app(&app)?;
     let options = ReplayOptions { accept_differences: parameters.accept_differences };
-    let builds = replay::start(&operator, parameters.topic.as_deref(), options).await?;
-    Ok(follow(builds))
+    let replay = replay::start(&operator, parameters.topic.as_deref(), options).await?;
+    Ok(follow(operator, replay))
 }
 
 async fn builds(State(operator): Shared, Path(app): Path<String>) -> Result<Json<Value>, Problem> {
@@ -178,23 +178,19 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Par
 }
 
 /// Builds under way as NDJSON: every half second a line with all of them, the last one when all have ended.
-fn follow(builds: Vec<Build>) -> Response {
-    let lines = stream::unfold((builds, false), async |(builds, ended)| {
+fn follow(operator: Arc<Operator>, replay: Replay) -> Response {
+    let lines = stream::unfold((operator, replay, false), async |(operator, replay, ended)| {
         if ended {
             return None;
         }
-        let mut reports: Vec<_> = builds.iter().map(replay::report).collect();
-        if !reports.iter().all(|report| report.is_final) {
-            let finished = builds.iter().map(|build| {
-                let mut build = build.clone();
-                async move { build.finished().await }
-            });
-            let all = futures_util::future::join_all(finished);
-            let _ = tokio::time::timeout(PROGRESS_EVERY, all).await;
-            reports = builds.iter().map(replay::report).collect();
-        }
-        let ended = reports.iter().all(|report| report.is_final);
-        Some((ndjson_line(&json!({ "builds": reports })), (builds, ended)))
+        let finished = replay.builds.iter().map(|build| {
+            let mut build = build.clone();
+            async move { build.finished().await }
+        });
+        let all = futures_util::future::join_all(finished);
+        let ended = tokio::time::timeout(PROGRESS_EVERY, all).await.is_ok();
+        let reports = if ended { replay.ended(&operator).await } else { replay.reports() };
+        Some((ndjson_line(&json!({ "builds": reports })), (operator, replay, ended)))
     });
     ndjson(Body::from_stream(lines))
 }

@@ -39,10 +39,10 @@ pub struct GenerationReport {
     pub tables: Vec<String>,
     /// Why it is not folded, and what to do.
     pub halted: Option<String>,
-    /// Records that are not folded yet.
-    pub lag_records: u64,
-    /// Seconds since the oldest record that is not folded yet was, at the latest, appended.
-    pub lag_seconds: f64,
+    /// Records that are not folded yet; none where that cannot be told, because the topic is not what it was folded from.
+    pub lag_records: Option<u64>,
+    /// Seconds since the oldest record that is not folded yet was, at the latest, appended; none likewise.
+    pub lag_seconds: Option<f64>,
     /// Records by verdict, since the node started.
     pub verdicts: Verdicts,
     /// Its partitions.
@@ -94,7 +94,8 @@ pub(super) async fn status(operator: &Operator) -> Status {
         });
         let place = operator.app().topics.iter().position(|topic| topic.name.as_str() == generation.topic);
         let ends = place.and_then(|place| ends.get(place)).map(Vec::as_slice).unwrap_or_default();
-        let ends = if generation.halted.is_none() { ends } else { &[] };
+        let is_folded = generation.halted.is_none();
+        let ends = if is_folded { ends } else { &[] };
         let partitions = partitions(&generation.lanes, others, ends, now);
         let topic = operator.app().topic(&generation.topic);
         let mut verdicts = Verdicts::default();
@@ -117,8 +118,9 @@ pub(super) async fn status(operator: &Operator) -> Status {
                 GenerationState::Gone => "gone",
             }
             .to_owned(),
-            lag_records: partitions.iter().map(|partition| partition.lag_records).sum(),
-            lag_seconds: partitions.iter().map(|partition| partition.lag_seconds).fold(0.0, f64::max),
+            lag_records: is_folded.then(|| partitions.iter().map(|partition| partition.lag_records).sum()),
+            lag_seconds: is_folded
+                .then(|| partitions.iter().map(|partition| partition.lag_seconds).fold(0.0, f64::max)),
             topic: generation.topic,
             generation: generation.generation,
             halted: generation.halted,

@@ -1,7 +1,8 @@
 //! `tidefold verify`: the log folded again in memory, and every table compared with it, byte by byte.
 //!
 //! The log is folded up to where the tables are while they go on moving; then the lanes stand still, the rest is folded,
-//! and the rows are compared. The log takes appends all the while.
+//! and the rows are compared. The log takes appends all the while. What stood in the log when it began has to be folded by
+//! then: partitions that are behind that, or halted, are named, and then the report is not about the whole log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +16,15 @@ use tidefold_app::tables::GenerationTables;
 use tidefold_control::SchemaRecord;
 use tidefold_fold::whole::WholeFold;
 use tidefold_fold::{Checkpoint, FoldSettings, SchemaFate, TableSlot};
+use tidefold_http::Problem;
 use tidefold_log::ReadLimit;
 use tidefold_record::{Offset, Partition, SchemaId};
 use tidefold_store::Scan;
 use tokio::sync::mpsc;
 
-use super::Operator;
 use super::routes::{ndjson, ndjson_line};
+use super::unfolded::{self, Unfolded};
+use super::{Operator, dead_letters};
 
 /// Records folded at once.
 const READ: ReadLimit = ReadLimit { records: 4_096, bytes: 4 << 20 };
@@ -63,20 +66,26 @@ pub(super) fn answer(operator: Arc<Operator>) -> Response {
 
 /// Folds the log again and compares every table of every active generation.
 async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<Value, Anyhow> {
-    let mut records = 0;
-    let mut tables = Vec::new();
+    let (mut records, mut tables, mut not_folded) = (0, Vec::new(), Vec::<Unfolded>::new());
     for (place, topic) in operator.app().topics.iter().enumerate() {
         let control = operator.deployer().driver().control();
-        let Some(generation) =
-            control.projection(topic.name.as_str()).and_then(|p| p.generations.get(&p.active?))
+        let Some((number, generation)) =
+            control.projection(topic.name.as_str()).and_then(|p| p.generations.get_key_value(&p.active?))
         else {
             continue;
         };
+        let ends = unfolded::ends(operator, topic).await.map_err(told)?;
+        if operator.deployer().is_halted(topic.name.as_str(), *number) {
+            not_folded.extend(unfolded::unfolded(operator, topic, &ends, STAND).await.map_err(told)?);
+            continue;
+        }
         let settings = FoldSettings { window: generation.manifest.window };
         let fold =
             |partition| WholeFold::new(Arc::clone(operator.app()), place, Partition(partition), settings);
         let partitions = (0..topic.partitions).map(fold).collect();
         let mut folded = Folded { operator, topic, partitions, progress, records: &mut records };
+        folded.fold_to_checkpoints().await?;
+        not_folded.extend(unfolded::unfolded(operator, topic, &ends, STAND).await.map_err(told)?);
         folded.fold_to_checkpoints().await?;
         let still = operator.deployer().still(topic.name.as_str(), STAND).await?;
         folded.fold_to_checkpoints().await?;
@@ -85,7 +94,13 @@ async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<
         still.has_stood().await?;
     }
     let equal = tables.iter().all(|table| table["differing"] == 0);
-    Ok(json!({ "app": operator.app().name, "records": records, "equal": equal, "tables": tables }))
+    let complete = not_folded.is_empty();
+    Ok(json!({ "app": operator.app().name, "records": records, "equal": equal, "complete": complete,
+               "unfolded": not_folded, "tables": tables }))
+}
+
+fn told(problem: Problem) -> Anyhow {
+    problem.detail().to_owned().into()
 }
 
 // === impl Folded ===
@@ -93,7 +108,7 @@ async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<
 impl Folded<'_> {
     /// Folds every partition up to the checkpoint of the active generation as it is now.
     async fn fold_to_checkpoints(&mut self) -> Result<(), Anyhow> {
-        let Some(tables) = super::dead_letters::active(self.operator, self.topic) else { return Ok(()) };
+        let Some(tables) = dead_letters::active(self.operator, self.topic) else { return Ok(()) };
         let keys: Vec<_> =
             (0..self.topic.partitions).map(|p| bytes::Bytes::copy_from_slice(&p.to_be_bytes())).collect();
         let rows = self.operator.store().load(&tables.checkpoints.id, &keys).await?;

@@ -1,0 +1,70 @@
+//! Which partitions are not folded as far as an operation speaks of: what keeps `verify` and `replay` from claiming the whole
+//! log while a partition is behind or halted.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tidefold_app::model::Topic;
+use tidefold_http::Problem;
+use tidefold_query::generations::load_checkpoints;
+use tidefold_record::{Offset, Partition, Position};
+use tidefold_telemetry::clock;
+
+use super::dead_letters::active;
+use super::{Operator, unavailable};
+
+/// A partition of which not every record is folded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfolded {
+    /// The first record that is not folded.
+    pub position: String,
+    /// How many there were from there on when the operation began.
+    pub records: u64,
+    /// Why the partition does not go on, and what to do; none where it is behind, or nobody here knows why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted: Option<String>,
+}
+
+/// How often checkpoints are looked at while something is not folded yet.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Where each partition of a topic ends now.
+pub(super) async fn ends(operator: &Operator, topic: &Topic) -> Result<Vec<Offset>, Problem> {
+    let name = topic.name.in_app(&operator.app().name);
+    let mut ends = Vec::with_capacity(topic.partitions as usize);
+    for partition in (0..topic.partitions).map(Partition) {
+        ends.push(operator.log().bounds(&name, partition).await.map_err(unavailable)?.end);
+    }
+    Ok(ends)
+}
+
+/// Waits until the active generation is folded up to `ends`, for at most `patience`, and names the partitions that are not,
+/// or that are halted. A halted one is not waited for.
+pub(super) async fn unfolded(
+    operator: &Operator,
+    topic: &Topic,
+    ends: &[Offset],
+    patience: Duration,
+) -> Result<Vec<Unfolded>, Problem> {
+    let since = clock::instant();
+    loop {
+        let Some(tables) = active(operator, topic) else { return Ok(Vec::new()) };
+        let checkpoints = load_checkpoints(operator.store(), &tables, 0..topic.partitions).await;
+        let checkpoints = checkpoints.map_err(unavailable)?;
+        let (mut found, mut may_go_on) = (Vec::new(), false);
+        for ((partition, checkpoint), end) in (0..).map(Partition).zip(&checkpoints).zip(ends) {
+            let halted = operator.deployer().halted(topic.name.as_str(), tables.generation, partition);
+            let records = end.distance_from(checkpoint.next);
+            if records == 0 && halted.is_none() {
+                continue;
+            }
+            may_go_on |= halted.is_none();
+            let position = Position::new(topic.name.clone(), partition, checkpoint.next).to_string();
+            found.push(Unfolded { position, records, halted });
+        }
+        if !may_go_on || since.elapsed() >= patience {
+            return Ok(found);
+        }
+        clock::pause(LOOK).await;
+    }
+}
