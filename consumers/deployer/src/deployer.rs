@@ -24,6 +24,7 @@ use crate::manifest::{manifest, mismatches};
 use crate::node::{GenerationStatus, Key, Node, lock};
 use crate::projected;
 use crate::still;
+use crate::waiting::{Waiting, patiently};
 
 /// How a deployer works.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Options {
     pub drain: Duration,
     /// How often topics are looked at: whether they are still the ones that were opened.
     pub look_at_topics: Duration,
+    /// Told what the start waits for.
+    pub waiting: Waiting,
 }
 
 /// An app, folded. Dropping it kills everything where it stands, which loses nothing.
@@ -77,6 +80,7 @@ impl Default for Options {
             hold: Duration::from_secs(10),
             drain: Duration::from_secs(10),
             look_at_topics: Duration::from_secs(5),
+            waiting: Waiting::default(),
         }
     }
 }
@@ -96,14 +100,15 @@ impl Deployer {
         runtime: tokio::runtime::Handle,
         options: Options,
     ) -> Result<Deployer, DeployError> {
-        let driver = patiently(|| Driver::open(Arc::clone(&log), &app.name)).await?;
-        let topics = patiently(|| open_topics(&app, &*log)).await?;
-        patiently(|| bootstrap(&app, &topics, &driver, &*store, options.window)).await?;
+        let waiting = options.waiting.clone();
+        let driver = patiently(&waiting, || Driver::open(Arc::clone(&log), &app.name)).await?;
+        let topics = patiently(&waiting, || open_topics(&app, &*log)).await?;
+        patiently(&waiting, || bootstrap(&app, &topics, &driver, &*store, options.window)).await?;
         let group = Node::group(&app.name);
         let shares: Vec<_> = topics.iter().map(|topic| (topic.name.clone(), topic.partitions)).collect();
         let join =
             || std::future::ready(log.join(&group, &shares).map_err(DeployError::log("join the group")));
-        let membership = patiently(join).await?;
+        let membership = patiently(&waiting, join).await?;
         let components = Components {
             log: Arc::clone(&log),
             store,
@@ -114,7 +119,7 @@ impl Deployer {
             runtime,
         };
         let node = Arc::new(Node::new(app, topics, components, options, driver, membership));
-        patiently(|| node.reconcile()).await?;
+        patiently(&waiting, || node.reconcile()).await?;
         let deployer =
             Deployer { node: Arc::clone(&node), builds: Builds::default(), tasks: Mutex::default() };
         let (driver, store) = (node.driver.clone(), Arc::clone(&node.components.store));
@@ -362,7 +367,7 @@ impl Deployer {
             if !self.node.is_alone(place) {
                 continue;
             }
-            patiently(|| self.node.release(place)).await?;
+            patiently(&self.node.options.waiting, || self.node.release(place)).await?;
             let control = self.node.driver.control();
             self.build(place, &control, ReplayOptions::default());
         }
@@ -475,22 +480,5 @@ pub(crate) async fn settle(node: &Node) {
             tracing::warn!(%error, "what control wants cannot be done yet; trying again");
         }
         clock::pause(Duration::from_secs(1)).await;
-    }
-}
-
-/// Tries until it works or never will.
-pub(crate) async fn patiently<T, F: Future<Output = Result<T, DeployError>>>(
-    mut attempt: impl FnMut() -> F,
-) -> Result<T, DeployError> {
-    let mut wait = Duration::from_millis(50);
-    loop {
-        match attempt().await {
-            Err(error) if error.is_passing() => {
-                tracing::warn!(%error, "waiting for the log and the store");
-                clock::pause(wait).await;
-                wait = (wait * 2).min(Duration::from_secs(5));
-            }
-            other => return other,
-        }
     }
 }

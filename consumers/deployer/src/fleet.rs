@@ -12,9 +12,10 @@ use tidefold_projector::LaneState;
 use tidefold_record::{Offset, Partition};
 use tidefold_telemetry::clock;
 
-use crate::deployer::{Deployer, patiently, settle};
+use crate::deployer::{Deployer, settle};
 use crate::error::DeployError;
 use crate::node::{Key, Node, lock};
+use crate::waiting::{Waiting, patiently};
 
 /// How often the group's lag tools are told how far partitions are folded.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -300,7 +301,7 @@ pub(crate) async fn follow_owned(node: Arc<Node>) {
     while owned.changed().await.is_ok() {
         rebalances.inc();
         // What came here may be held: the one that had it may have said so.
-        if let Err(error) = patiently(|| node.driver.advance()).await {
+        if let Err(error) = patiently(&Waiting::default(), || node.driver.advance()).await {
             tracing::warn!(%error, "the control topic cannot be read");
         }
         settle(&node).await;

@@ -22,6 +22,7 @@
 //! * `fleet`: which partitions are here, and whether the topics are still the ones that were opened.
 //! * `still`: letting a generation stand still in every process, to look at its tables.
 //! * `build`: a generation from its first record to its activation. [`compare`]: two generations, row by row.
+//! * [`waiting`]: what a start waits for, told.
 //! * [`manifest`]: what a generation was built from, against what is there.
 
 mod bootstrap;
@@ -36,6 +37,7 @@ pub mod manifest;
 mod node;
 mod projected;
 mod still;
+pub mod waiting;
 
 pub use build::{Build, BuildProgress, Phase, ReplayOptions};
 pub use compare::{Comparison, RowDifference, TableComparison};
@@ -47,3 +49,4 @@ pub use introduce::introduce;
 pub use node::GenerationStatus;
 pub use projected::ControlCopy;
 pub use still::Still;
+pub use waiting::Waiting;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::driver::Driver;
 use crate::error::DeployError;
+use crate::waiting::Waiting;
 
 /// How often a reader looks for new entries.
 const LOOK: Duration = Duration::from_millis(250);
@@ -34,11 +35,11 @@ pub struct ControlCopy {
 // === impl ControlCopy ===
 
 impl ControlCopy {
-    /// Waits until the store has a copy that defines the app.
+    /// Waits until the store has a copy that defines the app; `waiting` is told what for.
     ///
     /// # Errors
     /// When the store refuses for good, or the copy is damaged.
-    pub async fn open(store: SharedStore, app: &str) -> Result<ControlCopy, DeployError> {
+    pub async fn open(store: SharedStore, app: &str, waiting: &Waiting) -> Result<ControlCopy, DeployError> {
         let table = table(app);
         let published = watch::channel(Arc::new(Control::default())).0;
         let mut copy = ControlCopy { store, table: table.id.clone(), control: Control::default(), published };
@@ -52,9 +53,16 @@ impl ControlCopy {
             };
             match read {
                 Ok(()) if copy.control.definition().is_some() => return Ok(copy),
-                Ok(()) if said => {}
-                Ok(()) => tracing::info!(app, "waiting for `tidefold project` to make the app known"),
-                Err(error) if error.is_passing() => tracing::warn!(%error, "waiting for the store"),
+                Ok(()) => {
+                    waiting.on(&"waiting for `tidefold project` to make the app known");
+                    if !said {
+                        tracing::info!(app, "waiting for `tidefold project` to make the app known");
+                    }
+                }
+                Err(error) if error.is_passing() => {
+                    waiting.on(&error);
+                    tracing::warn!(%error, "waiting for the store");
+                }
                 Err(error) => return Err(error),
             }
             said = true;

@@ -1,7 +1,7 @@
 //! The admin port: `/livez`, `/readyz`, `/healthz` (the same as `/readyz`) and `/metrics`.
 //!
-//! Each part of the node holds a [`Gate`] and says when it is ready; the node is ready when all are. Being alive means
-//! answering at all: it never depends on a log or store, or an outage of theirs would restart the whole fleet.
+//! Each part of the node holds a [`Gate`] and says when it is ready, and what tells that it has ended; the node is ready
+//! while all are. Being alive means answering at all: it never depends on a log or store, or an outage of theirs would restart the whole fleet.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,13 +17,22 @@ use tidefold_telemetry::{Exposition, Telemetry};
 use crate::catalog::ProblemKind;
 use crate::problem::Problem;
 
-/// A part's name, and why it is not ready if it is not.
-type NamedGate = (String, Result<(), String>);
+/// Why a part has ended, once it has.
+type Ended = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// A part of the node.
+#[derive(Clone)]
+struct Check {
+    name: String,
+    /// Why it is not ready if it is not.
+    state: Result<(), String>,
+    ended: Option<Ended>,
+}
 
 /// What has to be ready before the node is.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
-    gates: Arc<Mutex<Vec<NamedGate>>>,
+    gates: Arc<Mutex<Vec<Check>>>,
     notes: Arc<Mutex<Option<Notes>>>,
 }
 
@@ -62,7 +71,7 @@ impl Readiness {
     #[must_use]
     pub fn gate(&self, name: &str) -> Gate {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        gates.push((name.to_owned(), Err("starting".to_owned())));
+        gates.push(Check { name: name.to_owned(), state: Err("starting".to_owned()), ended: None });
         Gate { readiness: self.clone(), place: gates.len() - 1 }
     }
 
@@ -82,19 +91,45 @@ impl Readiness {
         notes.as_ref().map(|notes| (notes.0)()).unwrap_or_default()
     }
 
-    /// Every gate with its state.
+    /// Every part with its state now: why it is not ready, or why it has ended.
     #[must_use]
     pub fn snapshot(&self) -> Vec<(String, Result<(), String>)> {
-        self.gates.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let checks = self.gates.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        checks.into_iter().map(|check| (check.name.clone(), check.now())).collect()
+    }
+}
+
+// === impl Check ===
+
+impl Check {
+    fn now(self) -> Result<(), String> {
+        self.state?;
+        self.ended.and_then(|ended| ended()).map_or(Ok(()), Err)
+    }
+}
+
+impl std::fmt::Debug for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Check").field("name", &self.name).field("state", &self.state).finish_non_exhaustive()
     }
 }
 
 // === impl Gate ===
 
 impl Gate {
-    /// The part is ready.
+    /// The part is ready, for ever.
     pub fn open(&self) {
         self.set(Ok(()));
+    }
+
+    /// The part is ready until it ends: `ended` is asked at each answer, and tells why once it has. It has to answer at
+    /// once, from what the part knows of itself: an outage of what the part talks to is not its end.
+    pub fn open_until(&self, ended: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        let mut gates = self.readiness.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gate) = gates.get_mut(self.place) {
+            gate.ended = Some(Arc::new(ended));
+            gate.state = Ok(());
+        }
     }
 
     /// The part is not ready, with the reason.
@@ -105,7 +140,7 @@ impl Gate {
     fn set(&self, state: Result<(), String>) {
         let mut gates = self.readiness.gates.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(gate) = gates.get_mut(self.place) {
-            gate.1 = state;
+            gate.state = state;
         }
     }
 }
@@ -154,6 +189,9 @@ async fn ready_one(State(admin): State<Admin>, Path(check): Path<String>) -> Res
 }
 
 async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    for (check, state) in admin.readiness.snapshot() {
+        admin.telemetry.ready(&check).set(state.is_ok().into());
+    }
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
     let format = Exposition::accepted(accepted);
     match admin.telemetry.encode(format) {

@@ -3,7 +3,8 @@
 //! It deliberately knows no app, log or store, and no route but those of the admin port.
 //!
 //! A walk through it:
-//! * [`serve`]: the accept loop, bounds and graceful end; [`with_fallbacks`].
+//! * [`serve`]: the accept loop, bounds and graceful end. [`routes`]: what it answers with, from
+//!   the start or later; [`with_fallbacks`].
 //! * [`problem`]: [`Problem`], an RFC 9457 answer with every mistake in it; [`catalog`]: all kinds there are.
 //! * [`limits`]: the bounds of a server; [`body`]: reading a body within them.
 //! * [`request_id`]: what caller and operator call one request; [`principal`]: who calls.
@@ -27,6 +28,7 @@ mod patient;
 pub mod principal;
 pub mod problem;
 pub mod request_id;
+pub mod routes;
 pub mod serve;
 
 pub use admin::{Gate, Readiness, admin};
@@ -35,7 +37,8 @@ pub use limits::Limits;
 pub use principal::Principal;
 pub use problem::{FieldError, Problem};
 pub use request_id::RequestId;
-pub use serve::{Drained, Server, serve, with_fallbacks};
+pub use routes::{Routes, with_fallbacks};
+pub use serve::{Drained, Server, serve};
 
 /// The address an API binds where nothing else is said: this machine only.
 pub const DEFAULT_ADDRESS: std::net::SocketAddr =

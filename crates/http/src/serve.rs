@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Request, Response};
@@ -33,6 +32,7 @@ use crate::limits::Limits;
 use crate::patient::Patient;
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
+use crate::routes::Routes;
 
 /// What a server runs with.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ pub enum Drained {
 }
 
 struct Front {
-    router: Router,
+    routes: Routes,
     limits: Limits,
     metrics: HttpMetrics,
     in_flight: AtomicUsize,
@@ -78,21 +78,16 @@ struct RequestGuard {
 /// Counts a connection while it is open.
 struct ConnectionGuard(HttpMetrics);
 
-/// Answers every path and method the router does not have with a problem.
-pub fn with_fallbacks(router: Router) -> Router {
-    router.method_not_allowed_fallback(method_not_allowed).fallback(not_found)
-}
-
-/// Serves `router` on `listener` until `shutdown` is cancelled, then answers what is open, for at most `limits.drain`.
+/// Serves `routes` on `listener` until `shutdown` is cancelled, then answers what is open, for at most `limits.drain`.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    routes: impl Into<Routes>,
     shutdown: CancellationToken,
     server: Server,
 ) -> Drained {
     let metrics = server.telemetry.http(server.name);
     let front = Arc::new(Front {
-        router: with_fallbacks(router),
+        routes: routes.into(),
         limits: server.limits,
         metrics: metrics.clone(),
         in_flight: AtomicUsize::new(0),
@@ -189,7 +184,7 @@ async fn answer(front: Arc<Front>, request: Request<Incoming>) -> Result<Respons
         overloaded(guard.front.limits.requests).into_response()
     } else {
         let span = tracing::debug_span!("request", method = %request.method(), path = request.uri().path());
-        let mut router = guard.front.router.clone();
+        let mut router = guard.front.routes.current();
         let Ok(response) = router.call(request).instrument(span).await;
         response
     };
@@ -228,16 +223,6 @@ fn overloaded(limit: usize) -> Problem {
     let detail =
         format!("this node answers {limit} requests at a time; try again shortly or ask another node");
     Problem::new(ProblemKind::Overloaded, detail).with_retry_after(Duration::from_secs(1))
-}
-
-async fn not_found(uri: axum::http::Uri) -> Problem {
-    let path: String = uri.path().chars().take(200).collect();
-    Problem::new(ProblemKind::NotFound, format!("there is nothing under {path}; GET / lists what there is"))
-}
-
-async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) -> Problem {
-    let path: String = uri.path().chars().take(200).collect();
-    Problem::new(ProblemKind::MethodNotAllowed, format!("{path} does not take {method}"))
 }
 
 // === impl Counted ===

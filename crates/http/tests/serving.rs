@@ -15,7 +15,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::routing::{get, post};
 use serde_json::Value;
-use tidefold_http::{Drained, Limits, Problem, Readiness, Server, admin, body, serve};
+use tidefold_http::{Drained, Limits, Problem, Readiness, Routes, Server, admin, body, serve};
 use tidefold_telemetry::Telemetry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,13 +31,13 @@ struct Running {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's server ends with its runtime")]
-async fn start(router: Router, limits: Limits) -> Running {
+async fn start(routes: impl Into<Routes>, limits: Limits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let telemetry = Telemetry::new();
     let server = Server { name: "test", limits, telemetry: telemetry.clone() };
-    let served = tokio::spawn(serve(listener, router, shutdown.clone(), server));
+    let served = tokio::spawn(serve(listener, routes.into(), shutdown.clone(), server));
     Running { address, shutdown, served, telemetry }
 }
 
@@ -252,4 +252,39 @@ async fn a_node_is_ready_when_all_its_gates_are_open() {
     );
     let metrics = ask(running.address, &get_of("/metrics", "")).await;
     assert!(metrics.contains(r#"tidefold_build_info{version="0.1.0",revision="abc"} 1"#), "{metrics}");
+}
+
+#[tokio::test]
+async fn routes_that_come_later_are_answered_with_what_is_waited_for() {
+    let readiness = Readiness::new();
+    let gate = readiness.gate("log");
+    gate.close("waiting for the log: nobody is there");
+    let routes = Routes::later(admin(readiness.clone(), Telemetry::new()), &readiness);
+    let running = start(routes.clone(), Limits::default()).await;
+    assert!(ask(running.address, &get_of("/livez", "")).await.starts_with("HTTP/1.1 200 "));
+    for path in ["/", "/v1/shop/orders"] {
+        let problem = problem_of(&ask(running.address, &get_of(path, "")).await);
+        assert_eq!((&problem["status"], &problem["code"]), (&503.into(), &"not_ready".into()));
+        assert!(problem["detail"].as_str().unwrap().contains("waiting for the log: nobody"), "{problem}");
+        assert_eq!(problem["retry_after_ms"], 1000);
+    }
+    routes.set(Router::new().route("/", get(async || "here")));
+    assert!(ask(running.address, &get_of("/", "")).await.ends_with("here"));
+    assert!(ask(running.address, &get_of("/else", "")).await.starts_with("HTTP/1.1 404 "));
+}
+
+#[tokio::test]
+async fn a_part_that_ended_takes_the_node_away_and_says_why() {
+    let readiness = Readiness::new();
+    let end = Arc::new(std::sync::OnceLock::new());
+    let told = Arc::clone(&end);
+    readiness.gate("log").open_until(move || told.get().cloned());
+    let running = start(admin(readiness, Telemetry::new()), Limits::default()).await;
+    assert!(ask(running.address, &get_of("/readyz", "")).await.starts_with("HTTP/1.1 200 "));
+    assert!(ask(running.address, &get_of("/metrics", "")).await.contains("tidefold_ready{check=\"log\"} 1"));
+    end.set("the disk is full".to_owned()).unwrap();
+    let answer = ask(running.address, &get_of("/readyz", "")).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("[-]log failed: the disk is full"), "{answer}");
+    assert!(ask(running.address, &get_of("/metrics", "")).await.contains("tidefold_ready{check=\"log\"} 0"));
 }

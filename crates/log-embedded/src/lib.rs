@@ -133,6 +133,12 @@ impl EmbeddedLog {
         &self.cluster
     }
 
+    /// Why the log takes nothing more until it is opened again, once that is so.
+    #[must_use]
+    pub fn ended(&self) -> Option<String> {
+        self.queue.refuse_if_failed().err().map(|error| error.to_string())
+    }
+
     fn open_topic(&self, spec: &TopicSpec) -> Result<Topic, LogError> {
         let topic = match self.topics.get(&spec.name) {
             Some(topic) => topic,

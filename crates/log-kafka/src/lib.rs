@@ -116,6 +116,13 @@ impl KafkaLog {
         self.cluster.admits().await
     }
 
+    /// Why this log does not work any more though the brokers may, once that is so.
+    #[must_use]
+    pub fn ended(&self) -> Option<String> {
+        let ended = "the thread that follows the ends of partitions has ended: new records are not noticed; start again";
+        self.tail.has_ended().then(|| ended.to_owned())
+    }
+
     /// The cluster's own name of a topic.
     fn own(&self, topic: &TopicName) -> TopicName {
         match self.settings.topic_prefix.as_str() {

@@ -1,6 +1,7 @@
 //! The ends of partitions that are watched and that no feed follows; and the identity of all topics that are in use.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::feed::Feeds;
@@ -10,6 +11,7 @@ use crate::topics::Cluster;
 /// also asks for the ids of topics now and then: a process that only appends would not notice another one under the name.
 pub(crate) struct Tail {
     signal: Arc<Signal>,
+    thread: JoinHandle<()>,
 }
 
 #[derive(Default)]
@@ -35,12 +37,17 @@ impl Tail {
         let signal = Arc::new(Signal::default());
         let (waits, cluster, feeds) = (Arc::clone(&signal), Arc::clone(cluster), Arc::clone(feeds));
         let thread = std::thread::Builder::new().name("kafka-tail".to_owned());
-        thread.spawn(move || {
+        let thread = thread.spawn(move || {
             while waits.wait() {
                 look(&cluster, &feeds);
             }
         })?;
-        Ok(Tail { signal })
+        Ok(Tail { signal, thread })
+    }
+
+    /// Whether the thread is gone.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Looks at once.

@@ -137,6 +137,10 @@ metrics! {
     /// 1, with the version and revision of the running binary. Alert: more than one version for longer than a roll-out.
     build_info: Gauge = "build_info" "" [version, revision];
 
+    /// 1 while a part of the node is ready, 0 while it starts and once it has ended (`check`: the names of
+    /// `/readyz?verbose`). Alert: 0 for longer than a start takes.
+    ready: Gauge = "ready" "" [check];
+
     /// Open connections of a server (`api` is the server's name). Alert: near the configured limit.
     http_connections: Gauge = "http_connections" "" [api];
     /// Requests being answered, bodies included. Alert: near the configured limit; then callers get 503.

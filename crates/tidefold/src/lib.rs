@@ -6,7 +6,7 @@
 //! A walk through it:
 //! * [`cli`]: the commands and their flags; [`command`]: what each does.
 //! * [`settings`]: flag, environment, file, default.
-//! * [`node`]: the parts of a node, wired together; `backend`: which log and store it has; [`operate`]: what operators ask of it.
+//! * [`node`]: the parts of a node, wired together; `ports`: where it answers; `backend`: which log and store it has; [`operate`]: what operators ask of it.
 //! * [`folder`]: app folders on disk; [`scenario`]: an app's own tests, run.
 //! * [`output`] and [`failure`]: what is printed, and with which exit code it ends.
 
@@ -19,6 +19,7 @@ mod following;
 pub mod node;
 pub mod operate;
 pub mod output;
+mod ports;
 pub mod scenario;
 pub mod settings;
 

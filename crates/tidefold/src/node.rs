@@ -8,19 +8,18 @@ use std::sync::Arc;
 
 use tidefold_app::App;
 use tidefold_control::Control;
-use tidefold_deployer::{ControlCopy, Deployer, Options};
-use tidefold_http::{Limits, Readiness, Server};
+use tidefold_deployer::{ControlCopy, Deployer, Options, Waiting};
+use tidefold_http::{Gate, Limits, Readiness};
 use tidefold_log::ReadLimit;
 use tidefold_telemetry::Telemetry;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::backend::{self, Backends};
 use crate::failure::{Code, Failure};
 use crate::following::Opened;
 use crate::operate::{self, Operator};
+use crate::ports::Ports;
 use crate::settings::Settings;
 
 /// The release.
@@ -50,8 +49,7 @@ pub struct Node {
     pub http: Option<SocketAddr>,
     /// Where the operators' API listens.
     pub admin: SocketAddr,
-    shutdown: CancellationToken,
-    servers: Vec<JoinHandle<tidefold_http::Drained>>,
+    ports: Ports,
     control: ControlSource,
     /// Counts dead letters, where this node folds.
     dead_letters: Option<JoinHandle<()>>,
@@ -107,45 +105,33 @@ impl Role {
 // === impl Node ===
 
 impl Node {
-    /// Opens the log and the store, brings the app up and serves it. Ports are bound first, so that a second node says so
-    /// before it touches anything; they answer once there is something to answer with.
+    /// Listens, opens the log and the store, brings the app up and serves it. Ports are bound first, so that a second node
+    /// says so before it touches anything; until all is there they answer that the node is alive and what it waits for.
     ///
     /// # Errors
     /// When a port is taken, the data folder is in use, damaged or another app's, the definition has changed, or a part of
     /// a fleet is given a log or store that no other process can open.
     pub async fn start(app: App, settings: &Settings, role: Role) -> Result<Node, Failure> {
-        let mut embedded = backend::not_shared(settings);
-        // Who reads needs the store alone; with a log it knows besides whether an answer is the newest there is.
-        let store_alone = role == Role::Query && embedded == ["log.url"];
-        if role == Role::Everything || store_alone {
-            embedded.clear();
-        }
-        if !embedded.is_empty() {
-            let text = format!(
-                "`tidefold {}` is a part of a fleet, which shares its log and store: {} must name servers, such as \
-                 --log kafka://127.0.0.1:9092 --store scylla://127.0.0.1:9042\nfor one process with all of it, use `tidefold up`",
-                role.name(),
-                embedded.join(" and ")
-            );
-            return Err(Failure::new(Code::Usage, text));
-        }
-        let app = Arc::new(app);
-        let public = if role.writes() || role.reads() { Some(bind(settings.http).await?) } else { None };
-        let admin = bind(settings.admin).await?;
-        let parts = Parts { app, telemetry: Telemetry::new(), readiness: Readiness::new() };
+        let store_alone = needs_the_store_alone(settings, role)?;
+        let parts = Parts { app: Arc::new(app), telemetry: Telemetry::new(), readiness: Readiness::new() };
         parts.telemetry.build_info(VERSION, REVISION).set(1);
         let gate = parts.readiness.gate(if role.folds() { "projections" } else { "control" });
+        let http = (role.writes() || role.reads()).then_some(settings.http);
+        let (readiness, telemetry) = (&parts.readiness, &parts.telemetry);
+        let ports = Ports::open(http, settings.admin, limits(settings), readiness, telemetry).await?;
         let backends = match store_alone {
-            true => Backends::open_store(settings).await?,
-            false => Backends::open(&parts.app, settings).await?,
+            true => Backends::open_store(settings, readiness).await?,
+            false => Backends::open(&parts.app, settings, readiness).await?,
         };
         let folding = if role.folds() { Some(folding_runtime()?) } else { None };
-        let control = parts.control(&backends, folding.as_ref(), settings).await?;
-        let mut node = Node {
-            http: None,
-            admin: admin.local_addr()?,
-            shutdown: CancellationToken::new(),
-            servers: Vec::new(),
+        let control = parts.control(&backends, folding.as_ref(), settings, &gate).await?;
+        let public = parts.public_routes(role, &control, &backends, settings);
+        let operators = parts.operator_routes(control.operator());
+        ports.answer_with(public, operators);
+        let node = Node {
+            http: ports.http,
+            admin: ports.admin,
+            ports,
             dead_letters: control.operator().map(|operator| {
                 let watch = operate::watch(Arc::downgrade(operator), parts.telemetry.clone());
                 tokio::runtime::Handle::current().spawn(watch)
@@ -153,20 +139,6 @@ impl Node {
             control,
             _folding: folding,
         };
-        if let Some(public) = public {
-            node.http = Some(public.local_addr()?);
-            let routes = parts.public_routes(role, &node.control, &backends, settings);
-            node.serve("public", public, routes, &parts, settings);
-        }
-        let mut routes = tidefold_http::admin(parts.readiness.clone(), parts.telemetry.clone());
-        if let Some(operator) = node.control.operator() {
-            let halts = Arc::downgrade(operator);
-            parts
-                .readiness
-                .notes(move || halts.upgrade().map(|operator| operator.halts()).unwrap_or_default());
-            routes = routes.merge(operate::router(Arc::clone(operator)));
-        }
-        node.serve("admin", admin, routes, &parts, settings);
         gate.open();
         Ok(node)
     }
@@ -185,12 +157,7 @@ impl Node {
 
     /// Stops accepting, answers what is open, finishes the batches in hand, closes the log and the store.
     pub async fn stop(mut self) {
-        self.shutdown.cancel();
-        for server in self.servers.drain(..) {
-            if let Ok(tidefold_http::Drained::Cut(open)) = server.await {
-                tracing::warn!(open, "connections were cut at the end of the time allowed");
-            }
-        }
+        self.ports.close().await;
         if let Some(task) = self.dead_letters.take() {
             task.abort();
             let _ = task.await;
@@ -204,19 +171,6 @@ impl Node {
                 }
             },
         }
-    }
-
-    fn serve(
-        &mut self,
-        name: &'static str,
-        listener: TcpListener,
-        routes: axum::Router,
-        parts: &Parts,
-        settings: &Settings,
-    ) {
-        let server = Server { name, limits: limits(settings), telemetry: parts.telemetry.clone() };
-        let served = tidefold_http::serve(listener, routes, self.shutdown.clone(), server);
-        self.servers.push(tokio::runtime::Handle::current().spawn(served));
     }
 }
 
@@ -268,25 +222,35 @@ impl Parts {
         backends: &Backends,
         folding: Option<&Folding>,
         settings: &Settings,
+        gate: &Gate,
     ) -> Result<ControlSource, Failure> {
+        let told = gate.clone();
+        let waiting = Waiting::tell(move |what| told.close(what));
         let refused = |error| Failure::from_error(Code::Conflict, &error);
         let runtime = tokio::runtime::Handle::current();
         let store = Arc::clone(&backends.store);
         let Some(log) = backends.log.clone() else {
-            let copy = ControlCopy::open(store, &self.app.name).await.map_err(refused)?;
+            let copy = ControlCopy::open(store, &self.app.name, &waiting).await.map_err(refused)?;
             let control = copy.watch();
             same_definition(&self.app, &control.borrow())?;
             return self.follow(control, runtime.spawn(copy.keep_up()), backends).await;
         };
         let app = Arc::clone(&self.app);
         let Some(folding) = folding else {
-            let driver = tidefold_deployer::introduce(app, log).await.map_err(refused)?;
+            let driver = tidefold_deployer::introduce(app, log, &waiting).await.map_err(refused)?;
             return self.follow(driver.watch(), runtime.spawn(driver.keep_up()), backends).await;
         };
         let handle = folding.0.as_ref().map(|runtime| runtime.handle().clone());
         let (handle, telemetry) = (handle.unwrap_or(runtime), self.telemetry.clone());
         let (of_log, of_store) = (Arc::clone(&log), Arc::clone(&store));
-        let deployer = Deployer::start(app, of_log, of_store, telemetry, handle, options(settings));
+        let deployer = Deployer::start(
+            app,
+            of_log,
+            of_store,
+            telemetry,
+            handle,
+            Options { waiting, ..options(settings) },
+        );
         let deployer = deployer.await.map_err(refused)?;
         Ok(ControlSource::Operator(Arc::new(Operator::new(
             Arc::clone(&self.app),
@@ -309,6 +273,18 @@ impl Parts {
         let control = opened.watch();
         let opening = tokio::runtime::Handle::current().spawn(opened.keep_up());
         Ok(ControlSource::Following(control, [source, opening]))
+    }
+
+    /// The admin port's routes, with the operators' where this node folds.
+    fn operator_routes(&self, operator: Option<&Arc<Operator>>) -> axum::Router {
+        let routes = tidefold_http::admin(self.readiness.clone(), self.telemetry.clone());
+        let Some(operator) = operator else { return routes };
+        let (halts, lanes) = (Arc::downgrade(operator), Arc::downgrade(operator));
+        self.readiness.notes(move || halts.upgrade().map(|operator| operator.halts()).unwrap_or_default());
+        self.readiness
+            .gate("lanes")
+            .open_until(move || lanes.upgrade().and_then(|operator| operator.ended()));
+        routes.merge(operate::router(Arc::clone(operator)))
     }
 
     fn public_routes(
@@ -366,13 +342,21 @@ fn same_definition(app: &App, control: &Control) -> Result<(), Failure> {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let text = format!(
-            "{address} cannot be listened on\n  because: {error}\nchoose another with --http or --admin"
-        );
-        Failure::new(Code::Conflict, text)
-    })
+/// Whether a process of this role needs no log, or why it cannot run on what is set.
+fn needs_the_store_alone(settings: &Settings, role: Role) -> Result<bool, Failure> {
+    let embedded = backend::not_shared(settings);
+    // Who reads needs the store alone; with a log it knows besides whether an answer is the newest there is.
+    let store_alone = role == Role::Query && embedded == ["log.url"];
+    if role == Role::Everything || store_alone || embedded.is_empty() {
+        return Ok(store_alone);
+    }
+    let text = format!(
+        "`tidefold {}` is a part of a fleet, which shares its log and store: {} must name servers, such as \
+         --log kafka://127.0.0.1:9092 --store scylla://127.0.0.1:9042\nfor one process with all of it, use `tidefold up`",
+        role.name(),
+        embedded.join(" and ")
+    );
+    Err(Failure::new(Code::Usage, text))
 }
 
 fn folding_runtime() -> Result<Folding, Failure> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tidefold_http::Gate;
 use tidefold_log::SharedLog;
 use tidefold_log_embedded::EmbeddedLog;
 use tidefold_store::SharedStore;
@@ -12,18 +13,26 @@ use crate::failure::{Code, Failure};
 use crate::settings::Settings;
 
 /// The log, and its identity.
-pub(super) fn log(folder: &Path, settings: &Settings) -> Result<(SharedLog, String), Failure> {
+pub(super) fn log(folder: &Path, settings: &Settings, gate: &Gate) -> Result<(SharedLog, String), Failure> {
     create(folder)?;
     let of_log =
         tidefold_log_embedded::Settings { queue_bytes: settings.log_queue_bytes, ..Default::default() };
     let log = EmbeddedLog::open(folder.join("log"), of_log)
         .map_err(|error| Failure::from_error(Code::Conflict, &error))?;
     let identity = log.id().to_string();
-    Ok((Arc::new(log), identity))
+    let log = Arc::new(log);
+    let told = Arc::downgrade(&log);
+    gate.open_until(move || told.upgrade().and_then(|log| log.ended()));
+    Ok((log, identity))
 }
 
 /// The store; `owner` says of which app and log its rows are.
-pub(super) fn store(folder: &Path, owner: String, settings: &Settings) -> Result<SharedStore, Failure> {
+pub(super) fn store(
+    folder: &Path,
+    owner: String,
+    settings: &Settings,
+    gate: &Gate,
+) -> Result<SharedStore, Failure> {
     create(folder)?;
     let of_store = tidefold_store_embedded::Settings {
         cache_bytes: settings.store_cache_bytes as u64,
@@ -32,6 +41,7 @@ pub(super) fn store(folder: &Path, owner: String, settings: &Settings) -> Result
     };
     let store = EmbeddedStore::open(folder.join("store"), of_store)
         .map_err(|error| Failure::from_error(Code::Conflict, &error))?;
+    gate.open();
     Ok(Arc::new(store))
 }
 

@@ -1,16 +1,25 @@
 //! The log on Kafka.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tidefold_http::Gate;
 use tidefold_log::SharedLog;
 use tidefold_log_kafka::KafkaLog;
+use tidefold_telemetry::clock;
 
 use crate::failure::{Code, Failure};
 use crate::settings::Settings;
 
-/// Connects. Brokers that turn us away will not take us later; such that do not answer are waited for by whoever uses the
-/// log.
-pub(super) async fn log(bootstrap: Vec<String>, settings: &Settings) -> Result<SharedLog, Failure> {
+/// Rest between two attempts to reach a broker, each of which takes some seconds by itself.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Connects, and waits until a broker answers. Brokers that turn us away will not take us later.
+pub(super) async fn log(
+    bootstrap: Vec<String>,
+    settings: &Settings,
+    gate: &Gate,
+) -> Result<SharedLog, Failure> {
     let of_log = tidefold_log_kafka::Settings {
         bootstrap,
         topic_prefix: settings.topic_prefix.clone(),
@@ -23,8 +32,16 @@ pub(super) async fn log(bootstrap: Vec<String>, settings: &Settings) -> Result<S
         ..Default::default()
     };
     let log = KafkaLog::connect(of_log).map_err(|error| Failure::from_error(Code::Usage, &error))?;
-    if !log.admits().await.map_err(|error| Failure::from_error(Code::Conflict, &error))? {
-        tracing::warn!(url = settings.log_url, "waiting for the log");
+    let mut waits = false;
+    gate.close(format!("waiting for the log: nobody has answered yet at {}", settings.log_url));
+    while !log.admits().await.map_err(|error| Failure::from_error(Code::Conflict, &error))? {
+        if !std::mem::replace(&mut waits, true) {
+            tracing::warn!(url = settings.log_url, "waiting for the log");
+        }
+        clock::pause(AGAIN).await;
     }
-    Ok(Arc::new(log))
+    let log = Arc::new(log);
+    let told = Arc::downgrade(&log);
+    gate.open_until(move || told.upgrade().and_then(|log| log.ended()));
+    Ok(log)
 }

@@ -9,6 +9,7 @@ mod kafka;
 mod scylla;
 
 use tidefold_app::App;
+use tidefold_http::{Gate, Readiness};
 use tidefold_log::SharedLog;
 use tidefold_store::SharedStore;
 
@@ -32,30 +33,39 @@ pub(crate) enum Named {
 }
 
 impl Backends {
-    /// Opens both. Servers that do not answer are waited for later, by whoever uses them.
-    pub(crate) async fn open(app: &App, settings: &Settings) -> Result<Backends, Failure> {
+    /// Opens both, and tells `readiness` what is waited for meanwhile, and later whether one has ended. Servers that do not
+    /// answer are waited for.
+    pub(crate) async fn open(
+        app: &App,
+        settings: &Settings,
+        readiness: &Readiness,
+    ) -> Result<Backends, Failure> {
+        let (log_gate, store_gate) = (readiness.gate("log"), readiness.gate("store"));
         let log = named("log.url", &settings.log_url, "kafka")?;
         let store = named("store.url", &settings.store_url, "scylla")?;
         let folder = settings.data_folder.join(&app.name);
         let (log, identity) = match log {
-            Named::Embedded => embedded::log(&folder, settings)?,
-            Named::Servers(addresses) => (kafka_log(addresses, settings).await?, settings.log_url.clone()),
+            Named::Embedded => embedded::log(&folder, settings, &log_gate)?,
+            Named::Servers(addresses) => {
+                (kafka_log(addresses, settings, &log_gate).await?, settings.log_url.clone())
+            }
         };
         let store = match store {
             // Rows say nothing of another log's records, even of the same app's.
             Named::Embedded => {
-                embedded::store(&folder, format!("app {}, log {identity}", app.name), settings)?
+                embedded::store(&folder, format!("app {}, log {identity}", app.name), settings, &store_gate)?
             }
-            Named::Servers(addresses) => scylla_store(addresses, settings).await?,
+            Named::Servers(addresses) => scylla_store(addresses, settings, &store_gate).await?,
         };
         Ok(Backends { log: Some(log), store })
     }
 
     /// Opens a store on servers alone, without a log.
-    pub(crate) async fn open_store(settings: &Settings) -> Result<Backends, Failure> {
+    pub(crate) async fn open_store(settings: &Settings, readiness: &Readiness) -> Result<Backends, Failure> {
+        let gate = readiness.gate("store");
         match named("store.url", &settings.store_url, "scylla")? {
             Named::Servers(addresses) => {
-                Ok(Backends { log: None, store: scylla_store(addresses, settings).await? })
+                Ok(Backends { log: None, store: scylla_store(addresses, settings, &gate).await? })
             }
             Named::Embedded => Err(Failure::new(Code::Usage, "the embedded store belongs to one process")),
         }
@@ -92,22 +102,26 @@ fn is_address(text: &str) -> bool {
 }
 
 #[cfg(feature = "kafka")]
-async fn kafka_log(addresses: Vec<String>, settings: &Settings) -> Result<SharedLog, Failure> {
-    kafka::log(addresses, settings).await
+async fn kafka_log(addresses: Vec<String>, settings: &Settings, gate: &Gate) -> Result<SharedLog, Failure> {
+    kafka::log(addresses, settings, gate).await
 }
 
 #[cfg(not(feature = "kafka"))]
-async fn kafka_log(_: Vec<String>, _: &Settings) -> Result<SharedLog, Failure> {
+async fn kafka_log(_: Vec<String>, _: &Settings, _: &Gate) -> Result<SharedLog, Failure> {
     Err(without("log.url", "Kafka", "kafka"))
 }
 
 #[cfg(feature = "scylla")]
-async fn scylla_store(addresses: Vec<String>, settings: &Settings) -> Result<SharedStore, Failure> {
-    scylla::store(addresses, settings).await
+async fn scylla_store(
+    addresses: Vec<String>,
+    settings: &Settings,
+    gate: &Gate,
+) -> Result<SharedStore, Failure> {
+    scylla::store(addresses, settings, gate).await
 }
 
 #[cfg(not(feature = "scylla"))]
-async fn scylla_store(_: Vec<String>, _: &Settings) -> Result<SharedStore, Failure> {
+async fn scylla_store(_: Vec<String>, _: &Settings, _: &Gate) -> Result<SharedStore, Failure> {
     Err(without("store.url", "ScyllaDB", "scylla"))
 }
 

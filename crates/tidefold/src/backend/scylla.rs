@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidefold_http::Gate;
 use tidefold_store::{SharedStore, StoreError};
 use tidefold_store_scylla::ScyllaStore;
 use tidefold_telemetry::clock;
@@ -11,7 +12,12 @@ use crate::failure::{Code, Failure};
 use crate::settings::Settings;
 
 /// Connects; a server that does not answer is waited for.
-pub(super) async fn store(contact_points: Vec<String>, settings: &Settings) -> Result<SharedStore, Failure> {
+pub(super) async fn store(
+    contact_points: Vec<String>,
+    settings: &Settings,
+    gate: &Gate,
+) -> Result<SharedStore, Failure> {
+    gate.close(format!("waiting for the store: nobody has answered yet at {}", settings.store_url));
     let of_store = tidefold_store_scylla::Settings {
         contact_points,
         keyspace_prefix: settings.keyspace_prefix.clone(),
@@ -30,9 +36,13 @@ pub(super) async fn store(contact_points: Vec<String>, settings: &Settings) -> R
     };
     loop {
         match ScyllaStore::connect(of_store.clone()).await {
-            Ok(store) => return Ok(Arc::new(store)),
+            Ok(store) => {
+                gate.open();
+                return Ok(Arc::new(store));
+            }
             Err(error @ StoreError::Unavailable { .. }) => {
                 tracing::warn!(%error, "waiting for the store");
+                gate.close(format!("waiting for the store: {error}"));
                 clock::pause(Duration::from_secs(1)).await;
             }
             Err(error) => return Err(Failure::from_error(Code::Conflict, &error)),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 use tidefold_app::App;
 use tidefold_telemetry::logging::{self, Format};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
 
 use crate::cli::UpArgs;
@@ -29,7 +29,16 @@ pub(super) async fn up(args: UpArgs, role: Role, output: &Output) -> Result<Exit
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let name = app.name.clone();
-    let node = Node::start(app, &settings, role).await?;
+    let mut starting =
+        tokio::runtime::Handle::current().spawn(async move { Node::start(app, &settings, role).await });
+    let node = tokio::select! {
+        started = &mut starting => started??,
+        (code, by) = stop_signal(&mut interrupt, &mut terminate) => {
+            let fields = [("app", name.as_str().into()), ("signal", by.into())];
+            output.say_with("stopped while it was starting", &fields);
+            return Ok(ExitCode::from(code));
+        }
+    };
     let operators = format!("(operators: http://{})", node.admin);
     let mut fields =
         vec![("app", Value::from(name.as_str())), ("admin", format!("http://{}", node.admin).into())];
@@ -43,10 +52,7 @@ pub(super) async fn up(args: UpArgs, role: Role, output: &Output) -> Result<Exit
         }
         None => output.say_with(&format!("{name} is up {operators}"), &fields),
     }
-    let (code, by) = tokio::select! {
-        _ = interrupt.recv() => (130, "SIGINT"),
-        _ = terminate.recv() => (0, "SIGTERM"),
-    };
+    let (code, by) = stop_signal(&mut interrupt, &mut terminate).await;
     let fields = [("app", name.as_str().into()), ("signal", by.into())];
     output.say_with("stopping: finishing what is open; a second signal stops at once", &fields);
     let cut_by = tokio::select! {
@@ -60,6 +66,14 @@ pub(super) async fn up(args: UpArgs, role: Role, output: &Output) -> Result<Exit
     output.say_with("stopped at once; the next start finishes what was open", &fields);
     // As a shell has it for what a signal ended.
     Ok(ExitCode::from(128 + cut_by.as_raw_value() as u8))
+}
+
+/// The first signal that says stop: the exit code that belongs to it, and its name.
+async fn stop_signal(interrupt: &mut Signal, terminate: &mut Signal) -> (u8, &'static str) {
+    tokio::select! {
+        _ = interrupt.recv() => (130, "SIGINT"),
+        _ = terminate.recv() => (0, "SIGTERM"),
+    }
 }
 
 /// How the log looks, as far as the settings say so: what is wrong in them has to be told in some way too.

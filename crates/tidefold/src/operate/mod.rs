@@ -23,7 +23,7 @@ use tidefold_control::GenerationState;
 use tidefold_deployer::Deployer;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::SharedLog;
-use tidefold_projector::LaneState;
+use tidefold_projector::{Halt, LaneState};
 use tidefold_store::SharedStore;
 
 pub use routes::router;
@@ -99,6 +99,25 @@ impl Operator {
             }
         }
         lines
+    }
+
+    /// Lanes of this process that ended though nobody told them to: what they fold is not folded until the next start. A
+    /// lane that is halted waits for an operator, which a start would not change: see [`Operator::halts`].
+    #[must_use]
+    pub fn ended(&self) -> Option<String> {
+        let mut lines = Vec::new();
+        for generation in self.deployer.status() {
+            for lane in &generation.lanes {
+                let why = match &lane.state {
+                    LaneState::Halted(halt @ Halt::Vanished) => halt.to_string(),
+                    LaneState::Stopped => "it stopped though nothing told it to; start again".to_owned(),
+                    _ => continue,
+                };
+                let (topic, partition) = (&generation.topic, lane.partition.0);
+                lines.push(format!("{topic} g{} in partition {partition}: {why}", generation.generation));
+            }
+        }
+        (!lines.is_empty()).then(|| lines.join("; "))
     }
 
     fn topic(&self, name: &str) -> Result<&Topic, Problem> {
