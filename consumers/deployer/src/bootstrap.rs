@@ -44,7 +44,7 @@ pub(crate) async fn bootstrap(
 ) -> Result<(), DeployError> {
     define(app, driver).await?;
     for message in app.topics.iter().flat_map(|topic| &topic.messages) {
-        register(message, driver).await?;
+        register(&app.name, message, driver).await?;
     }
     for (topic, there) in app.topics.iter().zip(topics) {
         let name = topic.name.as_str();
@@ -87,11 +87,14 @@ pub(crate) async fn define(app: &App, driver: &Driver) -> Result<(), DeployError
 }
 
 /// Our own id authority: the next free id, unless the schema has one.
-pub(crate) async fn register(message: &Message, driver: &Driver) -> Result<(), DeployError> {
+pub(crate) async fn register(app: &str, message: &Message, driver: &Driver) -> Result<(), DeployError> {
     let schema = &message.schema_json;
     let decide = |control: &Control| {
-        let entry = || Entry::SchemaRegistered { id: control.free_id(), schema: schema.clone() };
-        Ok(control.id_of(schema).is_none().then(entry))
+        if control.id_of(schema).is_some() {
+            return Ok(None);
+        }
+        let id = control.free_id().ok_or_else(|| DeployError::NoSchemaId { app: app.to_owned() })?;
+        Ok(Some(Entry::SchemaRegistered { id, schema: schema.clone() }))
     };
     loop {
         match driver.append(decide).await {

@@ -217,14 +217,15 @@ impl Driver {
 
 impl SchemaSource for Driver {
     /// Reads control to its end; an id that stands nowhere is one that our own id authority never gave, so it is
-    /// refused. Whichever entry about it came first counts.
+    /// refused, with its block. Whichever entry about it came first counts.
     fn fate(&self, id: SchemaId) -> BoxFuture<'_, Result<SchemaFate, SchemaSourceError>> {
         Box::pin(async move {
             if let Some(record) = self.control().schema(id) {
                 return Ok(fate_of(record));
             }
-            let reason = "no message of the app was registered under it";
+            let reason = "no message of the app was registered under it, nor under those below";
             let refuse = |control: &Control| {
+                let id = Control::to_refuse(id);
                 let entry = Entry::SchemaRefused { id, reason: reason.to_owned() };
                 Ok(control.schema(id).is_none().then_some(entry))
             };

@@ -108,6 +108,15 @@ pub enum DeployError {
         /// How long they had.
         limit: std::time::Duration,
     },
+    /// Records under strange schema ids made all ids be refused.
+    #[error(
+        "no schema id is left for a message of {app}: records with ids of another registry were sent to its topics until \
+         every id was refused; begin the app anew under another name or topic prefix"
+    )]
+    NoSchemaId {
+        /// The app.
+        app: String,
+    },
     /// The deployer is ending.
     #[error("the node is shutting down; what was begun goes on at the next start")]
     Ending,

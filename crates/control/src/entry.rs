@@ -32,7 +32,7 @@ pub enum Entry {
         /// The schema as JSON text.
         schema: String,
     },
-    /// A schema id stands for nothing we know: records with it are dead.
+    /// A schema id stands for nothing we know, nor does any below that is not registered: records with them are dead.
     SchemaRefused {
         /// The id.
         id: SchemaId,

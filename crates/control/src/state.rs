@@ -1,7 +1,7 @@
 //! What the entries of the control topic come to.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use tidefold_app::SourceFile;
 use tidefold_record::{Offset, SchemaId};
@@ -103,6 +103,16 @@ pub enum Outcome {
     },
 }
 
+/// Our own id authority gives ids below this, in rising order. Which ids it will never give can so be told from the number
+/// alone, or from any later entry; what is sent under them is dead without an entry of its own, at any time, in a replay
+/// too. Ids of another registry, or noise, would otherwise fill the topic.
+pub const IDS: u32 = 1 << 16;
+/// Ids that are refused together.
+pub const BLOCK: u32 = 1 << 10;
+
+static NEVER_GIVEN: LazyLock<SchemaRecord> =
+    LazyLock::new(|| SchemaRecord::Refused("no message of the app was registered under it".to_owned()));
+
 // === impl Control ===
 
 impl Control {
@@ -118,10 +128,17 @@ impl Control {
         self.definition.as_ref()
     }
 
-    /// What a schema id stands for; `None` while no entry says.
+    /// What a schema id stands for; `None` while that is open. An id that will never be given stands for nothing, without
+    /// an entry: see [`IDS`].
     #[must_use]
     pub fn schema(&self, id: SchemaId) -> Option<&SchemaRecord> {
-        self.schemas.get(&id)
+        let void = || (id.0 >= IDS || id.0 < self.first_open()).then(|| &*NEVER_GIVEN);
+        self.schemas.get(&id).or_else(void)
+    }
+
+    /// The smallest id that is open: ids are given in rising order, so none below is ever given.
+    fn first_open(&self) -> u32 {
+        self.schemas.range(..SchemaId(IDS)).next_back().map_or(1, |(id, _)| id.0 + 1)
     }
 
     /// All schema ids, in order.
@@ -138,10 +155,17 @@ impl Control {
         })
     }
 
-    /// The smallest id above all that were decided, from 1: what our own id authority gives next.
+    /// The smallest id above all that were decided, from 1: what our own id authority gives next. `None` when all are.
     #[must_use]
-    pub fn free_id(&self) -> SchemaId {
-        SchemaId(self.schemas.keys().next_back().map_or(1, |id| id.0 + 1))
+    pub fn free_id(&self) -> Option<SchemaId> {
+        Some(self.first_open()).filter(|id| *id < IDS).map(SchemaId)
+    }
+
+    /// The id to refuse so that `id` is decided, which is open: the last of its block. All below it are decided with it, so
+    /// that no number of strange ids makes more than [`IDS`] / [`BLOCK`] entries.
+    #[must_use]
+    pub fn to_refuse(id: SchemaId) -> SchemaId {
+        SchemaId((id.0 | (BLOCK - 1)).min(IDS - 1))
     }
 
     /// The generations of a topic's projection.
@@ -208,7 +232,7 @@ impl Control {
     }
 
     fn decide_schema(&mut self, id: SchemaId, record: SchemaRecord) -> Result<(), String> {
-        if self.schemas.contains_key(&id) {
+        if self.schema(id).is_some() {
             return Err(format!("schema id {} was decided before", id.0));
         }
         self.schemas.insert(id, record);

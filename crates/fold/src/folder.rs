@@ -160,7 +160,8 @@ impl Folder {
 
     /// Schema ids of the batch that were not learned yet, each once.
     #[must_use]
-    pub fn unknown_schemas(&self, batch: &RecordBatch) -> Vec<SchemaId> {
+    pub fn unknown_schemas(&mut self, batch: &RecordBatch) -> Vec<SchemaId> {
+        self.schemas.tidy();
         let mut unknown: Vec<SchemaId> = Vec::new();
         let mut last = None;
         for id in batch.iter().filter_map(|record| schema_of(&record)) {

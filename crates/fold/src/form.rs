@@ -31,6 +31,9 @@ enum Learned {
     Dead(&'static str, Box<str>),
 }
 
+/// Ids that are kept in mind; anybody may send any.
+const MOST_IDS: usize = 4_096;
+
 /// A message, decoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Message<'a> {
@@ -246,6 +249,13 @@ fn decimal(text: &[u8]) -> Option<u64> {
 impl Schemas {
     pub(crate) fn knows(&self, id: SchemaId) -> bool {
         self.known.contains_key(&id)
+    }
+
+    /// Forgets what is dead once there is much of it: it can be learnt again.
+    pub(crate) fn tidy(&mut self) {
+        if self.known.len() > MOST_IDS {
+            self.known.retain(|_, learned| matches!(learned, Learned::Message(..)));
+        }
     }
 
     pub(crate) fn learn(&mut self, topic: &Topic, id: SchemaId, fate: &SchemaFate) {

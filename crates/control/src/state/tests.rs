@@ -51,7 +51,7 @@ fn the_first_entry_about_a_schema_id_decides_it_for_ever() {
     ));
     assert_eq!(control.schema(id), Some(&SchemaRecord::Registered("first".into())));
     assert_eq!(control.id_of("first"), Some(id));
-    assert_eq!(control.free_id(), SchemaId(8));
+    assert_eq!(control.free_id(), Some(SchemaId(8)));
 }
 
 #[test]
@@ -159,4 +159,52 @@ fn a_build_is_told_which_partition_does_not_come_further() {
     assert_eq!(first(&control), Some((1, "full".to_owned())));
     assert_eq!(apply_all(&mut control, vec![activated(2)]), [true]);
     assert_eq!(first(&control), None);
+}
+
+#[test]
+fn strange_ids_are_decided_by_few_entries_and_the_same_by_any_reader() {
+    let registered = |id| Entry::SchemaRegistered { id: SchemaId(id), schema: format!("s{id}") };
+    let mut control = Control::default();
+    for id in 1..=3 {
+        assert_eq!(apply(&mut control, 0, registered(id)), Outcome::Taken);
+    }
+    // What a reader says of an id once, it says for ever, however little of the topic it has read.
+    let mut told = std::collections::BTreeMap::new();
+    let mut entries = 0;
+    let strange = (0..=2_000).chain((0..400).map(|i| i * 171)).chain((0..200).map(|i| u32::MAX - i * 7919));
+    for id in strange.map(SchemaId) {
+        if control.schema(id).is_none() {
+            let refused = Entry::SchemaRefused { id: Control::to_refuse(id), reason: "strange".into() };
+            assert_eq!(apply(&mut control, 0, refused), Outcome::Taken);
+            entries += 1;
+        }
+        told.insert(id, control.schema(id).cloned().unwrap());
+        assert_eq!(matches!(told[&id], SchemaRecord::Registered(_)), (1..=3).contains(&id.0), "{id:?}");
+        assert!(matches!(apply(&mut control, 0, registered(id.0)), Outcome::Refused { .. }), "{id:?}");
+        if let Some(next) = control.free_id() {
+            assert!(control.schema(next).is_none());
+        }
+    }
+    assert!(told.iter().all(|(id, said)| {
+        let now = control.schema(*id);
+        matches!(said, SchemaRecord::Registered(_)) == matches!(now, Some(SchemaRecord::Registered(_)))
+    }));
+    assert!(entries <= IDS / BLOCK, "{entries}");
+    assert_eq!(control.free_id(), None, "all ids are decided");
+}
+
+#[test]
+fn ids_that_were_refused_one_by_one_before_leave_the_next_ones_open() {
+    let mut control = Control::default();
+    let refused = |id| Entry::SchemaRefused { id: SchemaId(id), reason: "strange".into() };
+    assert_eq!(
+        apply(&mut control, 0, Entry::SchemaRegistered { id: SchemaId(1), schema: "s".into() }),
+        Outcome::Taken
+    );
+    for id in [4, u32::MAX] {
+        // Above the ids that are given, an entry says what is known without it.
+        let _ = apply(&mut control, 0, refused(id));
+        assert!(matches!(control.schema(SchemaId(id)), Some(SchemaRecord::Refused(_))));
+    }
+    assert_eq!(control.free_id(), Some(SchemaId(5)));
 }
