@@ -10,7 +10,9 @@ use crate::error::DeployError;
 
 /// Who is told what a start waits for, each time it has tried in vain.
 #[derive(Clone, Default)]
-pub struct Waiting(Option<Arc<dyn Fn(&str) + Send + Sync>>);
+pub struct Waiting(Option<Arc<Tell>>);
+
+type Tell = dyn Fn(&str) + Send + Sync;
 
 // === impl Waiting ===
 
