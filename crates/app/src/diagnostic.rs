@@ -1,4 +1,4 @@
-//! A mistake in an app folder, and how it is printed: as text with the offending piece underlined, or as JSON.
+//! A mistake in an app folder or a doubt about it, and how it is printed: as text with the offending piece underlined, or as JSON.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,9 +8,21 @@ use serde::Serialize;
 
 use crate::SourceFile;
 
-/// One mistake.
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The app does not load.
+    Error,
+    /// The app loads, and probably something else was meant.
+    Warning,
+}
+
+/// One mistake, or a doubt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
     /// The rule it breaks, a kebab-case name documented in `docs/app-language.md`.
     pub rule: &'static str,
     /// The file, relative to the app folder.
@@ -53,6 +65,8 @@ pub struct Place {
 /// A mistake as `-o json` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DiagnosticJson {
+    /// How bad it is.
+    pub severity: Severity,
     /// The file, relative to the app folder.
     pub file: String,
     /// Line of the first character, from 1.
@@ -72,13 +86,23 @@ pub struct DiagnosticJson {
 // === impl Diagnostics ===
 
 impl Diagnostics {
-    /// Puts the mistakes in order of file and place, `app.toml` first, and drops repetitions.
+    /// Puts the mistakes in order of file and place, `app.toml` first, and drops repetitions and doubts about what is wrong
+    /// anyway.
     #[must_use]
     pub fn new(mut list: Vec<Diagnostic>, sources: Vec<SourceFile>) -> Diagnostics {
         let rank =
             |d: &Diagnostic| (d.file != crate::load::APP_FILE, d.file.clone(), d.span.start, d.span.end);
         list.sort_by_cached_key(rank);
         list.dedup();
+        let wrong: Vec<_> = list
+            .iter()
+            .filter(|one| one.severity == Severity::Error)
+            .map(|one| (one.file.clone(), one.span.clone()))
+            .collect();
+        list.retain(|one| {
+            one.severity == Severity::Error
+                || !wrong.iter().any(|(file, span)| *file == one.file && *span == one.span)
+        });
         Diagnostics { list, sources }
     }
 
@@ -94,9 +118,23 @@ impl Diagnostics {
             out.push_str(&self.render_one(diagnostic, &renderer));
             out.push_str("\n\n");
         }
-        let count = self.list.len();
-        out.push_str(&format!("{count} {}\n", if count == 1 { "mistake" } else { "mistakes" }));
+        out.push_str(&self.count());
+        out.push('\n');
         out
+    }
+
+    /// How many there are: "2 mistakes, 1 warning".
+    #[must_use]
+    pub fn count(&self) -> String {
+        let warnings = self.list.iter().filter(|one| one.severity == Severity::Warning).count();
+        let mistakes = self.list.len() - warnings;
+        let counted =
+            |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+        match (mistakes, warnings) {
+            (_, 0) => counted(mistakes, "mistake"),
+            (0, _) => counted(warnings, "warning"),
+            _ => format!("{}, {}", counted(mistakes, "mistake"), counted(warnings, "warning")),
+        }
     }
 
     /// Every mistake for a machine.
@@ -106,6 +144,7 @@ impl Diagnostics {
             let text = self.text(&diagnostic.file);
             let start = place(text, diagnostic.span.start);
             DiagnosticJson {
+                severity: diagnostic.severity,
                 file: diagnostic.file.clone(),
                 line: start.line,
                 column: start.column,
@@ -120,7 +159,11 @@ impl Diagnostics {
 
     fn render_one(&self, diagnostic: &Diagnostic, renderer: &Renderer) -> String {
         let text = self.text(&diagnostic.file);
-        let title = Level::ERROR.primary_title(clean(&diagnostic.message)).id(diagnostic.rule);
+        let level = match diagnostic.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(clean(&diagnostic.message)).id(diagnostic.rule);
         let mut group = title.element(
             Snippet::source(text)
                 .path(clean(&diagnostic.file))
@@ -191,6 +234,7 @@ mod tests {
 
     fn diagnostics(text: &str, span: Range<usize>) -> Diagnostics {
         let diagnostic = Diagnostic {
+            severity: Severity::Error,
             rule: "unknown-key",
             file: "app.toml".into(),
             span,

@@ -17,6 +17,8 @@ pub struct App {
     pub topics: Vec<Topic>,
     /// A hash over everything in the folder that has meaning, as 64 hex digits: comments and layout do not count.
     pub definition_hash: String,
+    /// What is right in it and probably meant otherwise.
+    pub warnings: crate::Diagnostics,
     /// The texts it was made from, to be kept in the control topic.
     pub sources: Vec<crate::SourceFile>,
 }
@@ -99,7 +101,7 @@ pub struct Entity {
 /// A column.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
-    /// Its name, snake_case.
+    /// Its name: letters, digits and `_`.
     pub name: String,
     /// Its type.
     pub column: ColumnType,

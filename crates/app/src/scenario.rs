@@ -27,10 +27,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::layout::{TableKind, TableLayout};
 use crate::load::names;
-use crate::load::parse_toml;
 use crate::load::reader::{Reader, Table};
 use crate::load::report::Report;
 use crate::load::text::Text;
+use crate::load::{parse_toml, unmarked};
 use crate::{App, Diagnostics, SourceFile, rules};
 
 /// 2026-01-01T00:00:00Z, the time of a scenario's first message.
@@ -135,8 +135,9 @@ pub fn parse(files: &[SourceFile], app: &App) -> Result<Vec<Scenario>, Diagnosti
     let mut scenarios = Vec::new();
     let mut mistakes = Vec::new();
     let mut names = BTreeSet::new();
-    let in_folder = |file: &&SourceFile| file.path.starts_with("scenarios/") && file.path.ends_with(".toml");
-    let mut files: Vec<&SourceFile> = files.iter().filter(in_folder).collect();
+    let in_folder = |file: &SourceFile| file.path.starts_with("scenarios/") && file.path.ends_with(".toml");
+    let mut files: Vec<SourceFile> = unmarked(files.to_vec());
+    files.retain(in_folder);
     files.sort_by(|a, b| a.path.cmp(&b.path));
     for file in &files {
         let mut report = Report::of(&file.path);
@@ -150,7 +151,7 @@ pub fn parse(files: &[SourceFile], app: &App) -> Result<Vec<Scenario>, Diagnosti
     if mistakes.is_empty() {
         return Ok(scenarios);
     }
-    Err(Diagnostics::new(mistakes, files.into_iter().cloned().collect()))
+    Err(Diagnostics::new(mistakes, files))
 }
 
 struct Parser<'p> {

@@ -11,9 +11,9 @@ mod support;
 
 use apache_avro::Schema;
 use support::{app, folder, root, storefront_with};
-use tidefold_app::difference;
 use tidefold_app::model::{Action, MessageKind, ViewKind, When};
 use tidefold_app::summary::summary;
+use tidefold_app::{SourceFile, difference, load};
 
 #[test]
 fn every_app_of_the_repository_loads() {
@@ -219,4 +219,84 @@ topic orders  key (order_id), 12 partitions
     assert_eq!(summary.to_string(), expected);
     let json = serde_json::to_value(&summary).unwrap();
     assert_eq!(json["topics"][0]["tables"][1]["clustering"][0], "placed_at DESC");
+}
+
+#[test]
+fn names_that_others_chose_work_as_keys() {
+    let toml = r#"
+app = "camel"
+[topics.orders]
+key = ["orderId", "SHOP_ID"]
+partitions = 1
+events = ["OrderPlaced"]
+[entities.orders]
+topic = "orders"
+[entities.orders.columns]
+customer_id = "string"
+[entities.orders.on.OrderPlaced]
+when = "any"
+set = "customer_id = msg.customerId"
+[views.by_customer]
+sql = "SELECT customer_id, orderId, o.SHOP_ID FROM orders AS o"
+partition_key = ["customer_id"]
+clustering = ["orderId DESC", "SHOP_ID"]
+[topics.clicks]
+key = ["pageUrl"]
+partitions = 1
+events = ["Clicked"]
+[views.clicks]
+sql = "SELECT pageUrl, count(*) AS clicks FROM Clicked GROUP BY pageUrl"
+partition_key = ["pageUrl"]
+"#;
+    let record = |name: &str, fields: &[&str]| {
+        let fields: Vec<_> =
+            fields.iter().map(|field| format!(r#"{{"name":"{field}","type":"string"}}"#)).collect();
+        format!(r#"{{"type":"record","name":"{name}","fields":[{}]}}"#, fields.join(","))
+    };
+    let files = [
+        ("app.toml", toml.to_owned()),
+        ("OrderPlaced.avsc", record("OrderPlaced", &["orderId", "SHOP_ID", "customerId"])),
+        ("Clicked.avsc", record("Clicked", &["pageUrl"])),
+    ];
+    // With the marks that Windows tools write.
+    let marked = files.map(|(path, text)| SourceFile { path: path.into(), text: format!("\u{feff}{text}") });
+    let app = app(marked.to_vec());
+    let names = |view: &tidefold_app::model::View| -> Vec<String> {
+        view.layout.columns.iter().map(|column| column.name.clone()).collect()
+    };
+    assert_eq!(names(&app.topics[0].views[0]), ["customer_id", "orderId", "SHOP_ID"]);
+    assert_eq!(names(&app.topics[1].views[0]), ["pageUrl", "clicks"]);
+    assert!(app.sources.iter().all(|source| !source.text.contains('\u{feff}')));
+
+    let wrong = load(vec![
+        SourceFile { path: "app.toml".into(), text: toml.replace("msg.customerId", "msg.customerid") },
+        SourceFile {
+            path: "OrderPlaced.avsc".into(),
+            text: record("OrderPlaced", &["orderId", "SHOP_ID", "customerId"]),
+        },
+        SourceFile { path: "Clicked.avsc".into(), text: record("Clicked", &["pageUrl"]) },
+    ])
+    .unwrap_err();
+    let help: String = wrong.list.iter().filter_map(|one| one.help.clone()).collect();
+    assert!(help.contains("customerId"), "{wrong}");
+}
+
+/// What is ignored leaves no trace in the schema that is registered; an invalid decimal stays as it always was.
+#[test]
+fn ignored_logical_types_are_their_base_types() {
+    let field = |attributes: &str| {
+        let patch = format!(r#""price_cents", "type": "long"}}, {{"name": "x", "type": {{{attributes}}}}}"#);
+        let files = storefront_with(&[("OrderItem.avsc", r#""price_cents", "type": "long"}"#, &patch)]);
+        let app = app(files);
+        let place = app.topics[0].messages.iter().find(|message| message.name == "PlaceOrder").unwrap();
+        (place.schema_json.clone(), app.warnings.list.len())
+    };
+    let (json, warnings) = field(r#""type": "string", "logicalType": "email""#);
+    assert!(json.contains(r#"{"name":"x","type":"string"}"#) && warnings == 1, "{json}");
+    let (json, warnings) = field(r#""type": "bytes", "logicalType": "uuid""#);
+    assert!(json.contains(r#"{"name":"x","type":"bytes"}"#) && warnings == 1, "{json}");
+    let (json, warnings) = field(r#""type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 5"#);
+    assert!(json.contains(r#""logicalType":"decimal","precision":4,"scale":5"#) && warnings == 1, "{json}");
+    let (json, warnings) = field(r#""type": "long", "logicalType": "timestamp-millis""#);
+    assert!(json.contains(r#""logicalType":"timestamp-millis""#) && warnings == 0, "{json}");
 }

@@ -1,4 +1,4 @@
-//! Wrong apps and what is said of each: a right app with a few pieces replaced, and the rendering kept in `golden/`.
+//! Wrong and doubtful apps and what is said of each: a right app with a few pieces replaced, and the rendering kept in `golden/`.
 //! `UPDATE_GOLDEN=1 cargo test -p tidefold-app` writes the renderings anew; read them before they are committed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where something is not there")]
 
@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use tidefold_app::diagnostic::Severity;
 use tidefold_app::{App, Diagnostics, SourceFile, Style, load};
 
 #[derive(Deserialize)]
@@ -78,9 +79,11 @@ fn patched(case: &Case) -> Vec<SourceFile> {
     files
 }
 
+/// The mistakes, or the warnings of what loads in spite of them.
 fn diagnostics(case: &Case) -> Result<Diagnostics, App> {
     match load(patched(case)) {
-        Ok(app) => Err(app),
+        Ok(app) if app.warnings.list.is_empty() => Err(app),
+        Ok(app) => Ok(app.warnings),
         Err(diagnostics) => Ok(diagnostics),
     }
 }
@@ -105,6 +108,15 @@ fn every_wrong_app_is_refused_in_the_golden_words() {
         }
     }
     assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+#[test]
+fn what_is_only_warned_of_loads() {
+    for case in cases() {
+        let warned = diagnostics(&case)
+            .is_ok_and(|said| said.list.iter().all(|one| one.severity == Severity::Warning));
+        assert_eq!(load(patched(&case)).is_ok(), warned, "{}", case.name);
+    }
 }
 
 #[test]

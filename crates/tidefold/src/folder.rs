@@ -39,10 +39,9 @@ pub fn load(folder: &Path, output: &Output) -> Result<App, Failure> {
 /// All mistakes as one failure.
 #[must_use]
 pub fn refuse(wrong: &Diagnostics, folder: &Path, output: &Output) -> Failure {
-    let mistakes = if wrong.list.len() == 1 { "mistake" } else { "mistakes" };
     let style = if output.colors() { Style::Colored } else { Style::Plain };
     let text = wrong.render(style);
-    let text = format!("{}\n\n{}: {} {mistakes}", text.trim_end(), folder.display(), wrong.list.len());
+    let text = format!("{}\n\n{}: {}", text.trim_end(), folder.display(), wrong.count());
     Failure::new(Code::Failed, text)
 }
 
@@ -58,9 +57,23 @@ fn files(folder: &Path, prefix: &str, wanted: impl Fn(&str) -> bool) -> Result<V
         let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| wanted(name)) else {
             continue;
         };
-        let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+        let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+        let text =
+            text(bytes).map_err(|why| Failure::new(Code::Failed, format!("{}: {why}", path.display())))?;
         files.push(SourceFile { path: format!("{prefix}{name}"), text });
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
+}
+
+/// A file's text, or why it has none.
+fn text(bytes: Vec<u8>) -> Result<String, String> {
+    if let Some(foreign) = tidefold_codec::encoding::foreign(&bytes) {
+        return Err(foreign.to_string());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let line = before.filter(|byte| **byte == b'\n').count() + 1;
+        format!("line {line} is not UTF-8 text; save the file as UTF-8")
+    })
 }

@@ -45,6 +45,37 @@ fn check_says_what_is_in_an_app_or_all_that_is_wrong_with_it() {
 }
 
 #[test]
+fn what_is_right_and_probably_meant_otherwise_is_warned_of_and_files_are_read_as_editors_write_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_string_lossy().into_owned();
+    let app = "app = \"x\"\n[topics.t]\nkey = [\"orderId\"]\npartitions = 1\nevents = [\"Opened\"]\n[views.v]\n\
+               sql = \"SELECT orderId, mail FROM Opened\"\npartition_key = [\"orderId\"]\nclustering = [\"mail\"]\n";
+    let schema = r#"{"type":"record","name":"Opened","fields":[{"name":"orderId","type":"string"},
+        {"name":"mail","type":{"type":"string","logicalType":"email"}}]}"#;
+    std::fs::write(folder.path().join("app.toml"), format!("\u{feff}{app}")).unwrap();
+    std::fs::write(folder.path().join("Opened.avsc"), format!("\u{feff}{schema}")).unwrap();
+    let (code, out, err) = tidefold(&["check", &path]);
+    assert!(code == 0 && out.contains("Opened"), "{err}");
+    assert!(err.contains("warning[unknown-logical-type]") && err.contains("Opened.avsc:2:"), "{err}");
+    let (code, out, err) = tidefold(&["check", &path, "-o", "json"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let warnings = &json(&out)["warnings"];
+    assert_eq!(
+        (&warnings[0]["severity"], &warnings[0]["rule"]),
+        (&json!("warning"), &json!("unknown-logical-type"))
+    );
+    assert_eq!(warnings.as_array().map(Vec::len), Some(1));
+    for (text, said) in [
+        (schema.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>(), "UTF-16"),
+        (schema.replace("mail", "m\u{e4}il").chars().map(|c| c as u8).collect(), "line 2 is not UTF-8"),
+    ] {
+        std::fs::write(folder.path().join("Opened.avsc"), text).unwrap();
+        let (code, _, err) = tidefold(&["check", &path]);
+        assert!(code == 1 && err.contains("Opened.avsc") && err.contains(said), "{err}");
+    }
+}
+
+#[test]
 fn config_says_where_each_value_came_from_and_refuses_unknown_names() {
     let (code, out, _) = tidefold(&["config", "--http", "127.0.0.1:9", "-o", "json"]);
     let settings = json(&out);

@@ -50,20 +50,31 @@ pub struct SourceFile {
 /// # Errors
 /// Every mistake in them.
 pub fn load(files: Vec<SourceFile>) -> Result<App, Diagnostics> {
-    let mut sources = files;
+    let mut sources = unmarked(files);
     sources.retain(|source| source.path == APP_FILE || source.path.ends_with(".avsc"));
     sources.sort_by(|a, b| (a.path != APP_FILE, &a.path).cmp(&(b.path != APP_FILE, &b.path)));
     let mut report = Report::default();
     let loaded = if fits(&sources, &mut report) { check(&sources, &mut report) } else { None };
     match loaded {
-        Some(loaded) if report.list.is_empty() => Ok(App {
+        Some(loaded) if report.is_right() => Ok(App {
             name: loaded.name,
             topics: loaded.topics,
             definition_hash: loaded.definition_hash,
+            warnings: Diagnostics::new(report.list, sources.clone()),
             sources,
         }),
         _ => Err(Diagnostics::new(report.list, sources)),
     }
+}
+
+/// The files without the byte order marks that Windows tools write in front of a text.
+pub(crate) fn unmarked(mut files: Vec<SourceFile>) -> Vec<SourceFile> {
+    for file in &mut files {
+        if file.text.starts_with('\u{feff}') {
+            file.text.remove(0);
+        }
+    }
+    files
 }
 
 /// What [`load`] puts into an [`App`].

@@ -19,6 +19,25 @@ pub(crate) fn is_snake_case(name: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
+/// `[A-Za-z][A-Za-z0-9_]*`: a column that has the name of a message's field, which others chose.
+pub(crate) fn is_field_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Reports the name of a field that can be no column's.
+pub(crate) fn field_name(report: &mut Report, name: &str, span: &Range<usize>) {
+    if !is_field_name(name) {
+        let help = "a key is letters, digits and `_`, a letter first";
+        report.toml(rules::BAD_NAME, span, format!("`{name}` is no name for a key field"), help);
+    } else if name.len() > NAME_MAX {
+        let message =
+            format!("the name of a key field has {} characters; {NAME_MAX} is the most", name.len());
+        report.toml(rules::BAD_NAME, span, message, "choose a shorter name");
+    }
+}
+
 /// `[A-Z][A-Za-z0-9]*`.
 pub(crate) fn is_pascal_case(name: &str) -> bool {
     let mut bytes = name.bytes();

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 
 /// Collects mistakes.
 #[derive(Debug)]
@@ -33,8 +33,29 @@ impl Report {
         message: impl Into<String>,
         help: impl Into<Help>,
     ) {
-        let Help(help) = help.into();
-        self.list.push(Diagnostic { rule, file: file.to_owned(), span, message: message.into(), help });
+        self.push(Severity::Error, rule, file.to_owned(), span, message.into(), help.into());
+    }
+
+    /// Adds what is right and probably meant otherwise.
+    pub fn warn(
+        &mut self,
+        rule: &'static str,
+        file: &str,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<Help>,
+    ) {
+        self.push(Severity::Warning, rule, file.to_owned(), span, message.into(), help.into());
+    }
+
+    /// Whether no mistake was found; there may be warnings.
+    pub fn is_right(&self) -> bool {
+        self.is_right_since(0)
+    }
+
+    /// Whether no mistake was found since there were so many diagnostics.
+    pub fn is_right_since(&self, count: usize) -> bool {
+        self.list.iter().skip(count).all(|diagnostic| diagnostic.severity == Severity::Warning)
     }
 
     /// Adds a mistake in the TOML file.
@@ -45,9 +66,19 @@ impl Report {
         message: impl Into<String>,
         help: impl Into<Help>,
     ) {
-        let Help(help) = help.into();
-        let (file, span) = (self.file.clone(), span.clone());
-        self.list.push(Diagnostic { rule, file, span, message: message.into(), help });
+        self.push(Severity::Error, rule, self.file.clone(), span.clone(), message.into(), help.into());
+    }
+
+    fn push(
+        &mut self,
+        severity: Severity,
+        rule: &'static str,
+        file: String,
+        span: Range<usize>,
+        message: String,
+        Help(help): Help,
+    ) {
+        self.list.push(Diagnostic { severity, rule, file, span, message, help });
     }
 }
 

@@ -8,7 +8,7 @@ use tidefold_codec::text::is_key_type;
 use tidefold_codec::{ColumnType, RecordType};
 
 use super::avro::{Schemas, short};
-use super::names::{self, NAME_MAX, is_pascal_case, snake_case, to_pascal_case};
+use super::names::{self, NAME_MAX, is_pascal_case, to_pascal_case};
 use super::report::Report;
 use super::spec::{Spec, TopicSpec};
 use super::text::Text;
@@ -139,7 +139,7 @@ fn key_field(
     schemas: &Schemas<'_>,
     report: &mut Report,
 ) -> Option<KeyField> {
-    snake_case(report, "a key field", &field.value, &field.span, NAME_MAX);
+    names::field_name(report, &field.value, &field.span);
     reserved_column(report, &field.value, &field.span);
     let mut first: Option<(&str, &ColumnType)> = None;
     let mut right = true;

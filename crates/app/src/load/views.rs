@@ -11,7 +11,7 @@ use tidefold_codec::{RecordType, Type};
 use super::avro::Schemas;
 use super::elsewhere;
 use super::entities::{EntityDraft, table_name};
-use super::names::{self, NAME_MAX, is_snake_case};
+use super::names::{self, NAME_MAX, is_field_name};
 use super::report::{Help, Report};
 use super::spec::{Spec, ViewSpec};
 use super::text::Text;
@@ -266,8 +266,8 @@ impl Judge<'_> {
         for output in &self.compiled.columns {
             let name = &output.column.name;
             let span = self.text.place(&output.span);
-            if !is_snake_case(name) || name.len() > NAME_MAX {
-                let help = "name it with AS: lower-case letters, digits and `_`";
+            if !is_field_name(name) || name.len() > NAME_MAX {
+                let help = "name it with AS: letters, digits and `_`, a letter first";
                 self.report.toml(rules::BAD_NAME, &span, format!("`{name}` is no name for a column"), help);
             }
             reserved_column(self.report, name, &span);

@@ -90,11 +90,12 @@ impl Checker<'_> {
                 return self.here("unsupported-syntax", "a column has one name", "");
             }
         };
-        let name = match (alias, ast) {
-            (Some(alias), _) | (None, Ast::Identifier(alias)) => Some(alias),
-            (None, Ast::CompoundIdentifier(names)) => names.last(),
+        let own = match ast {
+            Ast::Identifier(name) => Some(name),
+            Ast::CompoundIdentifier(names) => names.last(),
             _ => None,
         };
+        let name = alias.or(own);
         let value = match call_of(ast) {
             Some(call) => self.aggregate(ast, call, facts),
             None => self.whole_as(ast, None).map(|mut expr| {
@@ -107,7 +108,10 @@ impl Checker<'_> {
         let Some(name) = name else {
             return self.here("unnamed-column", "this column has no name", "write … AS name");
         };
-        self.output_name(name);
+        // A column may keep the name of the field that it is: others chose it.
+        if own.is_none_or(|own| own.value != name.value) {
+            self.output_name(name);
+        }
         Some(Item { ast, name: name.value.clone(), place, value })
     }
 

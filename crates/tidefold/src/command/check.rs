@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
-use tidefold_app::{App, Diagnostics, SourceFile};
+use tidefold_app::{App, Diagnostics, SourceFile, Style};
 
 use crate::cli::{CheckArgs, Format};
 use crate::failure::{Code, Failure};
@@ -19,11 +19,22 @@ pub(super) fn check(args: &CheckArgs, output: &Output) -> Result<ExitCode, Failu
         Err(wrong) => return Err(mistakes(&wrong, &args.folder, output)),
     };
     let summary = tidefold_app::summary::summary(&app);
+    warn(&app, output);
     if !args.scenarios {
-        output.print(&serde_json::to_value(&summary)?, || summary.to_string());
+        let mut value = serde_json::to_value(&summary)?;
+        value["warnings"] = serde_json::to_value(app.warnings.to_json())?;
+        output.print(&value, || summary.to_string());
         return Ok(ExitCode::SUCCESS);
     }
     scenarios(app, &tests, args, output)
+}
+
+/// Says what is right and probably meant otherwise. For programs it stands in the result.
+fn warn(app: &App, output: &Output) {
+    if output.format() == Format::Table && !app.warnings.list.is_empty() {
+        let style = if output.colors() { Style::Colored } else { Style::Plain };
+        output.say(app.warnings.render(style).trim_end());
+    }
 }
 
 fn mistakes(wrong: &Diagnostics, folder: &Path, output: &Output) -> Failure {
@@ -31,7 +42,7 @@ fn mistakes(wrong: &Diagnostics, folder: &Path, output: &Output) -> Failure {
         && let Ok(list) = serde_json::to_value(wrong.to_json())
     {
         output.print(&list, String::new);
-        let text = format!("{}: {} mistakes", folder.display(), wrong.list.len());
+        let text = format!("{}: {}", folder.display(), wrong.count());
         return Failure::new(Code::Failed, text);
     }
     folder::refuse(wrong, folder, output)

@@ -5,23 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::json::{Json, Node};
 use super::super::names;
 use super::super::report::{Help, Report};
-use super::{AvroFile, Definition, PRIMITIVES, declared_kind, full_name, referred, roots, short};
+use super::logical::{self, Logical};
+use super::{AvroFile, Definition, PRIMITIVES, declared_kind, doubts, full_name, referred, roots, short};
 use crate::rules;
-
-/// Logical types and what they stand on.
-const LOGICAL: [(&str, &[&str]); 11] = [
-    ("decimal", &["bytes", "fixed"]),
-    ("uuid", &["string", "fixed"]),
-    ("date", &["int"]),
-    ("time-millis", &["int"]),
-    ("time-micros", &["long"]),
-    ("timestamp-millis", &["long"]),
-    ("timestamp-micros", &["long"]),
-    ("local-timestamp-millis", &["long"]),
-    ("local-timestamp-micros", &["long"]),
-    ("timestamp-nanos", &["long"]),
-    ("duration", &["fixed"]),
-];
 
 /// Attributes that Avro knows, of schemas and fields.
 const SCHEMA_ATTRIBUTES: [&str; 14] = [
@@ -160,11 +146,9 @@ impl Walk<'_> {
             }
             return;
         }
-        let logical = LOGICAL.iter().find(|(logical, _)| *logical == name);
-        let help = if let Some((logical, bases)) = logical {
-            let base = bases.first().copied().unwrap_or("long");
+        let help = if let Some(base) = logical::base_of(name) {
             Help(Some(format!(
-                "`{logical}` is a logical type: {{\"type\": \"{base}\", \"logicalType\": \"{logical}\"}}"
+                "`{name}` is a logical type: {{\"type\": \"{base}\", \"logicalType\": \"{name}\"}}"
             )))
         } else if let Some(elsewhere) = self.known.iter().find(|known| short(known) == name) {
             Help(Some(format!("it is declared in another namespace: write `{elsewhere}`")))
@@ -186,6 +170,10 @@ impl Walk<'_> {
             return self.declaration(node, namespace);
         }
         self.attributes(node, &SCHEMA_ATTRIBUTES);
+        if ty.text().is_none() {
+            doubts::wrapper(self.file, node, self.report);
+            return self.schema(ty, namespace);
+        }
         self.logical(node);
         let part = match ty.text() {
             Some("array") => "items",
@@ -226,6 +214,7 @@ impl Walk<'_> {
             "fixed" => self.fixed(node),
             _ => self.fields(node, &within),
         }
+        self.logical(node);
         self.owner = outer;
     }
 
@@ -260,9 +249,13 @@ impl Walk<'_> {
                 }
                 _ => self.mistake(rules::AVRO_SCHEMA, field, "this field has no `name`", None),
             }
+            let before = self.report.list.len();
             match field.get("type") {
                 Some(ty) => self.schema(ty, namespace),
                 None => self.mistake(rules::AVRO_SCHEMA, field, "this field has no `type`", None),
+            }
+            if self.report.is_right_since(before) {
+                doubts::field(self.file, field, self.report);
             }
         }
     }
@@ -317,7 +310,6 @@ impl Walk<'_> {
                 "add `size`: a number above 0",
             );
         }
-        self.logical(node);
     }
 
     /// A misspelled attribute would be ignored in silence.
@@ -337,29 +329,32 @@ impl Walk<'_> {
         }
     }
 
+    /// What Avro ignores is warned of; a name that is almost one of Avro's is a mistake.
     fn logical(&mut self, node: &Node) {
         let Some(logical) = node.get("logicalType") else { return };
-        let base = node.get("type").and_then(Node::text).unwrap_or("");
-        let Some(name) = logical.text() else {
-            return self.mistake(rules::UNKNOWN_LOGICAL_TYPE, logical, "a logical type is a name", None);
-        };
-        match LOGICAL.iter().find(|(known, _)| *known == name) {
-            None => {
-                let help =
-                    names::nearest_or_all(name, LOGICAL.iter().map(|(known, _)| *known), "logical type");
-                self.mistake(
-                    rules::UNKNOWN_LOGICAL_TYPE,
-                    logical,
-                    format!("there is no logical type `{name}`"),
-                    help,
-                );
-            }
-            Some((_, bases)) if !bases.contains(&base) => {
-                let help = format!("it stands on {}", bases.join(" or "));
-                let message = format!("the logical type `{name}` cannot stand on `{base}`");
+        let name = logical.text().unwrap_or_default();
+        let base = node.get("type").and_then(Node::text).unwrap_or("what it stands on");
+        let file = self.file;
+        match logical::judge(node) {
+            Logical::Valid => {}
+            Logical::NearMiss(near) => {
+                let help = format!("there is a logical type with a similar name: `{near}`");
+                let message = format!("there is no logical type `{name}`");
                 self.mistake(rules::UNKNOWN_LOGICAL_TYPE, logical, message, help);
             }
-            Some(_) => {}
+            Logical::Unknown(near) => {
+                let message =
+                    format!("Avro has no logical type `{name}`; it is ignored, the type is `{base}`");
+                let help = match near {
+                    Some(near) => format!("there is a logical type with a similar name: `{near}`"),
+                    None => format!("those that are types here are {}", logical::usable()),
+                };
+                self.report.warn(rules::UNKNOWN_LOGICAL_TYPE, file, logical.span.clone(), message, help);
+            }
+            Logical::Invalid(why, help) => {
+                let message = format!("{why}; it is ignored, the type is `{base}`");
+                self.report.warn(rules::INVALID_LOGICAL_TYPE, file, logical.span.clone(), message, help);
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 //! written out as one self-contained schema each.
 
 mod check;
+mod doubts;
+mod logical;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::json::{Json, Node, write_text};
-use super::{Definition, PRIMITIVES, declared_kind, full_name, referred};
+use super::{Definition, PRIMITIVES, declared_kind, full_name, logical, referred};
 
 /// The schema text of a declaration without mistakes.
 pub(super) fn self_contained(definitions: &BTreeMap<String, Definition<'_>>, name: &str) -> String {
@@ -62,7 +62,11 @@ impl<'f> Writer<'_, 'f> {
         let part = match ty.text() {
             Some("array") => "items",
             Some("map") => "values",
-            Some(primitive) if PRIMITIVES.contains(&primitive) && node.get("logicalType").is_some() => {
+            Some(primitive)
+                if PRIMITIVES.contains(&primitive)
+                    && node.get("logicalType").is_some()
+                    && logical::is_kept(node) =>
+            {
                 self.out.push_str("{\"type\":");
                 write_text(primitive, &mut self.out);
                 self.attributes(node, &["logicalType", "precision", "scale"]);
@@ -97,10 +101,10 @@ impl<'f> Writer<'_, 'f> {
         if namespace.is_empty() && !enclosing.is_empty() {
             self.out.push_str(",\"namespace\":\"\"");
         }
-        self.attributes(
-            node,
-            &["aliases", "symbols", "default", "size", "logicalType", "precision", "scale"],
-        );
+        self.attributes(node, &["aliases", "symbols", "default", "size"]);
+        if logical::is_kept(node) {
+            self.attributes(node, &["logicalType", "precision", "scale"]);
+        }
         if let Some(fields) = node.get("fields") {
             self.out.push_str(",\"fields\":[");
             self.fields(fields.elements(), name, namespace);
