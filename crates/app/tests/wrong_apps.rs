@@ -80,9 +80,9 @@ fn patched(case: &Case) -> Vec<SourceFile> {
 }
 
 /// The mistakes, or the warnings of what loads in spite of them.
-fn diagnostics(case: &Case) -> Result<Diagnostics, App> {
+fn diagnostics(case: &Case) -> Result<Diagnostics, Box<App>> {
     match load(patched(case)) {
-        Ok(app) if app.warnings.list.is_empty() => Err(app),
+        Ok(app) if app.warnings.list.is_empty() => Err(Box::new(app)),
         Ok(app) => Ok(app.warnings),
         Err(diagnostics) => Ok(diagnostics),
     }

@@ -53,6 +53,12 @@ impl Media {
             return Err(refuse("Content-Type stands more than once; send one".to_owned()));
         }
         let text = text.to_str().unwrap_or_default();
+        // As almost every client spells them.
+        match text {
+            "application/json" => return Ok(Media::Json),
+            "application/x-ndjson" => return Ok(Media::Lines),
+            _ => {}
+        }
         let Some(mime) = essence(text) else {
             let shown: String = text.chars().take(80).collect();
             return Err(refuse(format!(

@@ -102,7 +102,7 @@ fn near_miss(name: &str) -> Option<&'static str> {
 }
 
 fn sized(node: &Node, name: &str, bytes: u64) -> Logical {
-    match node.get("size").map(|size| whole(size)) {
+    match node.get("size").map(whole) {
         Some(Some(size)) if size == bytes => Logical::Valid,
         // A fixed without a size is a mistake of its own.
         None | Some(None) => Logical::Valid,
