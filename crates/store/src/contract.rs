@@ -6,6 +6,7 @@
 //! ```
 #![expect(clippy::expect_used, reason = "a behaviour that does not hold fails its test")]
 
+mod bounds;
 mod layouts;
 mod reading;
 mod writing;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidefold_app::layout::{Row, RowWrite, Stamp, TableId, TableKind, TableLayout};
 
+pub use self::bounds::*;
 pub use self::layouts::*;
 pub use self::reading::*;
 pub use self::writing::*;
@@ -43,6 +45,7 @@ macro_rules! store_contract {
             a_range_goes_through_a_prefix, a_range_ends_where_told, a_prefix_of_the_largest_bytes_has_an_end,
             deleted_rows_are_not_scanned, pages_cover_each_row_once, columns_are_scanned_like_bytes,
             columns_of_every_key_type_are_kept, verdicts_are_scanned_by_position,
+            rows_at_the_bounds_are_kept,
         );
     };
     (@ $harness:expr; $($behaviour:ident),+ $(,)?) => {

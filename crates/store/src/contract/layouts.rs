@@ -167,7 +167,7 @@ fn types() -> Vec<Type> {
     ]
 }
 
-fn view(name: &str, kind: TableKind, partition: &[Type], clustering: &[(Type, bool)]) -> Table {
+pub(super) fn view(name: &str, kind: TableKind, partition: &[Type], clustering: &[(Type, bool)]) -> Table {
     let key = partition.iter().chain(clustering.iter().map(|(ty, _)| ty));
     let mut columns: Vec<Column> = key
         .enumerate()
