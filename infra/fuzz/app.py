@@ -5,7 +5,7 @@ import os
 from fractions import Fraction
 
 from engine import N, kind, number_text, text
-from model import KEY_BYTES, key_text
+from model import KEY_BYTES, ROW_KEY_BYTES, key_text, row_key_bytes, rows_of
 from generate import DAY, Expressions, KEY_TYPES, digits, sql_name
 
 KEYS = [t for t in KEY_TYPES if t not in ('enum', 'decimal')]
@@ -261,6 +261,19 @@ class App(Expressions):
                 values[at] = c * (room // size)
             if 0 < len(key_text(values, types).encode()) <= KEY_BYTES: return dict(zip([f for f, _ in fields], values))
 
+    def to_the_bound(self, topic, name, data):
+        """Makes a text so long that the key of a row is as long as can be, or one byte longer."""
+        for view in topic['views']:
+            named = [view['columns'][at][1] for at in view['key']]
+            texts = [n.a[1] for n in named if n.op == 'ref' and n.t == 'string' and n.a[1] not in dict(topic['key'])]
+            if view['event'] != name or not texts: continue
+            data[texts[0]] = ''
+            found = list(rows_of(view, {'msg': data, 'event_time': 0, 'append_time': 0, 'caller': None}))
+            if not found: continue
+            room = ROW_KEY_BYTES - row_key_bytes(view, found[0][0]) + self.r.choice([0, 0, 1])
+            data[texts[0]] = '\0' * (room // 2) + 'x' * (room % 2) if self.r.random() < 0.3 else 'x' * room
+            return
+
     def messages(self, count):
         r, out = self.r, []
         pools = [[self.key(topic['key']) for _ in range(r.randint(1, 5))] for topic in self.topics]
@@ -274,6 +287,7 @@ class App(Expressions):
             data.update(r.choice(pools[at]))
             m = {'topic': at, 'type': name, 'id': 'm-%d' % i, 'data': data, 'omit': [f for f in topic['messages'][name]['defaults']
                  if data[f] is None and r.random() < 0.5]}
+            if r.random() < 0.1 and not topic.get('entity'): self.to_the_bound(topic, name, data)
             m['json'] = {f: written(r, v, fields[f]) for f, v in data.items() if f not in m['omit']}
             first, last = -62_135_596_800_000_000, 253_402_300_799_999_999
             time += 1_000_000

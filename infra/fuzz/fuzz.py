@@ -2,6 +2,7 @@
 """Random apps and messages through Tidefold and through an independent engine: no difference in any outcome or row.
 
     fuzz.py BINARY [--apps 2000] [--seed 1] [--messages 40] [--every 20] [--port 22000] [--out target/fuzz] [--jobs N]
+            [--log kafka://… --store scylla://…]
 
 Each seed makes one app. `tidefold check --scenarios` folds its messages as a node would and compares every outcome and every
 row with what the engine says. Every so many apps a real node folds them too: it is killed (kill -9) between and while it
@@ -123,6 +124,8 @@ def main():
     p.add_argument('--messages', type=int, default=40)
     p.add_argument('--every', type=int, default=20)
     p.add_argument('--port', type=int, default=22000)
+    p.add_argument('--log', help='the log of the real nodes: kafka://host:port; embedded without it')
+    p.add_argument('--store', help='their store: scylla://host:port; embedded without it')
     p.add_argument('--out', default='target/fuzz')
     p.add_argument('--jobs', type=int, default=os.cpu_count() or 2)
     args = p.parse_args()

@@ -166,6 +166,16 @@ class Expressions(Values):
         if k in ('int', 'long') and self.r.random() < 0.7: return N('lit', t, [v], 'CAST(%d AS %s)' % (v, k))
         return N('lit', t, [v], 'CAST(%s AS %s)' % (quoted(text(v, t)), sql_name(t)))
 
+    def bare(self, t):
+        """A literal that takes its type from what it stands beside."""
+        k = kind(t)
+        if k in ('bytes', 'fixed', 'boolean', 'float'): return None
+        v = self.value(t)
+        if k == 'string': v = v.replace('\0', '0')[:40]
+        if k == 'double': return N('lit', t, [float(int(v))], '%d' % v) if abs(v) < 2**31 else None
+        numbers = k in ('int', 'long', 'decimal')
+        return N('lit', t, [v], text(v, t) if numbers else quoted(text(v, t)))
+
     def leaf(self, t):
         found = [n for n in self.refs if same(n.t, t)]
         if found and self.r.random() < 0.75: return self.r.choice(found)
@@ -221,6 +231,8 @@ class Expressions(Values):
         c = r.random()
         if c < 0.5:
             a, b = self.some_number(d - 1, t), self.some_number(d - 1, t)
+            if a is not None and a.op in ('ref', 'field') and a.t != 'float' and r.random() < 0.3:
+                return self.binary(r.choice('+-'), a, self.bare(a.t[:3] if kind(a.t) == 'decimal' else a.t) or b)
             return self.binary(r.choice('+-*/%+-*/'), a, b)
         if c < 0.6:
             a = self.some_number(d - 1, t)
@@ -350,6 +362,7 @@ class Expressions(Values):
             u = common(a.t, b.t)
             if u is None: return self.leaf('boolean')
             a, b = (N('cast', u, [n], n.sql) for n in (a, b))
+        elif a.op in ('ref', 'field', 'env') and r.random() < 0.4: b = self.bare(t) or b
         elif kind(t) == 'enum' and r.random() < 0.5:
             b = self.of(r.choice(self.named[:2]), 0)
         op = r.choice(['=', '<>', '<', '<=', '>', '>='])

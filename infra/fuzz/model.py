@@ -127,10 +127,11 @@ class Topic:
         if is_event and m.get('if_match') is not None: return 'dead', 'bad_header'
         first = self.seen.get((m.get('caller'), m['id'], key))
         if first is not None:
-            return ('duplicate',) if first == m['data'] else ('rejected', ['idempotency_conflict'])
+            m['first'] = first[1]
+            return ('duplicate',) if first[0] == m['data'] else ('rejected', ['idempotency_conflict'])
         env = {'msg': m['data'], 'event_time': m['time'], 'append_time': m['time'], 'caller': m.get('caller')}
         outcome = self.judge(m, key, message, env) if spec.get('entity') else self.event(env, m['type'])
-        if outcome[0] in ('applied', 'rejected'): self.seen[(m.get('caller'), m['id'], key)] = m['data']
+        if outcome[0] in ('applied', 'rejected'): self.seen[(m.get('caller'), m['id'], key)] = m['data'], outcome
         return outcome
 
     def judge(self, m, key, message, env):

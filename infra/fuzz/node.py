@@ -16,14 +16,14 @@ from engine import text
 class Node:
     """A node of an app's folder; its data folder stays between its lives."""
 
-    def __init__(self, binary, folder, port):
-        self.binary, self.folder, self.port, self.process = binary, folder, port, None
+    def __init__(self, binary, folder, port, flags=()):
+        self.binary, self.folder, self.port, self.flags, self.process = binary, folder, port, list(flags), None
 
     def start(self):
         with open(self.folder + '/log', 'a') as log:
             self.process = subprocess.Popen(
                 [self.binary, 'up', self.folder + '/app', '--http', '127.0.0.1:%d' % self.port, '--admin',
-                 '127.0.0.1:%d' % (self.port + 1), '--data', self.folder + '/data'], stdout=subprocess.DEVNULL, stderr=log)
+                 '127.0.0.1:%d' % (self.port + 1), '--data', self.folder + '/data'] + self.flags, stdout=subprocess.DEVNULL, stderr=log)
         while True:
             try:
                 if self.ask(self.port + 1, 'GET', '/readyz')[0] == 200: return
@@ -64,7 +64,10 @@ def differences(args, app, messages, expectation, folder):
     """What a real node does otherwise."""
     outcomes, tables = expectation(app, messages)
     r = random.Random(app.seed)
-    node = Node(args.binary, folder, args.port + 2 * (os.getpid() % 40))
+    flags, own = [], 'fuzz%d_%d_' % (os.getpid(), app.seed)
+    if args.log: flags += ['--log', args.log, '--set', 'log.topic_prefix=' + own, '--set', 'log.session_timeout=3s']
+    if args.store: flags += ['--store', args.store, '--set', 'store.keyspace_prefix=' + own]
+    node = Node(args.binary, folder, args.port + 2 * (os.getpid() % 40), flags)
     try:
         return through(node, r, app, messages, outcomes, tables)
     except (RuntimeError, OSError, ValueError, subprocess.TimeoutExpired) as error:
@@ -89,6 +92,8 @@ def through(node, r, app, messages, outcomes, tables):
             # All of it is in the log, and any part of it folded.
             node.kill()
             node.start()
+    # A retry is answered as its first attempt was.
+    outcomes = [m['first'] if o[0] == 'duplicate' and m['first'][0] == 'rejected' else o for m, o in zip(messages, outcomes)]
     wrong = settled(node, app, positions, outcomes, tables, 'folded')
     if wrong: return wrong
     if r.random() < 0.5:

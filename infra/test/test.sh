@@ -51,6 +51,12 @@ done
 # Random apps against an independent engine: the first of `make fuzz`.
 if command -v python3 >/dev/null; then
   python3 infra/fuzz/fuzz.py target/debug/tidefold --apps 100 --every 25
+  servers_of_fuzz=()
+  if [ -n "${TIDEFOLD_TEST_CQL:-}" ]; then servers_of_fuzz+=(--store "scylla://$TIDEFOLD_TEST_CQL"); fi
+  if [ -n "${TIDEFOLD_TEST_KAFKA:-}" ]; then servers_of_fuzz+=(--log "kafka://$TIDEFOLD_TEST_KAFKA"); fi
+  if [ ${#servers_of_fuzz[@]} -gt 0 ]; then
+    python3 infra/fuzz/fuzz.py target/debug/tidefold --apps 2 --seed 500 --every 1 "${servers_of_fuzz[@]}"
+  fi
 else
   missing+=("python3")
 fi
