@@ -55,5 +55,8 @@ chaos: ## A fleet on real Kafka and Cassandra under every fault there is a name 
 soak: ## 200 rounds of kill -9 under load
 	TIDEFOLD_KILL_ROUNDS=200 cargo test --release -p tidefold --test kill -- --nocapture
 
+damage: ## Every byte of a small data folder flipped, every file cut everywhere, missing and older: what was noticed where
+	cargo test --release -p tidefold-log-embedded -p tidefold-store-embedded --test every_byte -- --ignored --nocapture
+
 clean-data: ## Forget what demo and run have stored
 	rm -rf data

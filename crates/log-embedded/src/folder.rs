@@ -5,6 +5,7 @@
 //! format    version and id, written when everything else stood for the first time
 //! creating  the same, until then: what lies beside it may be thrown away
 //! records/  fjall
+//! closed    the files as the last process left them in order; gone while the log is open
 //! ```
 
 use std::fmt::Write as _;
@@ -12,8 +13,9 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::journal::{self, JournalFault};
-use crate::topics::LoadFault;
+use tidefold_embedded_files::{self as files, Expected, Fault, Tail};
+
+use crate::topics::{LoadFault, MARKS, is_separated};
 
 const FORMAT: &str = "tidefold-log 1";
 const RECORDS: &str = "records";
@@ -73,6 +75,8 @@ pub(crate) struct Folder {
     path: PathBuf,
     id: String,
     complete: bool,
+    /// Whether all that was written is synced, and nothing will be.
+    in_order: bool,
     _lock: File,
 }
 
@@ -90,7 +94,13 @@ impl Folder {
             Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { folder: path.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(disk(source)),
         }
-        let mut folder = Folder { path: path.to_owned(), id: String::new(), complete: false, _lock: lock };
+        let mut folder = Folder {
+            path: path.to_owned(),
+            id: String::new(),
+            complete: false,
+            in_order: false,
+            _lock: lock,
+        };
         match fs::read_to_string(path.join("format")) {
             Ok(text) => folder.recognize(&text)?,
             Err(error) if error.kind() == ErrorKind::NotFound => folder.begin()?,
@@ -113,16 +123,21 @@ impl Folder {
             _ => return Err(self.damaged("its format file does not match its checksum".to_owned())),
         };
         self.complete = true;
-        let store = self.store_path();
-        for needed in ["version", "keyspaces"] {
-            if !store.join(needed).exists() {
-                return Err(self.damaged(format!("{RECORDS}/{needed} is missing")));
+        let closed = files::check_list(&self.path).map_err(|fault| self.refused(fault, ""))?;
+        let expected = Expected { closed, tail: Tail::OneBatch, marks: MARKS, separated: is_separated };
+        files::inspect(&self.store_path(), &expected).map_err(|fault| self.refused(fault, "records/: "))?;
+        // Before fjall changes anything.
+        files::remove_list(&self.path)
+            .map_err(|source| OpenError::Disk { path: self.path.join("closed"), source })
+    }
+
+    fn refused(&self, fault: Fault, place: &str) -> OpenError {
+        match fault {
+            Fault::Disk { path, source } => OpenError::Disk { path, source },
+            Fault::Damaged { detail } | Fault::Unproved { detail } => {
+                self.damaged(format!("{place}{detail}"))
             }
         }
-        journal::inspect(&store).map_err(|fault| match fault {
-            JournalFault::Disk { path, source } => OpenError::Disk { path, source },
-            JournalFault::Damaged { detail } => self.damaged(detail),
-        })
     }
 
     /// A folder without a format: empty, or one whose creation was interrupted before anything was acknowledged.
@@ -158,6 +173,11 @@ impl Folder {
         Ok(self)
     }
 
+    /// All that was written is synced: once this is dropped, the files are listed.
+    pub fn closes_in_order(&mut self) {
+        self.in_order = self.complete;
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -174,7 +194,9 @@ impl Folder {
     pub fn unreadable(&self, error: fjall::Error) -> OpenError {
         match error {
             fjall::Error::Locked => OpenError::Locked { folder: self.path.clone() },
-            fjall::Error::Io(source) if !missing(&source) => {
+            fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source))
+                if !missing(&source) =>
+            {
                 OpenError::Disk { path: self.store_path(), source }
             }
             other => self.damaged(other.to_string()),
@@ -189,8 +211,18 @@ impl Folder {
         }
     }
 
-    fn damaged(&self, detail: String) -> OpenError {
+    pub fn damaged(&self, detail: String) -> OpenError {
         OpenError::Damaged { folder: self.path.clone(), detail }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.in_order
+            && let Err(error) = files::write_list(&self.path)
+        {
+            tracing::warn!(folder = %self.path.display(), %error, "the log's files could not be listed");
+        }
     }
 }
 

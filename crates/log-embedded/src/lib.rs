@@ -7,7 +7,6 @@
 //!
 //! A walk through it:
 //! * [`folder`]: what lies in the folder, who may open it, and why it is refused.
-//! * [`journal`]: a look at the journals before fjall reads them, so that nothing acknowledged is cut off unseen.
 //! * [`stored`]: the unit in which records lie in fjall, with its checksum.
 //! * [`topics`]: topics and partitions as they are now: where each ends, and its newest records.
 //! * [`queue`]: appends waiting for the writer, bounded in number and bytes.
@@ -15,18 +14,18 @@
 //! * [`reader`]: records by offset, from the newest in memory or from fjall.
 
 mod folder;
-mod journal;
 mod queue;
 mod reader;
 mod stored;
 mod topics;
 mod writer;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use fjall::{Database, OwnedWriteBatch};
+use fjall::{Database, OwnedWriteBatch, PersistMode};
 use futures_util::future::BoxFuture;
 use tidefold_log::{Appended, Bounds, Log, LogError, ReadLimit, Topic, TopicSpec};
 use tidefold_record::{BatchBuilder, Offset, Partition, Position, RecordBatch, TopicName};
@@ -62,7 +61,7 @@ pub struct EmbeddedLog {
     cluster: String,
     record_bytes: usize,
     /// Locked until the rest is closed: fields are dropped in this order.
-    _folder: Folder,
+    folder: Folder,
 }
 
 /// Journals may take so much of the disk; what they hold is read when the log is opened.
@@ -100,21 +99,24 @@ impl EmbeddedLog {
         commit: writer::Commit,
     ) -> Result<EmbeddedLog, OpenError> {
         let folder = Folder::claim(folder)?;
-        let database = Database::builder(folder.store_path())
+        let builder = Database::builder(folder.store_path())
             .cache_size(settings.cache_bytes)
             .max_cached_files(Some(256))
             .worker_threads(1)
             .journal_compression(fjall::CompressionType::None)
             .manual_journal_persist(true)
-            .max_journaling_size(JOURNAL_BYTES)
-            .open()
+            .max_journaling_size(JOURNAL_BYTES);
+        // fjall panics at some kinds of damage; to us it is damage like any other.
+        let database = catch_unwind(AssertUnwindSafe(|| builder.open()))
+            .map_err(|_| folder.damaged("its files do not fit together".to_owned()))?
             .map_err(|error| folder.unreadable(error))?;
         let topics =
             Topics::load(&database, settings.memtable_bytes).map_err(|fault| folder.faulty(fault))?;
+        let marks = topics.marks(&database, &folder.store_path()).map_err(|fault| folder.faulty(fault))?;
         let folder = folder.complete()?;
         let topics = Arc::new(topics);
         let queue = Arc::new(Queue::new(settings.queue_appends, settings.queue_bytes));
-        let writer = writer::start(database.clone(), Arc::clone(&queue), commit)
+        let writer = writer::start(database.clone(), marks, folder.store_path(), Arc::clone(&queue), commit)
             .map_err(|source| OpenError::Disk { path: folder.path().to_owned(), source })?;
         Ok(EmbeddedLog {
             database,
@@ -123,7 +125,7 @@ impl EmbeddedLog {
             writer: Some(writer),
             cluster: folder.id().to_owned(),
             record_bytes: settings.record_bytes,
-            _folder: folder,
+            folder,
         })
     }
 
@@ -136,7 +138,8 @@ impl EmbeddedLog {
     /// Why the log takes nothing more until it is opened again, once that is so.
     #[must_use]
     pub fn ended(&self) -> Option<String> {
-        self.queue.refuse_if_failed().err().map(|error| error.to_string())
+        let failed = self.queue.refuse_if_failed().err().map(|error| error.to_string());
+        failed.or_else(|| writer::failure(&self.folder.store_path(), &self.database))
     }
 
     fn open_topic(&self, spec: &TopicSpec) -> Result<Topic, LogError> {
@@ -254,6 +257,10 @@ impl Drop for EmbeddedLog {
             && writer.join().is_err()
         {
             tracing::error!("the log's writer thread panicked");
+            return;
+        }
+        if self.queue.failure().is_none() && self.database.persist(PersistMode::SyncAll).is_ok() {
+            self.folder.closes_in_order();
         }
     }
 }

@@ -102,6 +102,16 @@ impl Queue {
         refuse(&self.lock())
     }
 
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Why the log takes nothing more, if it failed.
+    pub fn failure(&self) -> Option<String> {
+        self.lock().failed.clone()
+    }
+
     /// Takes nothing more; the writer ends once it has written what waits.
     pub fn close(&self) {
         self.lock().closed = true;

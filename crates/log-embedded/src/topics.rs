@@ -2,9 +2,11 @@
 //! readers may see, and its newest units, which is what they mostly ask for.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use tidefold_embedded_files::Marks;
 use tidefold_log::{LogError, TopicSpec};
 use tidefold_record::{Offset, Partition, Position, TopicName};
 use tokio::sync::watch;
@@ -14,6 +16,9 @@ use crate::stored::{self, Unit};
 
 const CATALOG: &str = "catalog";
 const CATALOG_FORMAT: u8 = 1;
+/// The keyspace of [`Marks`].
+pub(crate) const MARKS: &str = "marks";
+const TOPIC: &str = "topic ";
 
 /// So many bytes of the newest units of a partition stay in memory, or the newest one alone.
 const RECENT_BYTES: usize = 128 << 10;
@@ -75,6 +80,17 @@ impl Topics {
             by_name.insert(topic.name.clone(), Arc::new(topic));
         }
         Ok(Topics { catalog, memtable_bytes, by_name: RwLock::new(by_name), creating: Mutex::default() })
+    }
+
+    /// Marks the journal that is written, and sees to those that follow.
+    pub fn marks(&self, database: &Database, fjall: &Path) -> Result<Marks, LoadFault> {
+        let keyspace = database.keyspace(MARKS, || small(KeyspaceCreateOptions::default()))?;
+        let marks = Marks::new(fjall, keyspace).map_err(fjall::Error::Io)?;
+        let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
+        marks.add(database, &mut batch)?;
+        batch.commit()?;
+        marks.note().map_err(fjall::Error::Io)?;
+        Ok(marks)
     }
 
     pub fn get(&self, name: &TopicName) -> Option<Arc<StoredTopic>> {
@@ -241,12 +257,17 @@ pub(crate) fn no_such(topic: &TopicName, partition: Partition) -> LogError {
 }
 
 fn keyspace_name(topic: &str) -> String {
-    format!("topic {topic}")
+    format!("{TOPIC}{topic}")
 }
 
 fn legal(name: &str) -> bool {
     let character = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     (1..=200).contains(&name.len()) && name.bytes().all(character)
+}
+
+/// Whether a keyspace has its values in blob files.
+pub(crate) fn is_separated(keyspace: &str) -> bool {
+    keyspace.starts_with(TOPIC)
 }
 
 /// Records go to blob files, which compaction leaves where they are; the tables hold keys and small units.

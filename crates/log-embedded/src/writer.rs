@@ -8,10 +8,12 @@
 //! that were dropped), so the log ends there: the appends of that group are unknown, everything later is refused.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use fjall::{Database, OwnedWriteBatch, PersistMode};
+use tidefold_embedded_files::{self as files, Marks};
 use tidefold_log::{Appended, LogError};
 use tidefold_record::{Offset, Partition, TopicName};
 use tokio::sync::oneshot;
@@ -31,6 +33,9 @@ pub(crate) type Commit = Box<dyn FnMut(OwnedWriteBatch) -> fjall::Result<()> + S
 
 struct Writer {
     database: Database,
+    marks: Marks,
+    /// fjall's.
+    folder: PathBuf,
     queue: Arc<Queue>,
     commit: Commit,
 }
@@ -50,11 +55,13 @@ struct Group {
 /// Starts the thread. It ends when the queue is closed.
 pub(crate) fn start(
     database: Database,
+    marks: Marks,
+    folder: PathBuf,
     queue: Arc<Queue>,
     commit: Commit,
 ) -> std::io::Result<JoinHandle<()>> {
     let end = EndOfWriting(Arc::clone(&queue));
-    let mut writer = Writer { database, queue, commit };
+    let mut writer = Writer { database, marks, folder, queue, commit };
     std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || {
         let _end = end;
         writer.run();
@@ -115,7 +122,7 @@ impl Writer {
             written.push((topic, partition, key, value));
         }
         if let Err(error) = (self.commit)(batch) {
-            let reason = explain(&error);
+            let reason = explain(&self.folder, &error);
             tracing::error!(%reason, "the log cannot write and takes nothing more");
             let fate = match error {
                 // fjall failed in the background before: this group was not touched.
@@ -137,6 +144,14 @@ impl Writer {
             // A caller that went away needs no answer.
             let _gone = answer.send(Ok(Appended::From(first)));
         }
+        if self.marks.due() {
+            let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+            let added = self.marks.add(&self.database, &mut batch);
+            added
+                .and_then(|()| (self.commit)(batch))
+                .and_then(|()| self.marks.note().map_err(fjall::Error::Io))
+                .map_err(|error| explain(&self.folder, &error))?;
+        }
         Ok(())
     }
 }
@@ -145,7 +160,10 @@ impl Writer {
 
 impl Drop for EndOfWriting {
     fn drop(&mut self) {
-        self.0.fail("the writer has ended".to_owned());
+        // Closed and written to its end, it has not failed.
+        if std::thread::panicking() || !self.0.is_closed() {
+            self.0.fail("the writer has ended".to_owned());
+        }
     }
 }
 
@@ -183,17 +201,17 @@ fn refuse_rest(queue: &Queue, rest: impl Iterator<Item = Append>) {
     }
 }
 
-/// What failed, and what to do.
-fn explain(error: &fjall::Error) -> String {
-    match error {
-        fjall::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => {
-            "the disk is full; make room and restart".to_owned()
-        }
-        fjall::Error::Io(io) => format!("writing to the disk failed: {io}; look at the disk and restart"),
-        fjall::Error::Poisoned => {
-            "writing to the disk failed in the background (often: it is full); look at the disk and restart"
-                .to_owned()
-        }
-        other => format!("{other}; restart"),
-    }
+/// What failed, and what to do. `folder` is fjall's.
+fn explain(folder: &Path, error: &fjall::Error) -> String {
+    let cause = match error {
+        fjall::Error::Io(io) => files::explain(io),
+        fjall::Error::Poisoned => files::explain_background(folder),
+        other => other.to_string(),
+    };
+    format!("{cause}, and restart")
+}
+
+/// Why a database takes no more writes, if a write of it failed in the background.
+pub(crate) fn failure(folder: &Path, database: &Database) -> Option<String> {
+    database.persist(PersistMode::Buffer).err().map(|error| explain(folder, &error))
 }

@@ -35,7 +35,7 @@ async fn child() {
     };
     let text = failed.to_string();
     assert!(matches!(failed, LogError::Unknown { .. } | LogError::Unavailable { .. }), "{text}");
-    assert!(text.contains("the disk is full; make room and restart"), "{text}");
+    assert!(text.contains("the disk is full; make room, and restart"), "{text}");
     let acknowledged = ends(&log).await.unwrap();
     assert!(acknowledged[0] > 0, "something was acknowledged before");
     drop(log);

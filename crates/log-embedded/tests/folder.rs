@@ -62,6 +62,7 @@ async fn the_format_of_another_version_is_named() {
 async fn a_creation_that_was_interrupted_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
     drop(opened(folder.path(), Settings::default()).await);
+    fs::remove_file(folder.path().join("closed")).unwrap();
     fs::rename(folder.path().join("format"), folder.path().join("creating")).unwrap();
     fs::remove_file(folder.path().join("records/version")).unwrap();
     let log = opened(folder.path(), Settings::default()).await;

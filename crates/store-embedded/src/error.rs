@@ -1,9 +1,10 @@
 //! What goes wrong, and what to do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tidefold_app::layout::TableId;
+use tidefold_embedded_files as files;
 use tidefold_store::StoreError;
 
 /// Why a store could not be opened.
@@ -79,16 +80,26 @@ pub(crate) fn unopened(table: &TableId, what: &str) -> StoreError {
     }
 }
 
-/// A write failed. fjall takes no further ones then, since it cannot know what reached the disk.
-pub(crate) fn writing(error: fjall::Error) -> StoreError {
+/// A write failed. fjall takes no further ones then, since it cannot know what reached the disk. `folder` is fjall's.
+pub(crate) fn writing(folder: &Path, error: fjall::Error) -> StoreError {
     match error {
         fjall::Error::Poisoned => StoreError::Refused {
             what: "to write".to_owned(),
-            detail: "an earlier write did not reach the disk; see that the disk has room and is sound, then start \
-                     again: what is missing is folded from the log"
-                .to_owned(),
+            detail: format!(
+                "{}, then start again: what is missing is folded from the log",
+                files::explain_background(folder)
+            ),
         },
-        error => StoreError::Unavailable { detail: format!("writing failed: {}", text(&error)) },
+        error => StoreError::Unavailable { detail: format!("writing failed: {}", cause(folder, &error)) },
+    }
+}
+
+/// What an error of fjall means, and what to do.
+pub(crate) fn cause(folder: &Path, error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Poisoned => files::explain_background(folder),
+        fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => files::explain(io),
+        error => text(error),
     }
 }
 

@@ -1,11 +1,10 @@
 //! The folder: whose it is, that nobody else has it, and that all its files are there.
 //!
-//! A store is made beside its place and renamed into it, so `rows` is there whole or not at all. A store that was closed
-//! in good order lists its files; a copy that lacks one of them is not opened. One that was not closed lists nothing:
-//! of such a copy only gaps in the journals are seen, so copy a store while no process has it.
+//! A store is made beside its place and renamed into it, so `rows` is there whole or not at all. What lies in it is looked
+//! at before fjall opens it (`tidefold-embedded-files`). Damage is refused. Of a store that was not closed, a suffix of the
+//! writes may be missing, of all tables alike; where that cannot be proved, the store begins anew, and the log is folded
+//! again.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write as _};
@@ -15,10 +14,11 @@ use std::sync::Arc;
 
 use fjall::Database;
 use fjall::compaction::filter::Factory;
+use tidefold_embedded_files::{self as files, Expected, Fault, Tail};
 
 use crate::error::{OpenError, text};
 use crate::forget::{ForgetDeletes, Passed};
-use crate::{Settings, tables};
+use crate::{Settings, lanes, tables};
 
 const VERSION: u32 = 1;
 const FIRST_WORD: &str = "tidefold-store";
@@ -26,7 +26,6 @@ const LOCK: &str = "lock";
 const ROWS: &str = "rows";
 const MAKING: &str = "rows.making";
 const FORMAT: &str = "format";
-const CLOSED: &str = "closed";
 const FJALL: &str = "fjall";
 /// Threads that flush and merge: two, so that a flush need not wait for a merge.
 const WORKERS: usize = 2;
@@ -36,6 +35,8 @@ const WORKERS: usize = 2;
 pub(crate) struct Folder {
     path: PathBuf,
     id: String,
+    /// Whether all that was written is synced, and nothing will be.
+    in_order: bool,
     /// Released when the folder is dropped, or the process ends.
     _lock: File,
 }
@@ -64,7 +65,7 @@ impl Folder {
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { folder: path }),
             Err(TryLockError::Error(source)) => return Err(fails("locking it")(source)),
         }
-        let mut folder = Folder { path: path.clone(), id: String::new(), _lock: lock };
+        let mut folder = Folder { path: path.clone(), id: String::new(), in_order: false, _lock: lock };
         if !path.join(ROWS).exists() {
             folder.make(identity.unwrap_or_default())?;
         }
@@ -79,8 +80,18 @@ impl Folder {
                 expected: expected.to_owned(),
             });
         }
-        folder.check_files()?;
-        Ok(folder)
+        match folder.look() {
+            Ok(()) => Ok(folder),
+            Err(Fault::Damaged { detail }) => Err(folder.damage(format!("{ROWS}/{detail}"))),
+            Err(Fault::Disk { path: place, source }) => {
+                Err(OpenError::Io { folder: path, what: format!("reading {}", place.display()), source })
+            }
+            Err(Fault::Unproved { detail }) => {
+                folder.begin_anew(&found.identity, &detail)?;
+                folder.id = folder.read_format()?.id;
+                Ok(folder)
+            }
+        }
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -93,7 +104,7 @@ impl Folder {
 
     /// Opens fjall's database.
     pub(crate) fn database(&self, settings: &Settings, passed: &Arc<Passed>) -> Result<Database, OpenError> {
-        let path = self.path.join(ROWS).join(FJALL);
+        let path = self.fjall();
         let passed = Arc::clone(passed);
         let filters = move |keyspace: &str| -> Option<Arc<dyn Factory>> {
             let table = keyspace.strip_prefix(tables::PREFIX)?;
@@ -105,20 +116,24 @@ impl Folder {
             .worker_threads(WORKERS)
             .with_compaction_filter_factories(Arc::new(filters));
         // fjall panics at some kinds of damage; to us it is damage like any other.
+        self.unlist()?;
         match catch_unwind(AssertUnwindSafe(|| builder.open())) {
-            Ok(Ok(database)) => {
-                self.unlist()?;
-                Ok(database)
-            }
-            Ok(Err(error)) => Err(self.damaged(&error)),
+            Ok(Ok(database)) => Ok(database),
+            Ok(Err(error)) => Err(self.damaged(error)),
             Err(_) => Err(self.damage("its files do not fit together".to_owned())),
         }
     }
 
-    pub(crate) fn damaged(&self, error: &fjall::Error) -> OpenError {
+    /// What it means that fjall does not open or write.
+    pub(crate) fn damaged(&self, error: fjall::Error) -> OpenError {
         match error {
             fjall::Error::Locked => OpenError::InUse { folder: self.path.clone() },
-            error => self.damage(text(error)),
+            fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source))
+                if !missing(&source) =>
+            {
+                self.fails("reading or writing its files")(source)
+            }
+            error => self.damage(text(&error)),
         }
     }
 
@@ -169,77 +184,48 @@ impl Folder {
         Ok(format)
     }
 
-    /// Every file that was there when the store was closed has to be there, as long as it was.
-    fn check_files(&self) -> Result<(), OpenError> {
+    /// Looks at the files before fjall does.
+    fn look(&self) -> Result<(), Fault> {
         let rows = self.path.join(ROWS);
-        let fails = self.fails("listing its files");
-        let there = files(&rows).map_err(&fails)?;
-        let sound = |name: &str| there.contains_key(name);
-        if !sound(&format!("{FJALL}/version")) || !sound(&format!("{FJALL}/{LOCK}")) {
-            return Err(self.damage(format!("{ROWS}/{FJALL}/version or its lock is missing")));
-        }
-        self.check_journals(&there)?;
-        let Ok(closed) = fs::read_to_string(rows.join(CLOSED)) else { return Ok(()) };
-        let mut wrong = Vec::new();
-        for line in closed.lines() {
-            let Some((bytes, name)) = line.split_once(' ') else {
-                return Err(self.damage(format!("the file {ROWS}/{CLOSED} is cut")));
-            };
-            match there.get(name) {
-                None => wrong.push(format!("{ROWS}/{name} is missing")),
-                Some(found) if found.to_string() != bytes => {
-                    wrong.push(format!("{ROWS}/{name} has {found} bytes and had {bytes}"));
-                }
-                Some(_) => {}
-            }
-        }
-        if wrong.is_empty() { Ok(()) } else { Err(self.damage(wrong.join(", "))) }
+        let closed = files::check_list(&rows)?;
+        let expected =
+            Expected { closed, tail: Tail::AnyBatches, marks: lanes::KEYSPACE, separated: |_| false };
+        files::inspect(&rows.join(FJALL), &expected).map_err(|fault| match fault {
+            Fault::Damaged { detail } => Fault::Damaged { detail: format!("{FJALL}/: {detail}") },
+            other => other,
+        })
     }
 
-    /// Journals are numbered without a gap, and there is always one.
-    fn check_journals(&self, there: &BTreeMap<String, u64>) -> Result<(), OpenError> {
-        let mut numbers: Vec<u64> = there
-            .keys()
-            .filter_map(|name| name.strip_prefix("fjall/")?.strip_suffix(".jnl")?.parse().ok())
-            .collect();
-        numbers.sort_unstable();
-        if numbers.is_empty() {
-            return Err(self.damage(format!("{ROWS}/{FJALL} has no journal")));
-        }
-        match numbers.windows(2).find_map(|pair| pair.first().zip(pair.last()).filter(|(a, b)| *a + 1 != **b))
-        {
-            None => Ok(()),
-            Some((before, _)) => Err(self.damage(format!("{ROWS}/{FJALL}/{}.jnl is missing", before + 1))),
-        }
+    /// Gives up rows of which nobody can tell whether they are all: the log has what they are made from.
+    fn begin_anew(&self, identity: &str, detail: &str) -> Result<(), OpenError> {
+        tracing::warn!(
+            folder = %self.path.display(), reason = detail,
+            "the store was not closed, and its rows cannot be proved to be all: they are folded again from the log"
+        );
+        fs::rename(self.path.join(ROWS), self.path.join(MAKING)).map_err(self.fails("giving up its rows"))?;
+        self.make(identity)
     }
 
-    /// Lists the files as they are, now that nobody writes them.
-    fn list(&self) -> io::Result<()> {
-        let rows = self.path.join(ROWS);
-        let mut text = String::new();
-        for (name, bytes) in files(&rows)? {
-            let _ = writeln!(text, "{bytes} {name}");
-        }
-        write_synced(&rows.join(CLOSED), &text)
+    /// All that was written is synced: once this is dropped, the files are listed.
+    pub(crate) fn closes_in_order(&mut self) {
+        self.in_order = true;
+    }
+
+    /// The folder of fjall's database.
+    pub(crate) fn fjall(&self) -> PathBuf {
+        self.path.join(ROWS).join(FJALL)
     }
 
     fn unlist(&self) -> Result<(), OpenError> {
-        match fs::remove_file(self.path.join(ROWS).join(CLOSED)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(self.fails("removing the list of its files")(error))
-            }
-            _ => Ok(()),
-        }
+        files::remove_list(&self.path.join(ROWS)).map_err(self.fails("removing the list of its files"))
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Opened in vain: its files are not ours to list.
-        if self.id.is_empty() || self.path.join(ROWS).join(CLOSED).exists() {
-            return;
-        }
-        if let Err(error) = self.list() {
+        if self.in_order
+            && let Err(error) = files::write_list(&self.path.join(ROWS))
+        {
             tracing::warn!(folder = %self.path.display(), %error, "the store's files could not be listed");
         }
     }
@@ -286,24 +272,10 @@ fn only_ours(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Every file under a folder but the list itself, with its size.
-fn files(root: &Path) -> io::Result<BTreeMap<String, u64>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            let path = entry.path();
-            if entry.file_type()?.is_dir() {
-                folders.push(path);
-            } else if let Ok(name) = path.strip_prefix(root)
-                && name != Path::new(CLOSED)
-            {
-                found.insert(name.to_string_lossy().replace('\\', "/"), entry.metadata()?.len());
-            }
-        }
-    }
-    Ok(found)
+/// Errors that come from files that are gone or too short, not from a disk that refuses.
+fn missing(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    matches!(error.kind(), NotFound | UnexpectedEof | InvalidData)
 }
 
 fn write_synced(path: &Path, text: &str) -> io::Result<()> {

@@ -14,6 +14,7 @@
 //! safe, it only costs comparisons.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use ahash::RandomState;
@@ -25,7 +26,8 @@ use crate::error;
 use crate::forget::Passed;
 use crate::tables::{OpenTable, lock};
 
-const KEYSPACE: &str = "lanes";
+/// Where heights are kept, and marks.
+pub(crate) const KEYSPACE: &str = "lanes";
 /// How far above the highest stamp the kept height is.
 const SLACK: u64 = 1 << 14;
 /// So many keys are remembered for an index between checkpoints; more than that and the floor rises.
@@ -34,7 +36,7 @@ const MAX_RECENT: usize = 1 << 18;
 /// All lanes that ever wrote.
 pub(crate) struct Lanes {
     open: Mutex<HashMap<Lane, Arc<Mutex<LaneHeights>>>>,
-    kept: Keyspace,
+    pub(crate) kept: Keyspace,
     passed: Arc<Passed>,
 }
 
@@ -114,7 +116,7 @@ impl Lanes {
         }
     }
 
-    pub(crate) fn drop_table(&self, table: &TableId) -> Result<(), StoreError> {
+    pub(crate) fn drop_table(&self, table: &TableId, folder: &Path) -> Result<(), StoreError> {
         let lanes: Vec<_> = lock(&self.open).values().cloned().collect();
         for lane in lanes {
             lock(&lane).tables.remove(table);
@@ -123,7 +125,7 @@ impl Lanes {
         let prefix = [table.as_str().as_bytes(), b"\0"].concat();
         for entry in self.kept.prefix(prefix) {
             let key = entry.key().map_err(|error| error::reading(table, error))?;
-            self.kept.remove(key).map_err(error::writing)?;
+            self.kept.remove(key).map_err(|error| error::writing(folder, error))?;
         }
         Ok(())
     }

@@ -36,6 +36,7 @@ use fjall::{Database, PersistMode};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tidefold_app::layout::{Row, TableId};
+use tidefold_embedded_files::Marks;
 use tidefold_store::{Lane, Scan, Store, StoreError, Table, TableWrites};
 use tokio::sync::watch;
 
@@ -72,6 +73,7 @@ pub struct EmbeddedStore {
     database: Database,
     moved: watch::Sender<u64>,
     settings: Settings,
+    marks: Marks,
     folder: Folder,
 }
 
@@ -95,15 +97,20 @@ impl EmbeddedStore {
         let folder = Folder::open(folder.into(), settings.identity.as_deref())?;
         let passed = Arc::default();
         let database = folder.database(&settings, &passed)?;
-        let lanes = Lanes::open(&database, passed).map_err(|error| folder.damaged(&error))?;
-        Ok(EmbeddedStore {
-            tables: Tables::default(),
+        let lanes = Lanes::open(&database, passed).map_err(|error| folder.damaged(error))?;
+        let marks = Marks::new(&folder.fjall(), lanes.kept.clone())
+            .map_err(|error| folder.damaged(fjall::Error::Io(error)))?;
+        let store = EmbeddedStore {
+            tables: Tables::new(folder.fjall()),
             lanes,
             database,
             moved: watch::Sender::new(0),
             settings,
+            marks,
             folder,
-        })
+        };
+        store.mark().map_err(|error| store.folder.damaged(error))?;
+        Ok(store)
     }
 
     /// The folder's id: made with it, and never the same for two.
@@ -123,13 +130,32 @@ impl EmbeddedStore {
     /// # Errors
     /// The disk does not take it.
     pub fn sync(&self) -> Result<(), StoreError> {
-        self.database.persist(PersistMode::SyncData).map_err(error::writing)
+        self.database.persist(PersistMode::SyncData).map_err(|error| self.unwritten(error))
+    }
+
+    /// A write failed.
+    pub(crate) fn unwritten(&self, error: fjall::Error) -> StoreError {
+        error::writing(&self.folder.fjall(), error)
+    }
+
+    /// Marks the journal that is written now.
+    pub(crate) fn mark(&self) -> fjall::Result<()> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+        self.tables.undropped(|| self.marks.add(&self.database, &mut batch))?;
+        batch.commit()
+    }
+
+    /// Why the store takes nothing more, if a write failed. What it has can be read.
+    #[must_use]
+    pub fn ended(&self) -> Option<String> {
+        let error = self.database.persist(PersistMode::Buffer).err()?;
+        Some(error::cause(&self.folder.fjall(), &error))
     }
 
     fn drop_now(&self, tables: &[TableId]) -> Result<(), StoreError> {
         for table in tables {
             self.tables.drop_table(&self.database, table)?;
-            self.lanes.drop_table(table)?;
+            self.lanes.drop_table(table, &self.folder.fjall())?;
         }
         Ok(())
     }
@@ -179,6 +205,17 @@ impl Store for EmbeddedStore {
 
     fn checkpoints_moved(&self) -> watch::Receiver<u64> {
         self.moved.subscribe()
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        match self.database.persist(PersistMode::SyncAll) {
+            Ok(()) => self.folder.closes_in_order(),
+            Err(error) => tracing::warn!(
+                folder = %self.folder.path().display(), error = error::text(&error), "the store was not closed in order"
+            ),
+        }
     }
 }
 

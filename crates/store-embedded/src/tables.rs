@@ -1,6 +1,7 @@
 //! Tables that are open: each a keyspace; checkpoints also a map in memory, since queries read them all the time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use ahash::RandomState;
@@ -21,8 +22,11 @@ const MAX_NAME: usize = 250;
 const MEMTABLE_BYTES: u64 = 16 << 20;
 
 /// The tables that are open.
-#[derive(Default)]
-pub(crate) struct Tables(RwLock<HashMap<TableId, Arc<OpenTable>, RandomState>>);
+pub(crate) struct Tables {
+    by_id: RwLock<HashMap<TableId, Arc<OpenTable>, RandomState>>,
+    /// fjall's.
+    folder: PathBuf,
+}
 
 /// A table.
 pub(crate) struct OpenTable {
@@ -39,37 +43,52 @@ pub(crate) type Mirror = BTreeMap<Bytes, (Stamp, Option<Bytes>)>;
 // === impl Tables ===
 
 impl Tables {
+    pub(crate) fn new(folder: PathBuf) -> Tables {
+        Tables { by_id: RwLock::default(), folder }
+    }
+
+    fn unwritten(&self, error: fjall::Error) -> StoreError {
+        error::writing(&self.folder, error)
+    }
+
     pub(crate) fn find(&self, table: &TableId, what: &str) -> Result<Arc<OpenTable>, StoreError> {
-        let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
         tables.get(table).cloned().ok_or_else(|| error::unopened(table, what))
     }
 
     pub(crate) fn open(&self, database: &Database, table: &Table) -> Result<(), StoreError> {
-        let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tables = self.by_id.write().unwrap_or_else(PoisonError::into_inner);
         if !tables.contains_key(&table.id) {
-            tables.insert(table.id.clone(), Arc::new(OpenTable::open(database, table)?));
+            tables.insert(table.id.clone(), Arc::new(OpenTable::open(database, table, &self.folder)?));
         }
         Ok(())
     }
 
     pub(crate) fn drop_table(&self, database: &Database, table: &TableId) -> Result<(), StoreError> {
         let name = keyspace_name(table)?;
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(table);
+        let mut tables = self.by_id.write().unwrap_or_else(PoisonError::into_inner);
+        tables.remove(table);
         if database.keyspace_exists(&name) {
-            let keyspace = database.keyspace(&name, options).map_err(error::writing)?;
-            database.delete_keyspace(keyspace).map_err(error::writing)?;
+            let keyspace = database.keyspace(&name, options).map_err(|error| self.unwritten(error))?;
+            database.delete_keyspace(keyspace).map_err(|error| self.unwritten(error))?;
         }
         Ok(())
     }
 
+    /// Does something while no table is dropped.
+    pub(crate) fn undropped<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _tables = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
+        act()
+    }
+
     /// Sends the largest table's memory to a file.
     pub(crate) fn flush_largest(&self) -> Result<(), StoreError> {
-        let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
         let size = |table: &&Arc<OpenTable>| table.keyspace.tree.active_memtable().size();
         let largest = tables.values().max_by_key(size).cloned();
         drop(tables);
         match largest {
-            Some(table) => table.keyspace.rotate_memtable().map(drop).map_err(error::writing),
+            Some(table) => table.keyspace.rotate_memtable().map(drop).map_err(|error| self.unwritten(error)),
             None => Ok(()),
         }
     }
@@ -98,8 +117,10 @@ fn options() -> KeyspaceCreateOptions {
 // === impl OpenTable ===
 
 impl OpenTable {
-    fn open(database: &Database, table: &Table) -> Result<OpenTable, StoreError> {
-        let keyspace = database.keyspace(&keyspace_name(&table.id)?, options).map_err(error::writing)?;
+    fn open(database: &Database, table: &Table, folder: &Path) -> Result<OpenTable, StoreError> {
+        let keyspace = database
+            .keyspace(&keyspace_name(&table.id)?, options)
+            .map_err(|error| error::writing(folder, error))?;
         let kind = table.layout.kind;
         let mut open = OpenTable { id: table.id.clone(), keyspace, kind, mirror: None };
         if kind == TableKind::Checkpoints {

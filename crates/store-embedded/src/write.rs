@@ -6,10 +6,10 @@ use fjall::{OwnedWriteBatch, PersistMode};
 use tidefold_app::layout::RowWrite;
 use tidefold_store::{Lane, StoreError, TableWrites};
 
+use crate::EmbeddedStore;
 use crate::lanes::{Height, LaneHeights};
 use crate::row;
 use crate::tables::{OpenTable, lock};
-use crate::{EmbeddedStore, error};
 
 /// fjall writes a key's length in two bytes.
 const MAX_KEY: usize = u16::MAX as usize;
@@ -62,7 +62,7 @@ impl EmbeddedStore {
         let batch = std::mem::replace(&mut call.batch, self.batch(0));
         batch.commit().map_err(|error| {
             heights.lost();
-            error::writing(error)
+            self.unwritten(error)
         })?;
         let mut moved = false;
         for (table, rows) in call.parts.drain(..) {
@@ -73,6 +73,9 @@ impl EmbeddedStore {
             {
                 self.lanes.checkpointed(heights, lane, stamp);
             }
+        }
+        if self.marks.due() {
+            self.mark().map_err(|error| self.unwritten(error))?;
         }
         if moved {
             self.moved.send_modify(|times| *times = times.wrapping_add(1));

@@ -75,11 +75,14 @@ pub async fn look(folder: &Path) -> Result<Vec<u64>, String> {
     ends(&log).await.map_err(|error| error.to_string())
 }
 
-/// Copies a folder as a crash would leave it, but for the zeros at the end of journals.
+/// Copies a folder as a crash would leave it, without a list of files, but for the zeros at the end of journals.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_name() == "closed" {
+            continue;
+        }
         if source.is_dir() {
             copy(&source, &target);
         } else {

@@ -41,8 +41,10 @@ pub(super) fn store(
     };
     let store = EmbeddedStore::open(folder.join("store"), of_store)
         .map_err(|error| Failure::from_error(Code::Conflict, &error))?;
-    gate.open();
-    Ok(Arc::new(store))
+    let store = Arc::new(store);
+    let told = Arc::downgrade(&store);
+    gate.open_until(move || told.upgrade().and_then(|store| store.ended()));
+    Ok(store)
 }
 
 fn create(folder: &Path) -> Result<(), Failure> {
