@@ -274,6 +274,28 @@ fn another_encoding_of_the_same_array_becomes_the_same_bytes() {
     }
 }
 
+/// Records match by their form, so only the branch tells these two apart.
+#[test]
+fn a_branch_stays_itself_beside_another_of_its_form_however_it_was_written() {
+    let named = |name: &str| json!({"type": "record", "name": name, "fields": [{"name": "tags", "type": {"type": "map", "values": "int"}}]});
+    for (union, null) in [(json!([named("A"), named("B")]), 0), (json!(["null", named("A"), named("B")]), 2)]
+    {
+        let (schema, reader) = parse(&record(json!([{"name": "a", "type": union}])));
+        let plan = Plan::new(&schema, &reader, &[true]).unwrap();
+        for branch in [null, 2 + null] {
+            let canonical = [&[branch][..], b"\x04\x02x\x02\x02y\x04\x00"].concat();
+            let turned = [&[branch][..], b"\x04\x02y\x04\x02x\x02\x00"].concat();
+            for datum in [&canonical, &turned] {
+                let arena = Bump::new();
+                let mut slots = [Datum::Null];
+                let is_canonical = plan.read(datum, &mut slots, &arena).unwrap();
+                assert_eq!(slots, [Datum::Encoded(&canonical)], "{datum:?}");
+                assert_eq!(plan.value_bytes(datum, is_canonical, &arena), canonical, "{datum:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn absurd_counts_are_refused() {
     let none = json!({"type": "record", "name": "None", "fields": []});

@@ -93,12 +93,30 @@ impl Resolver {
     }
 
     fn column(&mut self, shape: &Shape, column: &ColumnType, null_first: bool) -> Option<Resolve> {
-        let is_union = matches!(column.ty, Type::Union(_));
-        if is_union && !column.nullable && Shape::of_type(&column.ty) == *shape {
-            let rewrite = Box::new(self.structure(shape, column, null_first)?);
-            return Some(Resolve::Alike { shape: shape.clone(), rewrite });
+        if let (Shape::Union(written), Type::Union(branches)) = (shape, &column.ty)
+            && Shape::of_column(column, null_first) == *shape
+        {
+            let rewrite = self.same_union(written, branches, column.nullable)?;
+            return Some(match column.nullable {
+                true => rewrite,
+                false => Resolve::Alike { shape: shape.clone(), rewrite: Box::new(rewrite) },
+            });
         }
         self.structure(shape, column, null_first)
+    }
+
+    /// A union that both sides write alike: each branch is itself, also where two have the same form.
+    fn same_union(&mut self, written: &[Shape], branches: &[ColumnType], nullable: bool) -> Option<Resolve> {
+        let resolved = written.iter().enumerate().map(|(at, shape)| {
+            let branch = at as i64;
+            if *shape == Shape::Null {
+                return Some(Resolve::Null { branch });
+            }
+            let reader = branches.get(at.checked_sub(usize::from(nullable))?)?;
+            let value = Box::new(self.value(shape, &reader.ty)?);
+            Some(Resolve::Branch { branch, value, optional: false })
+        });
+        Some(Resolve::Union(resolved.collect::<Option<_>>()?))
     }
 
     fn structure(&mut self, shape: &Shape, column: &ColumnType, null_first: bool) -> Option<Resolve> {
