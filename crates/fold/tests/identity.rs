@@ -254,7 +254,7 @@ fn a_payload_is_what_the_apps_schema_sees_in_it_whoever_wrote_it() {
         ("two values of it", (2, set, noted("x")), (2, set, noted("y")), "duplicate"),
         ("a narrower number", (0, set, full.clone()), (4, set, scored(0)), "duplicate"),
         ("another narrower number", (0, set, full.clone()), (4, set, scored(1)), CONFLICT),
-        ("no ce_type", (0, set, full.clone()), (0, None, full.clone()), "duplicate"),
+        ("no ce_type", (0, set, full.clone()), (0, None, full), "duplicate"),
         ("another message type", (1, set, short.clone()), (5, Some("DropTags"), short.clone()), CONFLICT),
     ];
     for (what, first, other, expected) in cases {

@@ -179,9 +179,19 @@ pub struct PublishArgs {
     /// CSV: which column feeds which field, `field=column`; without it columns are fields. Repeatable.
     #[arg(long = "column", value_name = "FIELD=COLUMN", conflicts_with = "synthetic")]
     pub columns: Vec<String>,
-    /// CSV: the column or columns whose text is the message id, so that a second run changes nothing.
-    #[arg(long = "id-column", value_name = "COLUMN", conflicts_with = "synthetic")]
-    pub id_columns: Vec<String>,
+    /// The field, or in CSV the column, whose text is the message id: sent again, it counts once. Repeatable. Without it every
+    /// line counts.
+    #[arg(long = "id", alias = "id-column", value_name = "FIELD", conflicts_with = "synthetic")]
+    pub id: Vec<String>,
+    /// Go on with the run that the ledger tells of: behind what it sent, or with the lines that were refused.
+    #[arg(long, conflicts_with_all = ["synthetic", "id"])]
+    pub resume: bool,
+    /// Send every line as a new message, whatever an earlier run's ledger says.
+    #[arg(long, conflicts_with_all = ["synthetic", "id", "resume"])]
+    pub again: bool,
+    /// Where the ledger of the run is kept; beside the file where nothing is said, and nowhere for standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["synthetic", "id"])]
+    pub ledger: Option<PathBuf>,
     /// CSV: the character between two cells, `\t` for a tab; a comma where nothing is said.
     #[arg(long, value_name = "CHAR", conflicts_with = "synthetic")]
     pub separator: Option<String>,

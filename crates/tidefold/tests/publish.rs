@@ -38,7 +38,9 @@ on_every_log_and_store!(
     lines_that_are_no_messages_are_named_and_the_others_are_sent,
     cells_that_do_not_fit_are_named_and_the_other_rows_are_sent,
     of_a_file_whose_shape_is_wrong_nothing_is_sent,
-    messages_without_ids_that_are_sent_twice_count_once,
+    every_line_counts_unless_an_id_says_otherwise,
+    a_run_that_is_killed_anywhere_is_gone_on_with_exactly,
+    refused_lines_are_mended_and_sent_alone,
 );
 
 async fn lines_that_are_no_messages_are_named_and_the_others_are_sent(backends: &Backends) {
@@ -55,7 +57,7 @@ async fn lines_that_are_no_messages_are_named_and_the_others_are_sent(backends: 
     assert_eq!((code, &report["accepted"], &report["refused"]), (6, &json!(2), &json!(3)), "{err}");
     let refused: Vec<_> = report["refusals"].as_array().unwrap().iter().map(|r| &r["line"]).collect();
     assert_eq!(refused, [2, 3, 4]);
-    let (code, out, _) = tidefold(&publish);
+    let (code, out, _) = tidefold(&[&publish[..], &["--again"]].concat());
     let said: Vec<_> = out.lines().collect();
     assert_eq!((code, said.len()), (6, 4), "{out}");
     assert!(said[0].starts_with("2 accepted, 3 refused"), "{out}");
@@ -142,17 +144,144 @@ fn zstd_of(text: &str) -> Vec<u8> {
     zstd::encode_all(text.as_bytes(), 1).unwrap()
 }
 
-async fn messages_without_ids_that_are_sent_twice_count_once(backends: &Backends) {
+async fn every_line_counts_unless_an_id_says_otherwise(backends: &Backends) {
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start_with("storefront", folder.path(), &backends.flags());
-    let lines: String = (0..3).map(|n| format!("{}\n", order(&format!("o-{n}"), &5.into()))).collect();
-    let publish =
-        ["publish", "storefront", "-", "--type", "PlaceOrder", "--url", &node.http, "-o", "json", "-q"];
-    for run in ["first", "second"] {
-        let (code, out, err) = tidefold_given(&publish, &[], &lines);
-        assert_eq!((code, &json(&out)["accepted"]), (0, &json!(3)), "{run}: {err}");
+    let pay = |id: &str| format!("{}\n", json!({ "order_id": id }));
+    let place: String = (0..3).map(|n| format!("{}\n", order(&format!("o-{n}"), &5.into()))).collect();
+    let publish = |input: &str, message: &str, more: &[&str]| {
+        let all = ["publish", "storefront", "-", "--type", message, "--url", &node.http, "-o", "json", "-q"];
+        let (code, out, err) = tidefold_given(&[&all[..], more].concat(), &[], input);
+        assert_eq!(code, 0, "{err}");
+        json(&out)["accepted"].clone()
+    };
+    let judged = || {
+        let (code, out, err) = tidefold(&["status", "--wait", "-q", "-o", "json", "--node", &node.admin]);
+        assert_eq!(code, 0, "{err}");
+        let verdicts = json(&out)["generations"][0]["verdicts"].clone();
+        ["applied", "rejected", "duplicate"].map(|verdict| verdicts[verdict].as_u64().unwrap())
+    };
+    publish(&place, "PlaceOrder", &["--id", "order_id"]);
+    assert_eq!(judged(), [3, 0, 0]);
+    publish(&place, "PlaceOrder", &["--id", "order_id"]);
+    assert_eq!(judged(), [3, 0, 3], "the same ids");
+    publish(&place, "PlaceOrder", &[]);
+    assert_eq!(judged(), [3, 3, 3], "other messages, so they are judged: the orders exist");
+    // Two lines of one input that read the same, and one line piped in three times.
+    publish(&format!("{}{}", pay("o-0"), pay("o-0")), "PayOrder", &[]);
+    assert_eq!(judged(), [4, 4, 3]);
+    for n in 0..3 {
+        publish(&pay("o-1"), "PayOrder", &[]);
+        assert_eq!(judged(), [5, 4 + n, 3]);
     }
-    assert_eq!(verdicts(&node), (3.into(), 3.into()));
+}
+
+/// Starts `publish` on a file; kills it once it has settled some lines, or at once.
+fn killed(arguments: &[&str], ledger: &std::path::Path, entries: usize) {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_tidefold"))
+        .args(arguments)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    loop {
+        let lines = std::fs::read_to_string(ledger).map_or(0, |text| text.lines().count());
+        if lines > entries || child.try_wait().unwrap().is_some() {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    let _ = child.kill();
+    child.wait().unwrap();
+}
+
+async fn a_run_that_is_killed_anywhere_is_gone_on_with_exactly(backends: &Backends) {
+    const LINES: u64 = 12_000;
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
+    let file = folder.path().join("orders.ndjson");
+    let lines: String = (0..LINES).map(|n| format!("{}\n", order(&format!("o-{n}"), &5.into()))).collect();
+    std::fs::write(&file, &lines).unwrap();
+    let ledger = folder.path().join("orders.ndjson.publish-ledger");
+    let file = file.to_string_lossy().into_owned();
+    let fresh = ["publish", "storefront", &file, "--type", "PlaceOrder", "--url", &node.http, "-q"];
+    let resume = [&fresh[..], &["--resume"]].concat();
+    let (code, _, err) = tidefold(&resume);
+    assert_eq!((code, err.contains("there is no ledger")), (3, true), "{err}");
+
+    killed(&fresh, &ledger, 1);
+    assert!(ledger.exists(), "the run was cut");
+    let (code, out, err) = tidefold(&fresh);
+    assert_eq!((code, out.as_str()), (2, ""));
+    for said in ["nothing was sent", "--resume", "--again", "behind line"] {
+        assert!(err.contains(said), "{said} is not in: {err}");
+    }
+    // A file that changed is not gone on with.
+    std::fs::write(&file, lines.replacen("EUR", "USD", 1)).unwrap();
+    let (code, _, err) = tidefold(&resume);
+    assert_eq!((code, err.contains("the run was begun with")), (2, true), "{err}");
+    std::fs::write(&file, &lines).unwrap();
+
+    for more in [0, 1, 2] {
+        let before = std::fs::read_to_string(&ledger).unwrap().lines().count();
+        killed(&resume, &ledger, before - 1 + more);
+        if !ledger.exists() {
+            break;
+        }
+    }
+    if ledger.exists() {
+        let (code, out, err) = tidefold(&resume);
+        assert_eq!(code, 0, "{err}");
+        assert!(out.contains("were accepted before"), "{out}");
+    }
+    assert!(!ledger.exists());
+    let (applied, _) = verdicts(&node);
+    assert_eq!(applied, LINES);
+    let (_, out, _) = tidefold(&["status", "-q", "-o", "json", "--node", &node.admin]);
+    assert_eq!(json(&out)["generations"][0]["verdicts"]["rejected"], 0, "what was sent twice had its id");
+}
+
+async fn refused_lines_are_mended_and_sent_alone(backends: &Backends) {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
+    let file = folder.path().join("orders.ndjson");
+    let line = |n: u64, total: Value| format!("{}\n", order(&format!("o-{n}"), &total));
+    let write = |lines: [String; 4]| std::fs::write(&file, lines.concat()).unwrap();
+    let publish = |more: &[&str]| {
+        let file = file.to_string_lossy().into_owned();
+        let all = ["publish", "storefront", &file, "--type", "PlaceOrder", "--url", &node.http, "-q"];
+        tidefold(&[&all[..], more].concat())
+    };
+    write([line(1, 5.into()), "nonsense\n".into(), line(3, "five".into()), line(4, 5.into())]);
+    let (code, out, err) = publish(&[]);
+    assert!(code == 6 && out.starts_with("2 accepted, 2 refused"), "{out}{err}");
+    write([line(1, 5.into()), line(2, 5.into()), line(3, "five".into()), line(4, 5.into())]);
+    let (code, _, err) = publish(&[]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("2 refused, the first on line 2") && err.contains("--resume"), "{err}");
+    let (code, out, err) = publish(&["--resume"]);
+    assert!(code == 6 && out.starts_with("1 accepted, 1 refused"), "{out}{err}");
+    write([line(1, 5.into()), line(2, 5.into()), line(3, 5.into()), line(4, 5.into())]);
+    let (code, out, err) = publish(&["--resume"]);
+    assert!(code == 0 && out.starts_with("1 accepted, 0 refused"), "{out}{err}");
+    assert_eq!(verdicts(&node), (4.into(), 0.into()));
+    // Then the file is done with, and its lines count once more where it is sent once more.
+    let (code, out, err) = publish(&[]);
+    assert!(code == 0 && out.starts_with("4 accepted, 0 refused"), "{out}{err}");
+}
+
+#[test]
+fn a_run_that_never_reached_a_server_leaves_no_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("orders.ndjson");
+    std::fs::write(&file, envelope("o-1", &5.into())).unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let file = file.to_string_lossy().into_owned();
+    for _ in 0..2 {
+        let (code, _, err) = tidefold(&["publish", "storefront", &file, "--url", &format!("http://{free}")]);
+        assert_eq!((code, err.contains("nothing was sent")), (1, true), "{err}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]
@@ -169,9 +298,13 @@ fn without_a_server_it_says_so_at_once_and_what_to_do() {
 
 #[test]
 fn flags_that_would_be_ignored_are_refused() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["orders.ndjson", "--column", "a=b"], "--column"),
-        (&["-", "--id-column", "a"], "--id-column"),
+        (&["-", "--id", "a"], "--id works with --type"),
+        (&["-", "--resume"], "--ledger"),
+        (&["-", "--again"], "--ledger"),
+        (&["orders.ndjson", "--type", "A", "--id", "a", "--resume"], "--id"),
+        (&["--synthetic", "5", "--ledger", "l"], "--ledger"),
         (&["-", "--separator", ";"], "--separator"),
         (&["orders.ndjson", "--lenient"], "--lenient"),
         (&["orders.ndjson", "--synthetic", "5"], "--synthetic"),

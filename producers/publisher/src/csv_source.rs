@@ -11,14 +11,15 @@ use tidefold_codec::{Field, Type};
 
 use crate::csv_rows::{Row, Rows};
 use crate::input::Input;
-use crate::line::{Fault, Line, SourceError, envelope, stable_id};
+use crate::ledger::RunId;
+use crate::line::{Fault, Line, SourceError, envelope, joined};
 
 /// Which column feeds which field, what makes the id, and what is taken for a row.
 #[derive(Clone, Debug)]
 pub struct Mapping {
     /// (field, column); a field that is not here takes the column of its name, if there is one.
     pub fields: Vec<(String, String)>,
-    /// Columns whose texts, joined by `:`, are the id; none: the row's content and number.
+    /// Columns whose texts, joined by `:`, are the id; none: the run's id and the row's line.
     pub id: Vec<String>,
     /// What stands between two cells.
     pub separator: u8,
@@ -79,9 +80,11 @@ pub fn lines<'m>(
     path: &Path,
     message: &'m Message,
     mapping: &Mapping,
+    run: &RunId,
 ) -> Result<impl Iterator<Item = Result<Line, SourceError>> + Send + 'm, SourceError> {
     let mut table = Table::open(input, path, message, mapping)?;
     let lenient = mapping.lenient;
+    let run = run.clone();
     Ok(std::iter::from_fn(move || {
         let row = match table.next() {
             Ok(row) => row?,
@@ -95,7 +98,7 @@ pub fn lines<'m>(
             }
             Err(fault) => return Some(Err(SourceError::shape(&table.path, fault))),
         };
-        Some(table.line(number, &cells, message))
+        Some(table.line(number, &cells, message, &run))
     }))
 }
 
@@ -246,12 +249,18 @@ impl Table {
         })
     }
 
-    fn line(&self, number: u64, cells: &csv::StringRecord, message: &Message) -> Result<Line, SourceError> {
+    fn line(
+        &self,
+        number: u64,
+        cells: &csv::StringRecord,
+        message: &Message,
+        run: &RunId,
+    ) -> Result<Line, SourceError> {
         let data = row_json(&self.feeds, cells, number)?;
         let id = if self.id.is_empty() {
-            stable_id(number, data.as_bytes())
+            run.id(number)
         } else {
-            self.id.iter().filter_map(|at| cells.get(*at)).collect::<Vec<_>>().join(":")
+            joined(&self.id.iter().filter_map(|at| cells.get(*at)).collect::<Vec<_>>())
         };
         Ok(Line { number, text: envelope(&message.name, &id, &data) })
     }

@@ -81,13 +81,16 @@ impl SourceError {
     }
 }
 
-/// An id for content that brings none: the same content at the same place has the same id.
+/// The id of a line that several texts name together; joined so that no two lists of texts have one id.
 #[must_use]
-pub fn stable_id(number: u64, content: &[u8]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&number.to_be_bytes());
-    hasher.update(content);
-    hasher.finalize().to_hex()[..32].to_owned()
+pub fn joined(texts: &[&str]) -> String {
+    match texts {
+        [only] => (*only).to_owned(),
+        several => {
+            let parts = several.iter().map(|text| text.replace('%', "%25").replace(':', "%3A"));
+            parts.collect::<Vec<_>>().join(":")
+        }
+    }
 }
 
 /// An envelope around data that is JSON already.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::client::{Client, ClientError, LineAnswer};
+use crate::ledger::{Ledger, LedgerError};
 use crate::line::{Line, SourceError};
 
 /// How to publish.
@@ -79,13 +80,21 @@ pub enum PublishError {
         /// Why.
         source: ClientError,
     },
-    /// The write API does not take the lines; running the same command again goes on from here, since ids are stable.
-    #[error("gave up after {accepted} accepted lines; run the same command again to go on")]
+    /// The write API does not take the lines.
+    #[error("gave up after {accepted} accepted lines")]
     GaveUp {
         /// Lines accepted before.
         accepted: u64,
         /// Why.
         source: ClientError,
+    },
+    /// What was settled cannot be written down, so nothing more was sent.
+    #[error("stopped after {accepted} accepted lines")]
+    Ledger {
+        /// Lines accepted before.
+        accepted: u64,
+        /// Why.
+        source: LedgerError,
     },
 }
 
@@ -99,6 +108,9 @@ impl Default for Options {
 struct Run<'a> {
     client: &'a Client,
     options: Options,
+    ledger: Option<&'a mut Ledger>,
+    /// Refused lines that the ledger does not have yet.
+    refused: Vec<u64>,
     report: Report,
     /// Whether the write API ever answered.
     answered: bool,
@@ -116,7 +128,22 @@ pub async fn publish(
     options: Options,
     seen: &mut (dyn FnMut(Event<'_>) + Send),
 ) -> Result<Report, PublishError> {
-    let mut run = Run { client, options, report: Report::default(), answered: false, seen };
+    publish_by(None, lines, client, options, seen).await
+}
+
+/// The same by a ledger: what is settled is noted there before more is sent.
+///
+/// # Errors
+/// As without; and when the ledger cannot be written.
+pub async fn publish_by(
+    ledger: Option<&mut Ledger>,
+    lines: impl Iterator<Item = Result<Line, SourceError>> + Send,
+    client: &Client,
+    options: Options,
+    seen: &mut (dyn FnMut(Event<'_>) + Send),
+) -> Result<Report, PublishError> {
+    let report = Report::default();
+    let mut run = Run { client, options, ledger, refused: Vec::new(), report, answered: false, seen };
     let mut lines = lines.peekable();
     let batch_lines = options
         .rate
@@ -129,10 +156,17 @@ pub async fn publish(
     });
     while lines.peek().is_some() {
         let mut batch = Vec::with_capacity(batch_lines);
+        let mut through = 0;
         while batch.len() < batch_lines {
             match lines.next() {
-                Some(Ok(line)) => batch.push(line),
-                Some(Err(SourceError::Line { number, detail })) => run.refuse_unsent(number, &detail),
+                Some(Ok(line)) => {
+                    through = line.number;
+                    batch.push(line);
+                }
+                Some(Err(SourceError::Line { number, detail })) => {
+                    through = number;
+                    run.refuse_unsent(number, &detail);
+                }
                 Some(Err(source)) => {
                     run.send(&batch).await?;
                     return Err(PublishError::Source { accepted: run.report.progress.accepted, source });
@@ -144,6 +178,7 @@ pub async fn publish(
             pace.tick().await;
         }
         run.send(&batch).await?;
+        run.note_settled(&[], through)?;
     }
     run.report.refusals.sort_by_key(|refusal| refusal.line);
     Ok(run.report)
@@ -156,11 +191,20 @@ impl Run<'_> {
         let mut last_success = Instant::now();
         let mut back_off = Duration::from_millis(50);
         let mut told = false;
+        if let Some(ledger) = &mut self.ledger {
+            let begun = ledger.begin_sending();
+            let accepted = self.report.progress.accepted;
+            begun.map_err(|source| PublishError::Ledger { accepted, source })?;
+        }
         while !rest.is_empty() {
             let (done, pause) = match self.client.send(rest).await {
                 Ok(answers) => {
                     self.answered = true;
-                    (self.settle(rest, answers), None)
+                    let done = self.settle(rest, answers);
+                    if let Some(last) = rest[..done].last() {
+                        self.note_settled(&rest[..done], last.number)?;
+                    }
+                    (done, None)
                 }
                 Err(source @ ClientError::Unreachable { .. }) if !self.answered => {
                     return Err(PublishError::NoServer { source });
@@ -212,6 +256,16 @@ impl Run<'_> {
         lines.len()
     }
 
+    /// Notes in the ledger that lines are done with, and all up to `through`.
+    fn note_settled(&mut self, lines: &[Line], through: u64) -> Result<(), PublishError> {
+        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        if lines.is_empty() && self.refused.is_empty() {
+            return Ok(());
+        }
+        let noted = ledger.settle(lines, through, std::mem::take(&mut self.refused));
+        noted.map_err(|source| PublishError::Ledger { accepted: self.report.progress.accepted, source })
+    }
+
     /// A line that is no message. Lines of its batch before it may still be on their way.
     fn refuse_unsent(&mut self, line: u64, detail: &str) {
         let problem =
@@ -221,6 +275,9 @@ impl Run<'_> {
 
     fn refuse(&mut self, refusal: Refusal) {
         self.report.progress.refused += 1;
+        if self.ledger.is_some() {
+            self.refused.push(refusal.line);
+        }
         if self.report.refusals.len() < self.options.refusals_shown {
             self.report.refusals.push(refusal);
         }

@@ -7,12 +7,16 @@ use serde_json::{Value, json};
 use tidefold_publisher::csv_source::{self, Mapping};
 use tidefold_publisher::ndjson::{self, Shape};
 use tidefold_publisher::publish::PublishError;
-use tidefold_publisher::{Client, Event, Line, Options, Refusal, Report, SourceError, input, synthetic};
+use tidefold_publisher::{
+    Client, Event, Ledger, Line, Options, Refusal, Report, RunId, SourceError, input, synthetic,
+};
 
 use crate::cli::{LineFormat, PublishArgs};
 use crate::failure::{Code, Failure, chain};
 use crate::folder;
 use crate::output::{Output, Progress};
+
+mod ledger;
 
 type Lines<'a> = Box<dyn Iterator<Item = Result<Line, SourceError>> + Send + 'a>;
 
@@ -29,15 +33,25 @@ pub(super) async fn publish(args: PublishArgs, output: &Output) -> Result<ExitCo
     } else {
         None
     };
+    let mut ledger = ledger::open(&args, &file, format, output)?;
+    let run = ledger.as_ref().map_or_else(RunId::fresh, |ledger| ledger.run().clone());
     let (lines, total): (Lines<'_>, Option<u64>) = match (&app, args.synthetic) {
         (Some(app), Some(count)) => (Box::new(synthetic::lines(app, args.seed, count)), Some(count)),
-        (Some(app), None) => (csv(app, &args, &file)?, None),
+        (Some(app), None) => (csv(app, &args, &file, &run)?, None),
         (None, _) => {
-            let shape = args.message_type.clone().map_or(Shape::Envelope, Shape::Data);
+            let shape = match args.message_type.clone() {
+                Some(message_type) => Shape::Data { message_type, id: args.id.clone() },
+                None => Shape::Envelope,
+            };
             let total = count_lines(&file)?;
-            (Box::new(ndjson::lines(input::open(&file)?, &file, shape)), total)
+            (Box::new(ndjson::lines(input::open(&file)?, &file, shape, &run)), total)
         }
     };
+    let lines = match &mut ledger {
+        Some(ledger) => ledger.rest(lines).map_err(|error| ledger::refusal(&error, &file))?,
+        None => lines,
+    };
+    let before = ledger.as_ref().map_or(0, |ledger| ledger.standing().accepted);
     let options = Options { rate: args.rate, ..Options::default() };
     let mut progress = output.progress("publish", total);
     let published = {
@@ -45,34 +59,46 @@ pub(super) async fn publish(args: PublishArgs, output: &Output) -> Result<ExitCo
             Event::Progress(now) => progress.at(now.accepted + now.refused),
             Event::Retrying(error) => progress.say(&format!("{error}; sending the same lines again")),
         };
-        tidefold_publisher::publish(lines, &client, options, &mut seen).await
+        tidefold_publisher::publish_by(ledger.as_mut(), lines, &client, options, &mut seen).await
     };
     match published {
         Ok(report) => {
             let rate = progress.finish(report.progress.accepted + report.progress.refused);
             let is_whole = report.progress.refused == 0;
-            print(&report, rate, &file, output);
+            if let Some(ledger) = ledger {
+                ledger.finish().map_err(|error| Failure::from_error(Code::Partial, &error))?;
+            }
+            print(&report, before, rate, &file, output);
             Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(Code::Partial as u8) })
         }
-        Err(error) => Err(stopped(&error, progress, &args.url)),
+        Err(error) => Err(stopped(&error, ledger, progress, &args.url)),
     }
 }
 
-fn stopped(error: &PublishError, progress: Progress, url: &str) -> Failure {
+fn stopped(error: &PublishError, ledger: Option<Ledger>, progress: Progress, url: &str) -> Failure {
     let accepted = match error {
         PublishError::NoServer { .. } => {
             progress.discard();
+            let kept = ledger.and_then(|ledger| ledger.discard().err());
+            let kept = kept.map(|error| format!("\n{}", chain(&error)));
             let text = format!(
-                "{}\nstart a node with `tidefold up FOLDER`, or say where one is with --url (now {url})",
-                chain(error)
+                "{}\nstart a node with `tidefold up FOLDER`, or say where one is with --url (now {url}){}",
+                chain(error),
+                kept.unwrap_or_default()
             );
             return Failure::new(Code::Failed, text);
         }
-        PublishError::Source { accepted, .. } | PublishError::GaveUp { accepted, .. } => *accepted,
+        PublishError::Source { accepted, .. }
+        | PublishError::GaveUp { accepted, .. }
+        | PublishError::Ledger { accepted, .. } => *accepted,
     };
     progress.finish(accepted);
     let code = if accepted > 0 { Code::Partial } else { Code::Failed };
-    Failure::new(code, chain(error))
+    let remedy = match &ledger {
+        Some(_) => "\nthe same command with --resume goes on behind them; each line counts once",
+        None => "",
+    };
+    Failure::new(code, format!("{}{remedy}", chain(error)))
 }
 
 /// What a file's name says its lines are, without endings of compression; standard input is NDJSON.
@@ -86,27 +112,35 @@ fn format_of(file: &Path) -> LineFormat {
 fn refuse_columns(args: &PublishArgs) -> Result<(), Failure> {
     let given = [
         ("--column", !args.columns.is_empty()),
-        ("--id-column", !args.id_columns.is_empty()),
         ("--separator", args.separator.is_some()),
         ("--lenient", args.lenient),
     ];
     let given: Vec<_> = given.iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| *flag).collect();
     if given.is_empty() {
-        return Ok(());
+        let text = "--id works with --type or CSV: without them a line is an envelope, whose `id` is the id";
+        return match args.message_type.is_none() && !args.id.is_empty() {
+            true => Err(Failure::new(Code::Usage, text.to_owned())),
+            false => Ok(()),
+        };
     }
     let text =
         format!("{} works with CSV only; if the lines are CSV, give --format csv", given.join(" and "));
     Err(Failure::new(Code::Usage, text))
 }
 
-fn csv<'a>(app: &'a tidefold_app::App, args: &PublishArgs, file: &Path) -> Result<Lines<'a>, Failure> {
+fn csv<'a>(
+    app: &'a tidefold_app::App,
+    args: &PublishArgs,
+    file: &Path,
+    run: &RunId,
+) -> Result<Lines<'a>, Failure> {
     let name = args.message_type.as_deref().unwrap_or_default();
     let Some((topic, place)) = app.message(name) else {
         let known: Vec<_> = app.topics.iter().flat_map(|t| &t.messages).map(|m| m.name.as_str()).collect();
         let text = format!("CSV needs --type, one of: {}", known.join(", "));
         return Err(Failure::new(Code::Usage, text));
     };
-    let mut mapping = Mapping { id: args.id_columns.clone(), lenient: args.lenient, ..Mapping::default() };
+    let mut mapping = Mapping { id: args.id.clone(), lenient: args.lenient, ..Mapping::default() };
     if let Some(separator) = &args.separator {
         mapping.separator = separator_of(separator)?;
     }
@@ -121,7 +155,7 @@ fn csv<'a>(app: &'a tidefold_app::App, args: &PublishArgs, file: &Path) -> Resul
     if input::is_file(file) && !args.lenient {
         csv_source::check(input::open(file)?, file, message, &mapping).map_err(unsent)?;
     }
-    let lines = csv_source::lines(input::open(file)?, file, message, &mapping).map_err(unsent)?;
+    let lines = csv_source::lines(input::open(file)?, file, message, &mapping, run).map_err(unsent)?;
     Ok(Box::new(lines))
 }
 
@@ -170,10 +204,11 @@ fn count_lines(file: &Path) -> Result<Option<u64>, Failure> {
     }
 }
 
-fn print(report: &Report, rate: f64, file: &Path, output: &Output) {
+/// `before`: what the run had accepted when it was cut.
+fn print(report: &Report, before: u64, rate: f64, file: &Path, output: &Output) {
     let progress = report.progress;
     let value = json!({
-        "accepted": progress.accepted, "refused": progress.refused, "retries": progress.retries,
+        "accepted": progress.accepted, "accepted_before": before, "refused": progress.refused, "retries": progress.retries,
         "per_second": rate.round(), "refusals": report.refusals, "positions": report.positions,
     });
     output.print(&value, || {
@@ -181,6 +216,9 @@ fn print(report: &Report, rate: f64, file: &Path, output: &Output) {
             "{} accepted, {} refused, {} retries, {rate:.0} a second",
             progress.accepted, progress.refused, progress.retries
         );
+        if before > 0 {
+            text.push_str(&format!("; {before} were accepted before"));
+        }
         for refusal in &report.refusals {
             text.push('\n');
             text.push_str(&refusal_text(refusal, file));

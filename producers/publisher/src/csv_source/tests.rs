@@ -36,7 +36,7 @@ fn told(text: &[u8], mapping: &Mapping) -> String {
 fn sent(text: &[u8], mapping: &Mapping) -> (Vec<String>, Vec<u64>) {
     let (mut taken, mut refused) = (Vec::new(), Vec::new());
     let message = message();
-    for line in lines(input(text), Path::new("-"), &message, mapping).unwrap() {
+    for line in lines(input(text), Path::new("-"), &message, mapping, &RunId::fresh()).unwrap() {
         match line {
             Ok(line) => {
                 let value: serde_json::Value = serde_json::from_str(&line.text).unwrap();
@@ -98,10 +98,11 @@ fn every_broken_shape_is_named_with_line_and_column() {
             assert!(told.contains(said), "{}: {said} is not in: {told}", String::from_utf8_lossy(text));
         }
         assert!(!told.contains("{ ") && !told.contains("Some("), "{told}");
-        let (_, refused) = match lines(input(text), Path::new("-"), &message(), &Mapping::default()) {
-            Ok(_) => sent(text, &Mapping::default()),
-            Err(_) => continue,
-        };
+        let (_, refused) =
+            match lines(input(text), Path::new("-"), &message(), &Mapping::default(), &RunId::fresh()) {
+                Ok(_) => sent(text, &Mapping::default()),
+                Err(_) => continue,
+            };
         assert_eq!(refused, [0], "what is read once ends at its first wrong row");
     }
 }

@@ -1,0 +1,98 @@
+//! Which ledger a run goes by, and what is to be done where there is one already.
+
+use std::path::Path;
+
+use serde_json::json;
+use tidefold_publisher::{Ledger, LedgerError, Pin, Subject, input};
+
+use crate::cli::{LineFormat, PublishArgs};
+use crate::failure::{Code, Failure, chain};
+use crate::output::Output;
+
+/// The ledger of this run. None for made-up messages and where fields make the ids, which may be sent again as they are; and
+/// none for standard input unless one is asked for.
+pub(super) fn open(
+    args: &PublishArgs,
+    file: &Path,
+    format: LineFormat,
+    output: &Output,
+) -> Result<Option<Ledger>, Failure> {
+    if args.synthetic.is_some() || !args.id.is_empty() {
+        return Ok(None);
+    }
+    let is_file = input::is_file(file);
+    let path = match &args.ledger {
+        Some(path) => path.clone(),
+        None if is_file => Ledger::beside(file),
+        None if args.resume || args.again => {
+            let text = "what is read from a pipe has a ledger only with --ledger FILE; give the run's";
+            return Err(Failure::new(Code::Usage, text.to_owned()));
+        }
+        None => return Ok(None),
+    };
+    let subject = Subject {
+        app: args.app.clone(),
+        reads: reads(args, format),
+        input: if is_file { Some(Pin::of(file)?) } else { None },
+    };
+    let opened = match args.resume {
+        true => Ledger::resume(&path, &subject),
+        false => Ledger::begin(&path, subject, args.again),
+    };
+    match opened {
+        Ok(ledger) => Ok(Some(ledger)),
+        Err(LedgerError::Io { source, .. }) if args.ledger.is_none() && !args.resume && !args.again => {
+            output.say(&format!(
+                "{} cannot be written ({source}), so a run that is cut cannot be gone on with; --ledger FILE keeps the ledger elsewhere",
+                path.display()
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(refusal(&error, file)),
+    }
+}
+
+/// What decides which message a line is.
+fn reads(args: &PublishArgs, format: LineFormat) -> String {
+    let format = match format {
+        LineFormat::Ndjson => "ndjson",
+        LineFormat::Csv => "csv",
+    };
+    json!([format, args.message_type, args.columns, args.separator, args.lenient]).to_string()
+}
+
+/// Why nothing is sent, and what there is to choose from.
+pub(super) fn refusal(error: &LedgerError, file: &Path) -> Failure {
+    let again = "--again sends every line as a new message: those that were accepted count once more";
+    let (code, remedy) = match error {
+        LedgerError::Unfinished { standing, .. } if standing.ended => {
+            let refused = standing.refused.len();
+            let first = standing.refused.first().copied().unwrap_or_default();
+            let text = format!(
+                "it accepted {} lines of {} and had {refused} refused, the first on line {first}\n\
+                 --resume sends those that were refused, once they are mended where they stand\n{again}",
+                standing.accepted,
+                file.display()
+            );
+            (Code::Usage, text)
+        }
+        LedgerError::Unfinished { standing, .. } => {
+            let text = format!(
+                "it was cut behind line {} of {}\n--resume goes on from there; each line counts once\n{again}",
+                standing.done,
+                file.display()
+            );
+            (Code::Usage, text)
+        }
+        LedgerError::Missing(_) => {
+            (Code::NotFound, "without --resume every line is sent as a new message".to_owned())
+        }
+        LedgerError::Other { .. } | LedgerError::Changed { .. } => {
+            (Code::Usage, format!("put back what the run was begun with; or {again}"))
+        }
+        LedgerError::Busy(_) => (Code::Conflict, "wait for it to end".to_owned()),
+        LedgerError::Foreign(_) => (Code::Usage, "name another file with --ledger".to_owned()),
+        LedgerError::Io { .. } => (Code::Failed, "--ledger FILE keeps the ledger elsewhere".to_owned()),
+    };
+    Failure::new(code, format!("{}\nnothing was sent: {remedy}", chain(error)))
+}
