@@ -14,7 +14,7 @@ use axum::routing::get;
 use tidefold_app::App;
 use tidefold_control::Control;
 use tidefold_fold::Checkpoint;
-use tidefold_http::{FieldError, Problem, ProblemKind, paths};
+use tidefold_http::{Caller, FieldError, Problem, ProblemKind, paths};
 use tidefold_log::SharedLog;
 use tidefold_record::{Partition, Position};
 use tidefold_store::SharedStore;
@@ -104,9 +104,10 @@ async fn row(
     State(api): State<Arc<Api>>,
     place: Result<Path<(String, String, String)>, PathRejection>,
     RawQuery(query): RawQuery,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let answer = read_row(&api, place, query, &headers).await;
+    let answer = read_row(&api, place, query, (&caller, &headers)).await;
     api.count(ReadKind::Key, answer.as_ref().map(Response::status));
     answer
 }
@@ -115,7 +116,7 @@ async fn read_row(
     api: &Api,
     place: Result<Path<(String, String, String)>, PathRejection>,
     query: Option<String>,
-    headers: &HeaderMap,
+    (caller, headers): Asking<'_>,
 ) -> Result<Response, Problem> {
     let Path((app, name, key)) = place.map_err(bad_path)?;
     let pairs = pairs::read(query.as_deref())?;
@@ -123,7 +124,7 @@ async fn read_row(
         let table = api.table(&app, &name).await?;
         no_parameters(&table, &pairs)?;
         let key = read::single_key(&table, &key)?;
-        let Some(visible) = api.visible(&table, key.partition, headers).await? else { continue };
+        let Some(visible) = api.visible(&table, key.partition, (caller, headers)).await? else { continue };
         let since = clock::instant();
         let found = read::row(&api.store, &table, &key.bytes).await;
         if api.generations.is_gone(table.topic, table.generation) {
@@ -161,9 +162,10 @@ async fn list(
     State(api): State<Arc<Api>>,
     place: Result<Path<(String, String)>, PathRejection>,
     RawQuery(query): RawQuery,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let answer = read_list(&api, place, query, &headers).await;
+    let answer = read_list(&api, place, query, (&caller, &headers)).await;
     api.count(ReadKind::Range, answer.as_ref().map(Response::status));
     answer
 }
@@ -172,7 +174,7 @@ async fn read_list(
     api: &Api,
     place: Result<Path<(String, String)>, PathRejection>,
     query: Option<String>,
-    headers: &HeaderMap,
+    (caller, headers): Asking<'_>,
 ) -> Result<Response, Problem> {
     let Path((app, name)) = place.map_err(bad_path)?;
     let pairs = pairs::read(query.as_deref())?;
@@ -186,7 +188,7 @@ async fn read_list(
             Asked::Key(key) => key.partition,
             Asked::Range(_) => None,
         };
-        let Some(visible) = api.visible(&table, partition, headers).await? else { continue };
+        let Some(visible) = api.visible(&table, partition, (caller, headers)).await? else { continue };
         let since = clock::instant();
         let page = match &asked {
             Asked::Key(key) => read::row(&api.store, &table, &key.bytes).await.map(Page::of),
@@ -202,6 +204,9 @@ async fn read_list(
         return Ok(answer_list(&table, &visible, Some(page.json), next));
     }
 }
+
+/// Who asks, and how.
+type Asking<'a> = (&'a Caller, &'a HeaderMap);
 
 /// What a list is asked for.
 enum Asked {
@@ -253,7 +258,7 @@ impl Api {
         &self,
         table: &ReadTable<'_>,
         partition: Option<u32>,
-        headers: &HeaderMap,
+        (caller, headers): Asking<'_>,
     ) -> Result<Option<Visible>, Problem> {
         let which: Vec<u32> = match partition {
             Some(only) => vec![only],
@@ -266,7 +271,7 @@ impl Api {
             recent.map_err(position::store_problem)?
         } else {
             let wanted = position::parse(&values.join(","), table.topic)?;
-            self.wait(table, &which, &wanted, headers).await?
+            self.wait(table, &which, &wanted, (caller, headers)).await?
         };
         if !self.generations.saw(table.topic, table.generation, checkpoints.iter().map(|c| c.next)) {
             return Ok(None);
@@ -280,7 +285,7 @@ impl Api {
         table: &ReadTable<'_>,
         which: &[u32],
         wanted: &[Position],
-        headers: &HeaderMap,
+        (caller, headers): Asking<'_>,
     ) -> Result<Vec<Checkpoint>, Problem> {
         let halted = |partition: Partition| {
             let halts = self.halts.as_ref()?;
@@ -290,7 +295,8 @@ impl Api {
         let patience = self.patience(headers);
         let app = self.generations.app().name.as_str();
         let log = self.log.as_ref().map(|log| LogTopic::new(log, app, table.topic));
-        let reached = position::wait(&self.store, table, which, wanted, patience, log.as_ref(), halted).await;
+        let place = position::Place { store: &self.store, table, log: log.as_ref(), caller };
+        let reached = place.wait(which, wanted, patience, halted).await;
         if !wanted.is_empty() {
             self.metrics.position_wait_seconds.observe(since.elapsed().as_secs_f64());
         }

@@ -6,12 +6,19 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 use tidefold_http::{FieldError, Problem, ProblemKind};
 
+/// The most parameters of one query: no table has so many key columns.
+pub(crate) const PARAMETERS: usize = 100;
+
 /// Names and values in the order they stand.
 ///
 /// # Errors
 /// Every parameter that is no UTF-8.
 pub(crate) fn read(query: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
     let (mut pairs, mut errors) = (Vec::new(), Vec::new());
+    if query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).nth(PARAMETERS).is_some() {
+        let detail = format!("a query has at most {PARAMETERS} parameters");
+        return Err(Problem::new(ProblemKind::InvalidQuery, detail));
+    }
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         match (decode(name), decode(value)) {

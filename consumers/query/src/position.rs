@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidefold_app::model::Topic;
 use tidefold_fold::Checkpoint;
-use tidefold_http::{FieldError, Problem, ProblemKind};
+use tidefold_http::{Caller, FieldError, Problem, ProblemKind};
 use tidefold_log::SharedLog;
 use tidefold_record::{Partition, Position};
 use tidefold_store::{SharedStore, StoreError};
@@ -15,8 +15,11 @@ use tokio::time::Instant;
 use crate::generations::ReadTable;
 use crate::proof::{HALTED_RETRY, LogTopic};
 
-/// How often a waiting request looks again when nothing told it to: writes of other processes tell nobody.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How often a waiting request asks whether its partition is halted by now.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+
+/// The most positions of one request.
+pub const POSITIONS: usize = 1_000;
 
 /// What an answer says of itself, read before its rows: a lower bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,12 @@ pub struct Visible {
 pub fn parse(header: &str, topic: &Topic) -> Result<Vec<Position>, Problem> {
     let mut positions = Vec::new();
     let mut errors = Vec::new();
+    if header.split(',').count() > POSITIONS {
+        let detail = format!(
+            "Tidefold-Min-Position takes {POSITIONS} positions: the last of each partition is enough"
+        );
+        return Err(Problem::new(ProblemKind::InvalidPosition, detail));
+    }
     for text in header.split(',').map(str::trim) {
         let refuse = |detail: String| FieldError::in_parameter("Tidefold-Min-Position", "bad_format", detail);
         match text.parse::<Position>() {
@@ -62,67 +71,97 @@ pub fn parse(header: &str, topic: &Topic) -> Result<Vec<Position>, Problem> {
     Err(Problem::new(ProblemKind::InvalidPosition, detail).with_errors(errors))
 }
 
-/// Waits until every position is visible, for at most `patience`. Looks at the partitions of `which`, and those of the
-/// positions. With a log, a checkpoint counts only where it is proved to be of that log.
-///
-/// # Errors
-/// `position_not_reached` when time runs out; at once: `unknown_position` past the log's end, `projection_halted` with the
-/// reason that `halted` gives for a partition, or that the log gives; the store's trouble.
-pub async fn wait(
-    store: &SharedStore,
-    table: &ReadTable<'_>,
-    which: &[u32],
-    wanted: &[Position],
-    patience: Duration,
-    log: Option<&LogTopic<'_>>,
-    halted: impl Fn(Partition) -> Option<String>,
-) -> Result<Vec<Checkpoint>, Problem> {
-    let deadline = Instant::now() + patience;
-    let looked_at: BTreeSet<u32> =
-        which.iter().copied().chain(wanted.iter().map(|position| position.partition.0)).collect();
-    let looked_at: Vec<u32> = looked_at.into_iter().collect();
-    let mut checkpoints = vec![Checkpoint::START; table.topic.partitions as usize];
-    let mut moved = store.checkpoints_moved();
-    let mut first = true;
-    loop {
-        moved.borrow_and_update();
-        let looked = table.recent.look(store, &table.tables, &looked_at, &mut checkpoints).await;
-        looked.map_err(store_problem)?;
-        let of = |position: &Position| checkpoints.get(position.partition.0 as usize);
-        let reached = |position: &Position| of(position).is_some_and(|c| c.next > position.offset);
-        for position in wanted {
-            match (log, of(position)) {
-                (Some(log), Some(checkpoint)) if reached(position) => {
-                    log.prove(table, position, checkpoint).await?;
+/// Where positions are waited for, and by whom.
+pub(crate) struct Place<'a> {
+    pub(crate) store: &'a SharedStore,
+    pub(crate) table: &'a ReadTable<'a>,
+    /// The log, where the node has one.
+    pub(crate) log: Option<&'a LogTopic<'a>>,
+    pub(crate) caller: &'a Caller,
+}
+
+impl Place<'_> {
+    /// Waits until every position is visible, for at most `patience`. Looks at the partitions of `which`, and those of the
+    /// positions. With a log, a checkpoint counts only where it is proved to be of that log. Who has to wait gives its place
+    /// of working to others meanwhile.
+    ///
+    /// # Errors
+    /// `position_not_reached` when time runs out; at once `projection_halted` with the reason that `halted` gives for a
+    /// partition, or that the log gives, `unknown_position` past the log's end, `overloaded` where too many wait; the store's
+    /// trouble.
+    pub(crate) async fn wait(
+        &self,
+        which: &[u32],
+        wanted: &[Position],
+        patience: Duration,
+        halted: impl Fn(Partition) -> Option<String>,
+    ) -> Result<Vec<Checkpoint>, Problem> {
+        let Place { store, table, .. } = self;
+        let deadline = Instant::now() + patience;
+        let looked_at: BTreeSet<u32> =
+            which.iter().copied().chain(wanted.iter().map(|position| position.partition.0)).collect();
+        let looked_at: Vec<u32> = looked_at.into_iter().collect();
+        let mut checkpoints = vec![Checkpoint::START; table.topic.partitions as usize];
+        let mut waiting = None;
+        loop {
+            let looked = table.recent.look(store, &table.tables, &looked_at, &mut checkpoints).await;
+            looked.map_err(store_problem)?;
+            let reached = |position: &&Position| {
+                let checkpoint = checkpoints.get(position.partition.0 as usize);
+                checkpoint.is_some_and(|checkpoint| checkpoint.next > position.offset)
+            };
+            self.prove(wanted, &checkpoints).await?;
+            let missing: Vec<&Position> = wanted.iter().filter(|position| !reached(position)).collect();
+            let Some(first) = missing.first() else { return Ok(checkpoints) };
+            if let (Some(log), None) = (self.log, &waiting) {
+                for position in &missing {
+                    log.reaches(position).await?;
                 }
-                (Some(log), _) if first => log.reaches(position).await?,
-                _ => {}
             }
-        }
-        first = false;
-        let Some(missing) = wanted.iter().find(|position| !reached(position)) else { return Ok(checkpoints) };
-        let mut waiting = wanted.iter().filter(|position| !reached(position));
-        if let Some((position, reason)) =
-            waiting.find_map(|position| Some((position, halted(position.partition)?)))
-        {
-            let detail =
-                format!("{position} is in the log and will be visible once its projection goes on: {reason}");
-            let problem = Problem::new(ProblemKind::ProjectionHalted, detail);
-            return Err(problem.with_retry_after(HALTED_RETRY));
-        }
-        if Instant::now() >= deadline {
-            let at = checkpoints.get(missing.partition.0 as usize).map_or(0, |c| c.next.0);
-            let detail =
-                format!("{missing} is not visible yet; the tables have offsets below {at} of its partition");
-            let problem = Problem::new(ProblemKind::PositionNotReached, detail);
-            return Err(problem.with_retry_after(Duration::from_secs(1)));
-        }
-        let look_again = deadline.min(Instant::now() + LOOK_AGAIN);
-        // A closed channel means the store is shutting down: then only the deadline ends the wait.
-        if let Ok(Err(_)) = tokio::time::timeout_at(look_again, moved.changed()).await {
-            clock::pause(LOOK_AGAIN).await;
+            if let Some(problem) = missing.iter().find_map(|p| Some(halted_problem(p, &halted(p.partition)?)))
+            {
+                return Err(problem);
+            }
+            if waiting.is_none() {
+                waiting = Some(self.caller.wait().ok_or_else(too_many_wait)?);
+            }
+            if Instant::now() >= deadline {
+                let at = checkpoints.get(first.partition.0 as usize).map_or(0, |c| c.next.0);
+                let detail = format!(
+                    "{first} is not visible yet; the tables have offsets below {at} of its partition"
+                );
+                let problem = Problem::new(ProblemKind::PositionNotReached, detail);
+                return Err(problem.with_retry_after(Duration::from_secs(1)));
+            }
+            let until = deadline.min(Instant::now() + ASK_AGAIN);
+            let places = missing.iter().map(|position| (position.partition.0, position.offset)).collect();
+            table.recent.reached(store, &table.tables, places, until).await.map_err(store_problem)?;
         }
     }
+
+    /// Proves that the checkpoints which reached positions are of the log that is there.
+    async fn prove(&self, wanted: &[Position], checkpoints: &[Checkpoint]) -> Result<(), Problem> {
+        let Some(log) = self.log else { return Ok(()) };
+        for position in wanted {
+            let checkpoint = checkpoints.get(position.partition.0 as usize);
+            if let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.next > position.offset) {
+                log.prove(self.table, position, checkpoint).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn halted_problem(position: &Position, reason: &str) -> Problem {
+    let detail =
+        format!("{position} is in the log and will be visible once its projection goes on: {reason}");
+    Problem::new(ProblemKind::ProjectionHalted, detail).with_retry_after(HALTED_RETRY)
+}
+
+fn too_many_wait() -> Problem {
+    let detail =
+        "as many requests wait for positions as may, or one address's share of them; ask again shortly";
+    Problem::new(ProblemKind::Overloaded, detail).with_retry_after(Duration::from_secs(1))
 }
 
 /// What to say of rows that come from one partition, or from any.

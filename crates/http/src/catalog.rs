@@ -61,6 +61,21 @@ kinds! {
     UnknownApp = NOT_FOUND, "unknown-app", "There is no such app here";
     /// A header or parameter is not what it has to be.
     InvalidRequest = BAD_REQUEST, "invalid-request", "A header or parameter is wrong";
+    /// HTTP does not allow the request: its first line, a header, `Host` or `Transfer-Encoding` more than once. The connection
+    /// is closed.
+    BadRequest = BAD_REQUEST, "bad-request", "This is no request of HTTP/1.1";
+    /// The head of the request, or one of its lines, is larger than the limit. The connection is closed.
+    HeadTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "The head of the request is too large";
+    /// The address in the first line is longer than the limit. The connection is closed.
+    UriTooLong = URI_TOO_LONG, "uri-too-long", "The address is too long";
+    /// The head of the request did not arrive in time. The connection is closed.
+    HeadTimeout = REQUEST_TIMEOUT, "head-timeout", "The head did not arrive in time", retryable;
+    /// A page of another site sent the request; `listen.origins` names those whose pages may.
+    CrossSite = FORBIDDEN, "cross-site", "Pages of other sites may not ask this node";
+    /// The admin port is not known by this name; `listen.admin_hosts` names those it has besides its addresses.
+    UnknownHost = MISDIRECTED_REQUEST, "unknown-host", "The port is not known by this name";
+    /// A request that changes something does not say who wants it, in `Tidefold-Operator`.
+    OperatorMissing = FORBIDDEN, "operator-missing", "The request does not say who operates";
     /// The node answers as many requests as it can; nothing was done.
     Overloaded = SERVICE_UNAVAILABLE, "overloaded", "Too many requests are being answered", retryable;
     /// The node is starting or a projection has no active tables yet.

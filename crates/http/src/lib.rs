@@ -7,6 +7,7 @@
 //!   the start or later; [`with_fallbacks`].
 //! * [`problem`]: [`Problem`], an RFC 9457 answer with every mistake in it; [`catalog`]: all kinds there are.
 //! * [`limits`]: the bounds of a server; [`body`]: reading a body within them.
+//! * [`callers`]: who calls, by address, and what each may hold; [`admission`]: which requests are let in at all.
 //! * [`request_id`]: what caller and operator call one request; [`principal`]: who calls.
 //! * [`admin`]: `/livez`, `/readyz`, `/metrics`.
 //!
@@ -15,13 +16,15 @@
 //! # async fn run() -> std::io::Result<()> {
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:7070").await?;
 //! let shutdown = tokio_util::sync::CancellationToken::new();
-//! let server = Server { name: "public", limits: Limits::default(), telemetry: Default::default() };
+//! let server = Server { name: "public", limits: Limits::default(), admission: Default::default(), telemetry: Default::default() };
 //! let _drained = serve(listener, axum::Router::new(), shutdown, server).await;
 //! # Ok(()) }
 //! ```
 
 pub mod admin;
+pub mod admission;
 pub mod body;
+pub mod callers;
 pub mod catalog;
 pub mod limits;
 mod patient;
@@ -32,6 +35,8 @@ pub mod routes;
 pub mod serve;
 
 pub use admin::{Gate, Readiness, admin};
+pub use admission::{Admission, OPERATOR};
+pub use callers::{Caller, Held, Shared};
 pub use catalog::ProblemKind;
 pub use limits::Limits;
 pub use principal::Principal;

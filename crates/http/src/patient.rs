@@ -15,19 +15,22 @@ use hyper_util::rt::TokioIo;
 use tidefold_telemetry::clock;
 use tokio::net::TcpStream;
 
+use crate::callers::Caller;
+
 /// A connection whose writes may stand still only so long.
 pub(crate) struct Patient {
     stream: TokioIo<TcpStream>,
     stall: Duration,
     /// Runs out when a write has stood still for too long; there is one only while a write stands still.
     waiting: Option<BoxFuture<'static, ()>>,
+    caller: Caller,
 }
 
 // === impl Patient ===
 
 impl Patient {
-    pub(crate) fn new(stream: TcpStream, stall: Duration) -> Patient {
-        Patient { stream: TokioIo::new(stream), stall, waiting: None }
+    pub(crate) fn new(stream: TcpStream, stall: Duration, caller: Caller) -> Patient {
+        Patient { stream: TokioIo::new(stream), stall, waiting: None, caller }
     }
 
     fn judge<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -64,6 +67,8 @@ impl Write for Patient {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What stood before it in the buffer was written by now.
+        self.caller.answer_was_read();
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
         self.judge(context, flushed)
     }

@@ -42,6 +42,9 @@ pub struct FieldError {
     pub code: Cow<'static, str>,
 }
 
+/// The most mistakes that one problem names: an answer is not larger than what it answers.
+pub const ERRORS: usize = 100;
+
 #[derive(Serialize)]
 struct Wire<'a> {
     #[serde(rename = "type")]
@@ -79,11 +82,13 @@ impl Problem {
         }))
     }
 
-    /// With all the mistakes found.
+    /// With the mistakes found: the first [`ERRORS`] of them, and how many more there are.
     #[must_use]
-    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Problem {
+    pub fn with_errors(mut self, mut errors: Vec<FieldError>) -> Problem {
+        let more = errors.len().saturating_sub(ERRORS);
+        errors.truncate(ERRORS);
         self.0.errors = errors;
-        self
+        if more > 0 { self.with_member("more_errors", more) } else { self }
     }
 
     /// With the time after which to try again: `Retry-After` in whole seconds and `retry_after_ms`.
@@ -171,6 +176,25 @@ impl Problem {
             headers.insert(crate::request_id::HEADER, value);
         }
         response
+    }
+}
+
+impl Problem {
+    /// The answer as it goes over the wire where nothing else can make one: the last of its connection.
+    pub(crate) fn last_answer(&self) -> Vec<u8> {
+        let id = RequestId::fresh();
+        let mut body = Vec::with_capacity(512);
+        self.write_json(Some(id.as_str()), &mut body);
+        let retry = self.0.retry_after.map(|after| format!("retry-after: {}\r\n", after.as_secs().max(1)));
+        let head = format!(
+            "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\nx-request-id: {}\r\n{}connection: close\r\n\
+             content-length: {}\r\n\r\n",
+            self.status(),
+            id.as_str(),
+            retry.unwrap_or_default(),
+            body.len()
+        );
+        [head.as_bytes(), &body].concat()
     }
 }
 

@@ -6,12 +6,12 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::{HeaderValue, Request, Response};
 use axum::response::IntoResponse;
 use bytes::Bytes;
@@ -27,6 +27,8 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 use tracing::Instrument;
 
+use crate::admission::Admission;
+use crate::callers::{Answering, Caller, Callers, Connected, Shared};
 use crate::catalog::ProblemKind;
 use crate::limits::Limits;
 use crate::patient::Patient;
@@ -41,6 +43,8 @@ pub struct Server {
     pub name: &'static str,
     /// Its bounds.
     pub limits: Limits,
+    /// What it lets in.
+    pub admission: Admission,
     /// Where it counts.
     pub telemetry: Telemetry,
 }
@@ -58,8 +62,15 @@ pub enum Drained {
 struct Front {
     routes: Routes,
     limits: Limits,
+    admission: Admission,
     metrics: HttpMetrics,
-    in_flight: AtomicUsize,
+    callers: Arc<Callers>,
+}
+
+/// A body on its way in, which says when all of it was read.
+struct Arriving {
+    body: Incoming,
+    caller: Caller,
 }
 
 /// A body that knows when its request is over.
@@ -73,10 +84,30 @@ struct RequestGuard {
     front: Arc<Front>,
     since: Instant,
     status: u16,
+    _answering: Answering,
 }
 
 /// Counts a connection while it is open.
-struct ConnectionGuard(HttpMetrics);
+struct ConnectionGuard {
+    metrics: HttpMetrics,
+    connected: Connected,
+}
+
+/// Answers below this many bytes are not counted among those that wait to be read.
+const SMALL_ANSWER: u64 = 16 << 10;
+
+/// A body of up to this many bytes is passed over where it was not read, so that the connection can be kept.
+const PASSED_OVER: u64 = 4 << 10;
+
+/// How often trouble with accepting is logged, however often it comes.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
+
+/// Trouble with accepting connections, said once in a while.
+#[derive(Default)]
+struct Trouble {
+    times: u64,
+    said: Option<Instant>,
+}
 
 /// Serves `routes` on `listener` until `shutdown` is cancelled, then answers what is open, for at most `limits.drain`.
 pub async fn serve(
@@ -86,38 +117,43 @@ pub async fn serve(
     server: Server,
 ) -> Drained {
     let metrics = server.telemetry.http(server.name);
+    let callers = Callers::new(server.limits);
     let front = Arc::new(Front {
         routes: routes.into(),
         limits: server.limits,
+        admission: server.admission,
         metrics: metrics.clone(),
-        in_flight: AtomicUsize::new(0),
+        callers: Arc::clone(&callers),
     });
     let http = http1_settings(&server.limits);
     let graceful = GracefulShutdown::new();
     let tasks = TaskTracker::new();
     let cut = CancellationToken::new();
-    while let Some((stream, peer)) = accept(&listener, &shutdown).await {
-        if tasks.len() >= server.limits.connections {
+    let mut trouble = Trouble::default();
+    while let Some((stream, peer)) = accept(&listener, &shutdown, &mut trouble).await {
+        let Some(connected) = callers.open(peer.ip()) else {
             metrics.refused_connections.inc();
+            turn_away(stream, &server.limits);
             continue;
-        }
+        };
         let _ = stream.set_nodelay(true);
-        let front = Arc::clone(&front);
+        let (front, caller) = (Arc::clone(&front), connected.caller.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
-            answer(Arc::clone(&front), request)
+            answer(Arc::clone(&front), caller.clone(), request)
         });
-        let connection =
-            graceful.watch(http.serve_connection(Patient::new(stream, server.limits.answer_stall), service));
-        let guard = ConnectionGuard::new(&metrics);
+        let patient = Patient::new(stream, server.limits.answer_stall, connected.caller.clone());
+        let connection = graceful.watch(http.serve_connection(patient, service));
+        let guard = ConnectionGuard::new(&metrics, connected);
         let cut = cut.clone();
         tasks.spawn(async move {
-            let _open = guard;
             tokio::select! {
                 // Clients break off connections all the time: that is their affair.
                 _ = connection => {}
                 () = cut.cancelled() => {}
+                () = guard.connected.caller.cut().cancelled() => {}
             }
+            drop(guard);
         });
     }
     drop(listener);
@@ -135,8 +171,13 @@ fn http1_settings(limits: &Limits) -> http1::Builder {
     http
 }
 
-/// The next connection; `None` at shutdown. Running out of file descriptors is waited out, not died of.
-async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
+/// The next connection; `None` at shutdown. Running out of file descriptors is waited out, not died of: it costs new
+/// connections only, which wait with the system meanwhile.
+async fn accept(
+    listener: &TcpListener,
+    shutdown: &CancellationToken,
+    trouble: &mut Trouble,
+) -> Option<(TcpStream, SocketAddr)> {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -146,10 +187,22 @@ async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<
         match accepted {
             Ok(connection) => return Some(connection),
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                trouble.tell(&error);
                 clock::pause(Duration::from_millis(50)).await;
             }
         }
+    }
+}
+
+/// Says 503 to a connection that finds no place, as far as that goes without waiting for it.
+fn turn_away(stream: TcpStream, limits: &Limits) {
+    let detail = format!(
+        "this node serves {} connections at a time, a share of them for one address, and none of them is idle",
+        limits.connections
+    );
+    let problem = Problem::new(ProblemKind::Overloaded, detail).with_retry_after(Duration::from_secs(1));
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = std::io::Write::write(&mut stream, &problem.last_answer());
     }
 }
 
@@ -174,27 +227,81 @@ async fn drain(
 }
 
 /// Answers one request, or turns it away when too many are being answered.
-async fn answer(front: Arc<Front>, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {
-    let before = front.in_flight.fetch_add(1, Ordering::Relaxed);
+async fn answer(
+    front: Arc<Front>,
+    caller: Caller,
+    mut request: Request<Incoming>,
+) -> Result<Response<Counted>, Infallible> {
     front.metrics.in_flight.inc();
-    let mut guard = RequestGuard { front, since: clock::instant(), status: 0 };
-    let caller = request.headers().get(request_id::HEADER).cloned();
-    let response = if before >= guard.front.limits.requests {
-        guard.front.metrics.refused_requests.inc();
-        overloaded(guard.front.limits.requests).into_response()
-    } else {
-        let span = tracing::debug_span!("request", method = %request.method(), path = request.uri().path());
-        let mut router = guard.front.routes.current();
-        let Ok(response) = router.call(request).instrument(span).await;
-        response
+    let (answering, has_place) = front.callers.answering(&caller);
+    let mut guard = RequestGuard { front, since: clock::instant(), status: 0, _answering: answering };
+    let front = &guard.front;
+    let id = request.headers().get(request_id::HEADER).cloned();
+    caller.body_arrives(!request.body().is_end_stream());
+    let long = is_long(&request);
+    let judged = if has_place { front.admission.judge(&request) } else { Err(overloaded(&front.limits)) };
+    let response = match judged {
+        Err(problem) => {
+            if !has_place {
+                front.metrics.refused_requests.inc();
+            }
+            problem.into_response()
+        }
+        Ok(()) => {
+            let span =
+                tracing::debug_span!("request", method = %request.method(), path = request.uri().path());
+            request.extensions_mut().insert(caller.clone());
+            let request = request.map(|body| Arriving { body, caller: caller.clone() });
+            let mut router = front.routes.current();
+            let Ok(response) = router.call(request).instrument(span).await;
+            response
+        }
     };
-    let response = match caller {
-        Some(caller) => under_callers_id(response, caller),
-        None => response,
+    let mut response = match hold_answer(&front.limits, &caller, &response) {
+        Ok(()) => response,
+        Err(problem) => problem.into_response(),
     };
+    if let Some(id) = id {
+        response = under_callers_id(response, id);
+    }
+    if (long && caller.is_body_arriving() && response.body().size_hint().exact().is_some())
+        || closes(&response)
+    {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     guard.status = response.status().as_u16();
     tracing::debug!(status = guard.status, "answered");
     Ok(response.map(|body| Counted { body, _request: guard }))
+}
+
+/// Whether a body is too long, or too far away, to be passed over unread: then the connection ends with the answer.
+fn is_long(request: &Request<Incoming>) -> bool {
+    request.body().size_hint().exact().is_none_or(|bytes| bytes > PASSED_OVER)
+        || request.headers().contains_key(EXPECT)
+}
+
+/// Whether nothing that may follow on the connection can be trusted.
+fn closes(response: &Response<Body>) -> bool {
+    let problem = response.extensions().get::<Problem>();
+    problem.is_some_and(|problem| problem.kind() == ProblemKind::BadRequest)
+}
+
+/// Counts a large answer until its caller has read it.
+fn hold_answer(limits: &Limits, caller: &Caller, response: &Response<Body>) -> Result<(), Problem> {
+    let Some(bytes) = response.body().size_hint().exact().filter(|bytes| *bytes >= SMALL_ANSWER) else {
+        return Ok(());
+    };
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let held = caller.take(Shared::Answers, bytes, limits.answer_bytes, bytes).ok_or_else(|| {
+        let detail = format!(
+            "answers that were not read hold the {} bytes that they may together, or one address's share of them; read \
+             what was asked for, and ask again",
+            limits.answer_bytes
+        );
+        Problem::new(ProblemKind::Overloaded, detail).with_retry_after(Duration::from_secs(1))
+    })?;
+    caller.hold_answer(held);
+    Ok(())
 }
 
 /// The same answer, with the caller's own request id on it and, where it is a problem, in it.
@@ -219,9 +326,11 @@ fn under_callers_id(response: Response<Body>, caller: HeaderValue) -> Response<B
     response
 }
 
-fn overloaded(limit: usize) -> Problem {
-    let detail =
-        format!("this node answers {limit} requests at a time; try again shortly or ask another node");
+fn overloaded(limits: &Limits) -> Problem {
+    let detail = format!(
+        "this node answers {} requests at a time, a share of them for one address; try again shortly or ask another node",
+        limits.requests
+    );
     Problem::new(ProblemKind::Overloaded, detail).with_retry_after(Duration::from_secs(1))
 }
 
@@ -251,7 +360,6 @@ impl HttpBody for Counted {
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.front.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.front.metrics.in_flight.dec();
         if self.status != 0 {
             let seconds = self.since.elapsed().as_secs_f64();
@@ -260,17 +368,58 @@ impl Drop for RequestGuard {
     }
 }
 
+// === impl Arriving ===
+
+impl HttpBody for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.caller.body_arrives(false);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+// === impl Trouble ===
+
+impl Trouble {
+    /// Says it, or counts it where it was said a moment ago.
+    fn tell(&mut self, error: &std::io::Error) {
+        self.times += 1;
+        let now = clock::instant();
+        if self.said.is_some_and(|said| now.saturating_duration_since(said) < SAY_AGAIN) {
+            return;
+        }
+        tracing::warn!(%error, times = self.times, "cannot accept connections; trying again every 50 ms");
+        *self = Trouble { times: 0, said: Some(now) };
+    }
+}
+
 // === impl ConnectionGuard ===
 
 impl ConnectionGuard {
-    fn new(metrics: &HttpMetrics) -> ConnectionGuard {
+    fn new(metrics: &HttpMetrics, connected: Connected) -> ConnectionGuard {
         metrics.connections.inc();
-        ConnectionGuard(metrics.clone())
+        ConnectionGuard { metrics: metrics.clone(), connected }
     }
 }
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.0.connections.dec();
+        self.metrics.connections.dec();
     }
 }

@@ -15,7 +15,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::routing::{get, post};
 use serde_json::Value;
-use tidefold_http::{Drained, Limits, Problem, Readiness, Routes, Server, admin, body, serve};
+use tidefold_http::{Admission, Drained, Limits, Problem, Readiness, Routes, Server, admin, body, serve};
 use tidefold_telemetry::Telemetry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -36,7 +36,8 @@ async fn start(routes: impl Into<Routes>, limits: Limits) -> Running {
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let telemetry = Telemetry::new();
-    let server = Server { name: "test", limits, telemetry: telemetry.clone() };
+    let server =
+        Server { name: "test", limits, admission: Admission::default(), telemetry: telemetry.clone() };
     let served = tokio::spawn(serve(listener, routes.into(), shutdown.clone(), server));
     Running { address, shutdown, served, telemetry }
 }
@@ -69,7 +70,8 @@ fn problem_of(answer: &str) -> Value {
 
 fn reading(limit: usize, stall: Duration) -> Router {
     let read = async move |request: Request| -> Result<String, Problem> {
-        let whole = body::read_whole(request.into_body(), limit, stall).await?;
+        let pace = body::Pace::whole(&Limits { body_stall: stall, ..Limits::default() });
+        let whole = body::read_whole(request.into_body(), limit, pace, |_| Ok(())).await?;
         Ok(format!("{} bytes", whole.len()))
     };
     Router::new().route("/read", post(read))

@@ -118,7 +118,7 @@ impl Node {
         let gate = parts.readiness.gate(if role.folds() { "projections" } else { "control" });
         let http = (role.writes() || role.reads()).then_some(settings.http);
         let (readiness, telemetry) = (&parts.readiness, &parts.telemetry);
-        let ports = Ports::open(http, settings.admin, limits(settings), readiness, telemetry).await?;
+        let ports = Ports::open(http, settings, limits(settings), readiness, telemetry).await?;
         let backends = match store_alone {
             true => Backends::open_store(settings, readiness).await?,
             false => Backends::open(&parts.app, settings, readiness).await?,
@@ -388,6 +388,11 @@ fn limits(settings: &Settings) -> Limits {
         body_bytes: settings.body_bytes,
         line_bytes: settings.line_bytes,
         body_stall: settings.body_stall,
+        body_rate: settings.body_rate,
+        body_time: settings.body_time,
+        connections: settings.connections,
+        waits: settings.waiting,
+        address_share: settings.address_share,
         requests: settings.concurrent_requests,
         drain: settings.drain,
         ..Limits::default()

@@ -4,13 +4,15 @@
 use std::net::SocketAddr;
 
 use axum::Router;
-use tidefold_http::{Drained, Limits, Readiness, Routes, Server};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tidefold_http::{Admission, Drained, Limits, Readiness, Routes, Server};
 use tidefold_telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::failure::{Code, Failure};
+use crate::settings::Settings;
 
 /// Where a node listens. Dropped, it stops accepting.
 pub(crate) struct Ports {
@@ -27,6 +29,12 @@ pub(crate) struct Ports {
     _dropped: DropGuard,
 }
 
+/// Connections of the admin port.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// Descriptors that a node has open before anybody asks for anything: sockets, locks, timers.
+const AT_REST: u64 = 32;
+
 // === impl Ports ===
 
 impl Ports {
@@ -36,7 +44,7 @@ impl Ports {
     /// When one is taken.
     pub(crate) async fn open(
         http: Option<SocketAddr>,
-        admin: SocketAddr,
+        settings: &Settings,
         limits: Limits,
         readiness: &Readiness,
         telemetry: &Telemetry,
@@ -45,7 +53,7 @@ impl Ports {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let admin_listener = bind(admin).await?;
+        let admin_listener = bind(settings.admin).await?;
         let before = tidefold_http::admin(readiness.clone(), telemetry.clone());
         let shutdown = CancellationToken::new();
         let mut ports = Ports {
@@ -57,13 +65,25 @@ impl Ports {
             _dropped: shutdown.clone().drop_guard(),
             shutdown,
         };
-        let server = |name| Server { name, limits, telemetry: telemetry.clone() };
-        ports.serve(admin_listener, ports.operators.clone(), server("admin"));
+        let telemetry = telemetry.clone();
+        let admission = Admission { origins: settings.origins.clone(), ..Admission::default() };
+        let operators =
+            Admission { hosts: Some(settings.admin_hosts.clone()), operators: true, ..admission.clone() };
+        let files = raise_open_files();
+        let limits = Limits { connections: limits.connections.min(connections_of(files)), ..limits };
+        // Probes and operators: they find a place whatever happens at the other port.
+        let least = usize::try_from(files / 16).unwrap_or(usize::MAX).clamp(4, ADMIN_CONNECTIONS);
+        let of_admin = Limits { connections: least, address_share: 1, ..limits };
+        let server =
+            Server { name: "admin", limits: of_admin, admission: operators, telemetry: telemetry.clone() };
+        ports.serve(admin_listener, ports.operators.clone(), server);
         if let Some(listener) = public_listener {
-            ports.serve(listener, ports.public.clone(), server("public"));
+            let server = Server { name: "public", limits, admission, telemetry };
+            ports.serve(listener, ports.public.clone(), server);
         }
         let http = ports.http.map(|address| address.to_string()).unwrap_or_default();
-        tracing::info!(admin = %ports.admin, http, "listening");
+        let connections = limits.connections;
+        tracing::info!(admin = %ports.admin, http, open_files = files, connections, "listening");
         Ok(ports)
     }
 
@@ -89,6 +109,22 @@ impl Ports {
     }
 }
 
+/// Raises the limit of open files as far as this process may, and says how many that is.
+fn raise_open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // Some systems take no more than a bound that they do not tell: then it stays as it was.
+    let now = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
+    now.current.unwrap_or(u64::MAX)
+}
+
+/// How many of so many open files connections may be: one in two, and one in eight of those is the admin port's. The others
+/// are the log's and the store's, whose writers end for good where they get none.
+fn connections_of(files: u64) -> usize {
+    let half = files.saturating_sub(AT_REST) / 2;
+    usize::try_from(half - half / 8).unwrap_or(usize::MAX).max(4)
+}
+
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         let text = format!(
@@ -96,4 +132,19 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
         );
         Failure::new(Code::Conflict, text)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_least_half_of_the_open_files_are_not_connections() {
+        for files in [64, 96, 256, 1_024, 65_536, 1 << 30] {
+            let public = connections_of(files) as u64;
+            let admin = public.min(ADMIN_CONNECTIONS as u64).min(files / 16);
+            assert!(public >= 4 && AT_REST + public + admin <= files, "{files}: {public} and {admin}");
+        }
+        assert_eq!(connections_of(96), 28);
+    }
 }

@@ -52,7 +52,7 @@ async fn kill_9_under_load_loses_nothing_and_doubles_nothing(backends: &Backends
             let replay = format!("{}/admin/v1/storefront/replay", node.admin);
             let asker = shared.clone();
             clients.spawn(async move {
-                let _ = asker.send("POST", &replay, &[], String::new()).await;
+                let _ = asker.send("POST", &replay, &[("tidefold-operator", "test")], String::new()).await;
             });
         }
         ledger.acknowledged(target).await;

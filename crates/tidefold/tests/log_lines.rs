@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use support::{root, tidefold};
+use support::{root, tidefold, tidefold_given};
 
 /// A node with its log.
 struct Logged {
@@ -120,12 +120,12 @@ fn every_line_of_a_node_is_json_and_every_act_of_an_operator_is_one() {
         (&["retire", "nothing"][..], "retire", 404),
     ];
     for (command, act, status) in acts {
-        let (_, _, told) = tidefold(&[command, &at].concat());
+        let (_, _, told) = tidefold_given(&[command, &at].concat(), &[("USER", "ann")], "");
         let line = node.until(|line| line["target"] == "tidefold::operator");
         assert_eq!((&line["act"], &line["status"]), (&act.into(), &status.into()), "{line} {told}");
         assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
         assert!(line["user_agent"].as_str().unwrap().starts_with("tidefold/"), "{line}");
-        assert_eq!(line["by"], "anonymous");
+        assert_eq!(line["by"], "ann");
     }
     let said = node.end();
     let messages: Vec<_> = said.iter().filter_map(|line| line["message"].as_str()).collect();

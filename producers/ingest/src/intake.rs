@@ -50,7 +50,7 @@ impl Intake {
             metrics: telemetry.ingest(&app.name),
             anonymous_source: source(&app.name, &Principal::ANONYMOUS),
             ids: Ids::new(),
-            room: Room::new(settings.memory_bytes),
+            room: Room::new(settings.memory_bytes, settings.limits.body_bytes.max(2 * settings.chunk_bytes)),
             app,
             log,
             store,

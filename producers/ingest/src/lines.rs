@@ -1,17 +1,16 @@
 //! Cuts a streamed body into lines, holding at most one line and one chunk of the body.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tidefold_http::{Problem, body};
+use tidefold_http::Problem;
+use tidefold_http::body::{self, Pace};
 
 /// A body, line by line. Waiting for more ([`Lines::fill`]) may be given up at any point without losing a byte.
 #[derive(Debug)]
 pub(crate) struct Lines {
     body: Body,
-    stall: Duration,
+    pace: Pace,
     limit: usize,
     /// Bytes that came and were not cut yet.
     buffer: Bytes,
@@ -39,10 +38,10 @@ pub(crate) enum Piece {
 // === impl Lines ===
 
 impl Lines {
-    pub(crate) fn new(body: Body, limit: usize, stall: Duration) -> Lines {
+    pub(crate) fn new(body: Body, limit: usize, pace: Pace) -> Lines {
         Lines {
             body,
-            stall,
+            pace,
             limit,
             buffer: Bytes::new(),
             carry: Vec::new(),
@@ -104,7 +103,7 @@ impl Lines {
         if self.ended {
             return Ok(false);
         }
-        let more = body::next_chunk(&mut self.body, self.stall).await?;
+        let more = body::next_chunk(&mut self.body, &mut self.pace).await?;
         Ok(self.take(more))
     }
 
@@ -113,8 +112,20 @@ impl Lines {
         if self.ended {
             return Some(Ok(false));
         }
-        let more = body::next_chunk(&mut self.body, self.stall).now_or_never()?;
+        let more = body::next_chunk(&mut self.body, &mut self.pace).now_or_never()?;
         Some(more.map(|more| self.take(more)))
+    }
+
+    /// Bytes that came and were not cut yet.
+    pub(crate) fn held(&self) -> usize {
+        self.buffer.len() + self.carry.len()
+    }
+
+    /// Forgets what came and reads no more.
+    pub(crate) fn give_up(&mut self) {
+        self.buffer.clear();
+        self.carry.clear();
+        self.ended = true;
     }
 
     /// Whether the body is over.
@@ -151,7 +162,7 @@ mod tests {
         let parts: Vec<Result<Bytes, std::convert::Infallible>> =
             parts.iter().map(|part| Ok(Bytes::copy_from_slice(part.as_bytes()))).collect();
         let body = Body::from_stream(futures_util::stream::iter(parts));
-        let mut lines = Lines::new(body, limit, Duration::from_secs(1));
+        let mut lines = Lines::new(body, limit, Pace::streamed(&tidefold_http::Limits::default()));
         let mut found = Vec::new();
         loop {
             while let Some(piece) = lines.cut() {

@@ -44,11 +44,15 @@ fn refuse(detail: String) -> Problem {
 // === impl Media ===
 
 impl Media {
-    /// The body's kind by `Content-Type`; JSON where it is absent.
+    /// The body's kind by `Content-Type`. A body without one is not taken: any web page can make a browser send one.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Media, Problem> {
         plain(headers)?;
         let mut given = headers.get_all(CONTENT_TYPE).iter();
-        let Some(text) = given.next() else { return Ok(Media::Json) };
+        let Some(text) = given.next() else {
+            let detail = "the body does not say its type: send Content-Type: application/json (one message) or \
+                          application/x-ndjson (one a line)";
+            return Err(refuse(detail.to_owned()));
+        };
         if given.next().is_some() {
             return Err(refuse("Content-Type stands more than once; send one".to_owned()));
         }

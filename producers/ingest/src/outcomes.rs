@@ -17,7 +17,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use tidefold_fold::Verdict;
 use tidefold_fold::verdict::verdict_key;
-use tidefold_http::{Problem, ProblemKind};
+use tidefold_http::{Caller, Problem, ProblemKind};
 use tidefold_log::ReadLimit;
 use tidefold_record::headers::Known;
 use tidefold_record::{Offset, Partition, Position};
@@ -37,10 +37,12 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 const OPERATOR: Duration = Duration::from_secs(60);
 
 /// A wait that was asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Waited {
     /// How long, bounded already.
     pub(crate) asked: Duration,
+    /// Who waits.
+    pub(crate) caller: Caller,
 }
 
 /// What became of a message.
@@ -258,6 +260,8 @@ pub(crate) async fn wait(
     standing: &Standing<'_>,
     waited: Waited,
 ) -> Result<Response, Problem> {
+    // Where too many wait the preference is not applied, as RFC 7240 allows: the message stands in the log.
+    let Some(_waiting) = waited.caller.wait() else { return Ok(standing.accepted(&intake.app.name)) };
     let since = clock::instant();
     let outcome = tokio::time::timeout(waited.asked, until_judged(intake, standing)).await.ok();
     intake.metrics.wait_seconds.observe(since.elapsed().as_secs_f64());

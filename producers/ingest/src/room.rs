@@ -1,56 +1,72 @@
-//! The bytes that requests may hold, over all of them: bodies being read and batches on their way to the log.
+//! The bytes that requests may hold, over all of them and for each caller: bodies being read and batches on their way to the
+//! log.
 //!
-//! Every route asks for room before it reads: a node that is flooded answers 503 at once instead of running out of
-//! memory. A stream gets room for two chunks, so that it can always go on by itself; more chunks in flight take more room
-//! while there is some.
+//! Room is taken for bytes that came, not for bytes that were announced: what a stranger says that it will send holds
+//! nothing. Where there is none, a request is answered 503 before anything of it is appended. A stream has room for two
+//! chunks at most, so that it can always go on by itself; more chunks in flight take more room while there is some.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderMap;
-use axum::http::header::CONTENT_LENGTH;
-use tidefold_http::{Problem, ProblemKind};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tidefold_http::{Caller, Held, Problem, ProblemKind, Shared};
 
-/// Counts the bytes.
+/// How many bytes there are.
 pub(crate) struct Room {
-    free: Arc<Semaphore>,
-    total: u32,
+    total: usize,
+    /// What one caller may hold in any case: the largest single thing.
+    least: usize,
 }
 
-/// Bytes that a request holds until this is dropped.
-pub(crate) struct Held(#[expect(dead_code, reason = "it is held, not read")] OwnedSemaphorePermit);
+/// Room that grows with what comes, until this is dropped.
+pub(crate) struct Taken {
+    held: Held,
+    /// It does not grow beyond this.
+    most: usize,
+}
 
 // === impl Room ===
 
 impl Room {
-    pub(crate) fn new(bytes: usize) -> Room {
-        let total = u32::try_from(bytes)
-            .unwrap_or(u32::MAX)
-            .min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
-        Room { free: Arc::new(Semaphore::new(total as usize)), total }
+    pub(crate) fn new(total: usize, least: usize) -> Room {
+        Room { total, least }
     }
 
-    /// Room for so many bytes, or for all there are where that is less; `None` while others hold it.
-    pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.total);
-        Arc::clone(&self.free).try_acquire_many_owned(bytes).ok().map(Held)
+    /// Room for so many bytes, or for all there are where that is less; `None` while it is held.
+    pub(crate) fn hold(&self, caller: &Caller, bytes: usize) -> Option<Held> {
+        caller.take(Shared::Bytes, bytes.min(self.total), self.total, self.least)
     }
 
-    /// Room for the body that a request's head announces, at most `most`; for `most` where it does not say.
+    /// Room for what is going to come, of which `most` is counted.
     ///
     /// # Errors
-    /// 503 while other requests hold it.
-    pub(crate) fn hold_body(&self, headers: &HeaderMap, most: usize) -> Result<Held, Problem> {
-        let announced =
-            headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        self.hold(announced.map_or(most, |bytes| bytes.min(most))).ok_or_else(|| {
-            let detail = format!(
-                "the requests being answered hold the {} bytes that they may together; nothing was read or appended, \
-                 send it again shortly or to another node",
-                self.total
-            );
-            Problem::new(ProblemKind::Overloaded, detail).with_retry_after(Duration::from_secs(1))
-        })
+    /// 503 where there is none at all.
+    pub(crate) fn open(&self, caller: &Caller, most: usize) -> Result<Taken, Problem> {
+        let held = self.hold(caller, 1).ok_or_else(|| self.full())?;
+        Ok(Taken { held, most: most.min(self.total) })
+    }
+
+    /// What is said where there is no room.
+    pub(crate) fn full(&self) -> Problem {
+        let detail = format!(
+            "the requests being answered hold the {} bytes that they may together, or one address's share of them; \
+             nothing of this was appended, send it again shortly or to another node",
+            self.total
+        );
+        Problem::new(ProblemKind::Overloaded, detail).with_retry_after(Duration::from_secs(1))
+    }
+}
+
+// === impl Taken ===
+
+impl Taken {
+    /// Takes room for so many bytes more; false where there is none.
+    #[must_use]
+    pub(crate) fn grow(&mut self, more: usize) -> bool {
+        self.held.grow(more.min(self.most.saturating_sub(self.held.amount())))
+    }
+
+    /// Keeps room for so many bytes; returns how many of them have none.
+    pub(crate) fn keep(&mut self, bytes: usize) -> usize {
+        self.held.shrink_to(bytes.max(1));
+        bytes.saturating_sub(self.held.amount())
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use tidefold_http::{Principal, Problem, ProblemKind, body};
+use tidefold_http::body::{self, Pace};
+use tidefold_http::{Caller, Principal, Problem, ProblemKind};
 use tidefold_record::{BatchBuilder, Offset, Partition, SchemaId};
 
 use crate::answer;
@@ -66,11 +67,13 @@ async fn one(
     };
     of_this_path(message, topic, &attributes)?;
     let limits = &intake.settings.limits;
-    let room = intake.room.hold_body(request.headers(), limits.body_bytes);
-    let room = room.inspect_err(|_| {
+    let caller = Caller::of(request.extensions());
+    let full = |_: &Problem| {
         intake.metrics.full.inc();
-    })?;
-    let json = body::read_whole(request.into_body(), limits.body_bytes, limits.body_stall).await;
+    };
+    let mut room = intake.room.open(&caller, usize::MAX).inspect_err(full)?;
+    let more = |bytes| if room.grow(bytes) { Ok(()) } else { Err(intake.room.full()) };
+    let json = body::read_whole(request.into_body(), limits.body_bytes, Pace::whole(limits), more).await;
     let json = json.inspect_err(|problem| count_unread(intake, problem))?;
     intake.metrics.body_bytes.inc_by(json.len() as u64);
 
@@ -115,7 +118,7 @@ async fn one(
     intake.metrics.accepted.inc();
     let standing = Standing { topic, partition, offset, id };
     match attributes.wait {
-        Some(wait) => outcomes::wait(intake, &standing, Waited { asked: wait }).await,
+        Some(wait) => outcomes::wait(intake, &standing, Waited { asked: wait, caller }).await,
         None => Ok(standing.accepted(&intake.app.name)),
     }
 }
@@ -140,6 +143,7 @@ fn count_unread(intake: &Intake, problem: &Problem) {
     match problem.kind() {
         ProblemKind::BodyTooLarge => intake.metrics.too_large.inc(),
         ProblemKind::BodyTimeout => intake.metrics.timeout.inc(),
+        ProblemKind::Overloaded => intake.metrics.full.inc(),
         _ => intake.metrics.invalid.inc(),
     };
 }

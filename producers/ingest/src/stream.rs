@@ -11,6 +11,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -21,8 +22,10 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::{FuturesOrdered, StreamExt, unfold};
 use futures_util::{FutureExt, future};
-use tidefold_http::{Principal, Problem, ProblemKind};
+use tidefold_http::body::Pace;
+use tidefold_http::{Caller, Held, Principal, Problem, ProblemKind};
 use tidefold_record::SchemaId;
+use tidefold_telemetry::clock;
 use tokio::sync::oneshot;
 
 use crate::answer;
@@ -32,7 +35,7 @@ use crate::intake::Intake;
 use crate::lane::{LaneBatch, Turn, append_in_turn};
 use crate::lines::Lines;
 use crate::media::Media;
-use crate::room::Held;
+use crate::room::Taken;
 
 /// What the lines of a stream are.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +62,11 @@ struct Exchange {
     /// Why the body ended early, to be answered last.
     broken: Option<Problem>,
     over: bool,
-    /// Room for the chunk being gathered and one on its way.
-    _room: Held,
+    /// Room for what came, the chunk being gathered and one on its way.
+    room: Taken,
+    /// Bytes that came and have no room yet: nothing more is read until they have.
+    owed: usize,
+    caller: Caller,
 }
 
 /// The route of messages of any type.
@@ -90,7 +96,8 @@ pub(crate) fn answer(
 ) -> Result<Response, Problem> {
     check(&attributes)?;
     let limits = intake.settings.limits;
-    let room = intake.room.hold_body(request.headers(), 2 * intake.settings.chunk_bytes);
+    let caller = Caller::of(request.extensions());
+    let room = intake.room.open(&caller, 2 * intake.settings.chunk_bytes);
     let room = room.inspect_err(|_| {
         intake.metrics.full.inc();
     })?;
@@ -98,13 +105,15 @@ pub(crate) fn answer(
     let source = intake.source_of(&principal).into_owned();
     let lanes = intake.catalog.lanes();
     let exchange = Exchange {
-        lines: Lines::new(body, limits.line_bytes, limits.body_stall),
+        lines: Lines::new(body, limits.line_bytes, Pace::streamed(&limits)),
         gathered: ChunkBuilder::new(lanes),
         tails: std::iter::repeat_with(|| None).take(lanes).collect(),
         in_flight: FuturesOrdered::new(),
         broken: None,
         over: false,
-        _room: room,
+        room,
+        owed: 0,
+        caller,
         stream: Stream { intake, principal, source, route, attributes },
     };
     let answers = unfold(exchange, async |mut exchange| {
@@ -151,7 +160,8 @@ impl Exchange {
                 let intake = &self.stream.intake;
                 let busy = self.in_flight.len();
                 // The first goes by the stream's own room; without more, the others wait for it.
-                let room = if busy == 0 { None } else { intake.room.hold(self.gathered.size_bytes()) };
+                let room =
+                    if busy == 0 { None } else { intake.room.hold(&self.caller, self.gathered.size_bytes()) };
                 if busy >= intake.settings.chunks_in_flight || (busy > 0 && room.is_none()) {
                     return self.in_flight.next().await;
                 }
@@ -166,12 +176,42 @@ impl Exchange {
                     None => self.last_words(),
                 };
             }
+            if !self.has_room().await {
+                continue;
+            }
             tokio::select! {
                 biased;
-                more = self.lines.fill() => self.note(more),
+                more = self.lines.fill(), if self.owed == 0 => self.note(more),
                 answers = next_of(&mut self.in_flight) => return Some(answers),
             }
         }
+    }
+
+    /// Whether there is room for what came. Where there is none, batches on their way give theirs back first; then the
+    /// stream waits for others to, and at last ends.
+    async fn has_room(&mut self) -> bool {
+        if self.gathered.is_empty() && self.in_flight.is_empty() {
+            self.owed = self.room.keep(self.lines.held());
+        }
+        let (pause, patience) =
+            (self.stream.intake.settings.wait_poll, self.stream.intake.settings.full_patience);
+        let mut waited = Duration::ZERO;
+        while !self.room.grow(self.owed) {
+            if !self.in_flight.is_empty() {
+                return true;
+            }
+            if waited >= patience {
+                self.stream.intake.metrics.full.inc();
+                self.broken = Some(self.stream.intake.room.full());
+                self.lines.give_up();
+                self.over = true;
+                return false;
+            }
+            clock::pause(pause).await;
+            waited += pause;
+        }
+        self.owed = 0;
+        true
     }
 
     /// Takes every line that is here into the chunk, until it is full.
@@ -182,7 +222,6 @@ impl Exchange {
                 None => break,
             }
         }
-        self.stream.intake.metrics.body_bytes.inc_by(self.lines.bytes_read());
     }
 
     fn is_full(&self) -> bool {
@@ -202,6 +241,9 @@ impl Exchange {
             if self.in_flight.len() >= 2 {
                 return false;
             }
+            if self.owed > 0 {
+                return true;
+            }
             match self.lines.fill_now() {
                 Some(more) => {
                     self.note(more);
@@ -214,7 +256,14 @@ impl Exchange {
 
     fn note(&mut self, more: Result<bool, Problem>) {
         match more {
-            Ok(true) => {}
+            Ok(true) => {
+                let came = self.lines.bytes_read();
+                self.stream.intake.metrics.body_bytes.inc_by(came);
+                self.owed += usize::try_from(came).unwrap_or(usize::MAX);
+                if self.room.grow(self.owed) {
+                    self.owed = 0;
+                }
+            }
             Ok(false) => {
                 // What stands behind the last line end is a line too.
                 while let Some(piece) = self.lines.cut() {

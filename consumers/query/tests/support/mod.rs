@@ -140,7 +140,12 @@ impl Reader {
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = Server { name: "test", limits: Default::default(), telemetry: telemetry.clone() };
+        let server = Server {
+            name: "test",
+            limits: Default::default(),
+            admission: Default::default(),
+            telemetry: telemetry.clone(),
+        };
         tokio::spawn(serve(listener, routes, CancellationToken::new(), server));
         let client = Client::builder(TokioExecutor::new()).build_http();
         let (sent, indexed) = (Mutex::new(0), Mutex::default());

@@ -8,6 +8,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use tidefold_http::OPERATOR;
 
 use crate::failure::{Code, Failure, chain};
 
@@ -56,6 +57,7 @@ impl Admin {
             .method(method)
             .uri(&uri)
             .header(USER_AGENT, agent())
+            .header(OPERATOR, operator())
             .body(Full::default());
         let request = request.map_err(|_| {
             Failure::new(Code::Usage, format!("`{}` is not an address; write http://host:port", self.url))
@@ -88,13 +90,24 @@ impl Admin {
 /// Which command line asks, and who sits before it, as far as the system says so: the node logs it.
 fn agent() -> HeaderValue {
     let release = concat!("tidefold/", env!("CARGO_PKG_VERSION"));
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    let user = user.filter(|user| {
-        !user.is_empty() && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte))
-    });
+    let user = user();
     let text = user.map(|user| format!("{release} ({user})"));
     let value = text.and_then(|text| HeaderValue::try_from(text).ok());
     value.unwrap_or(HeaderValue::from_static(release))
+}
+
+/// Who asks, as the node's log names it.
+fn operator() -> HeaderValue {
+    let user = user().and_then(|user| HeaderValue::try_from(user).ok());
+    user.unwrap_or(HeaderValue::from_static("tidefold"))
+}
+
+/// The user of this command line, where the name is a plain one.
+fn user() -> Option<String> {
+    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    user.filter(|user| {
+        !user.is_empty() && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte))
+    })
 }
 
 fn parse(line: &[u8]) -> Result<Value, Failure> {

@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{HeaderName, USER_AGENT};
 use axum::middleware::Next;
 use axum::response::Response;
-use tidefold_http::{Principal, Problem};
+use tidefold_http::Problem;
 
 /// What is said of a request's caller or parameters is no longer than this.
 const SHOWN: usize = 300;
@@ -24,12 +24,12 @@ pub(super) async fn audit(request: Request, next: Next) -> Response {
     let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.0.to_string());
     let agent = header(request.headers(), &USER_AGENT);
     let request_id = header(request.headers(), &tidefold_http::request_id::HEADER);
-    let by = Principal::ANONYMOUS;
+    let by = header(request.headers(), &tidefold_http::OPERATOR);
     let response = next.run(request).await;
     let detail = response.extensions().get::<Problem>().map(Problem::detail).unwrap_or_default();
     tracing::info!(
         target: "tidefold::operator",
-        act, path, query, by = by.as_str(), peer, user_agent = agent, request_id,
+        act, path, query, by, peer, user_agent = agent, request_id,
         status = response.status().as_u16(), detail, "an operator asked for: {act}"
     );
     response

@@ -32,6 +32,12 @@ impl<'a> Reader<'a> {
         Some(self.text(key)).filter(|text| !text.is_empty())
     }
 
+    /// Texts with commas between them.
+    pub(super) fn list(&mut self, key: &'static str) -> Vec<String> {
+        let text = self.text(key);
+        text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
+    }
+
     /// A whole number above 0, if there is one.
     pub(super) fn number<T: std::str::FromStr + PartialOrd + From<u8>>(
         &mut self,

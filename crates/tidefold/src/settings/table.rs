@@ -46,6 +46,32 @@ pub const SETTINGS: &[Setting] = &[
         "where health, metrics and the operators' API listen",
     ),
     setting(
+        "listen.connections",
+        Kind::Count,
+        "10000",
+        "connections open at once, fewer where the limit of open files is low; the longest idle makes room",
+    ),
+    setting("listen.waiting", Kind::Count, "4096", "requests that wait for an outcome or a position at once"),
+    setting(
+        "listen.address_share",
+        Kind::Count,
+        "4",
+        "the part of connections, requests, waits and bytes that one address may hold: 4 is a quarter; 1, behind a \
+         gateway, is all",
+    ),
+    setting(
+        "listen.origins",
+        Kind::Text,
+        "",
+        "origins whose web pages may ask, with commas: https://shop.example; those of others get 403",
+    ),
+    setting(
+        "listen.admin_hosts",
+        Kind::Text,
+        "",
+        "names of the admin port's host, with commas, besides localhost and IP addresses; others get 421",
+    ),
+    setting(
         "data.folder",
         Kind::Path,
         "data",
@@ -114,6 +140,13 @@ pub const SETTINGS: &[Setting] = &[
     setting("ingest.body_bytes", Kind::Bytes, "1MiB", "the largest body of a single message"),
     setting("ingest.line_bytes", Kind::Bytes, "1MiB", "the longest line of an NDJSON body"),
     setting("ingest.stall", Kind::Duration, "30s", "how long a body may stand still"),
+    setting(
+        "ingest.body_rate",
+        Kind::Bytes,
+        "500",
+        "what a body has to bring in a second, on average, after its first 20 seconds",
+    ),
+    setting("ingest.body_time", Kind::Duration, "2m", "how long the body of a single message may take"),
     setting("ingest.concurrent_requests", Kind::Count, "4096", "requests served at once; more get 503"),
     setting(
         "ingest.memory_bytes",

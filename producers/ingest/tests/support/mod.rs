@@ -197,7 +197,12 @@ impl Shop {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = Server { name: "test", limits: settings.limits, telemetry: telemetry.clone() };
+        let server = Server {
+            name: "test",
+            limits: settings.limits,
+            admission: Default::default(),
+            telemetry: telemetry.clone(),
+        };
         tokio::spawn(serve(listener, routes, CancellationToken::new(), server));
         let client = Client::builder(TokioExecutor::new()).build_http();
         Shop { address, app, log, store, telemetry, control: sender, refused, client }

@@ -1,0 +1,480 @@
+//! Who calls, by address, and what each holds of what belongs to all.
+//!
+//! There are no credentials yet, so a caller is an address: one of IPv4, or 64 bits of IPv6, which is what one customer of
+//! a network gets. Everything that a stranger can hold for a while has a bound over all callers and a share of it for each,
+//! so that whoever takes his whole share leaves the rest to the others.
+//!
+//! A connection that answers nothing makes room for a new one, the longest idle first and of the same address first: idle
+//! connections cost their owner, not the polite.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tidefold_telemetry::clock;
+use tokio_util::sync::CancellationToken;
+
+use crate::limits::Limits;
+
+/// What callers share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shared {
+    /// Requests being worked on.
+    Places,
+    /// Requests waiting for something to become true.
+    Waits,
+    /// Bytes of bodies, and of what they became on its way to the log.
+    Bytes,
+    /// Bytes of answers that their callers have not read.
+    Answers,
+}
+
+/// How much of everything is held.
+#[derive(Debug, Default)]
+struct Holdings([AtomicUsize; 4]);
+
+/// A caller, on one connection.
+#[derive(Clone, Debug)]
+pub struct Caller(Arc<Link>);
+
+/// Something of what belongs to all, until this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Held {
+    mine: Arc<Holdings>,
+    all: Arc<Holdings>,
+    what: Shared,
+    amount: usize,
+    /// What one caller may hold, and all together.
+    bounds: (usize, usize),
+}
+
+/// A request that waits: its place of working is another's meanwhile.
+#[derive(Debug)]
+#[must_use]
+pub struct Waiting {
+    _wait: Held,
+    caller: Caller,
+}
+
+#[derive(Debug)]
+struct Link {
+    mine: Arc<Holdings>,
+    all: Arc<Holdings>,
+    limits: Limits,
+    /// Since when nothing is answered, in milliseconds of the server; `BUSY` while something is.
+    idle_since: AtomicU64,
+    /// Whether it ever asked for anything.
+    asked: AtomicBool,
+    /// Whether a part of the request's body is still to be read.
+    body_arrives: AtomicBool,
+    /// What a large answer holds until it was read.
+    answer: Mutex<Option<Held>>,
+    cut: CancellationToken,
+}
+
+const BUSY: u64 = u64::MAX;
+
+/// The connections of a server, by caller.
+#[derive(Debug)]
+pub(crate) struct Callers {
+    limits: Limits,
+    all: Arc<Holdings>,
+    started: Instant,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    count: usize,
+    next: u64,
+    of: HashMap<IpAddr, Group>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    mine: Arc<Holdings>,
+    links: HashMap<u64, Arc<Link>>,
+}
+
+/// An open connection; closed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub(crate) caller: Caller,
+    callers: Arc<Callers>,
+    address: IpAddr,
+    id: u64,
+}
+
+/// Marks a connection as answering.
+pub(crate) struct Answering {
+    caller: Caller,
+    callers: Arc<Callers>,
+    _place: Option<Held>,
+}
+
+/// The part of an address that tells callers apart.
+fn group_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        v4 => v4,
+    }
+}
+
+/// What one of so many callers may hold of a bound.
+fn share(bound: usize, parts: usize) -> usize {
+    bound.div_ceil(parts.max(1))
+}
+
+fn add(counter: &AtomicUsize, amount: usize, bound: usize) -> bool {
+    let added = |now: usize| now.checked_add(amount).filter(|sum| *sum <= bound);
+    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added).is_ok()
+}
+
+// === impl Holdings ===
+
+impl Holdings {
+    fn of(&self, what: Shared) -> &AtomicUsize {
+        let [places, waits, bytes, answers] = &self.0;
+        match what {
+            Shared::Places => places,
+            Shared::Waits => waits,
+            Shared::Bytes => bytes,
+            Shared::Answers => answers,
+        }
+    }
+}
+
+// === impl Caller ===
+
+impl Caller {
+    /// Who sent a request; somebody of whom nothing is known where no server took it in.
+    #[must_use]
+    pub fn of(extensions: &axum::http::Extensions) -> Caller {
+        let known = extensions.get::<Caller>().cloned();
+        known.unwrap_or_else(|| {
+            Caller(Arc::new(Link::new(Arc::default(), Arc::default(), Limits::default(), 0)))
+        })
+    }
+
+    /// Takes some of what belongs to all, of which there is `bound`; `None` where this caller has his share or others hold
+    /// the rest. A share is never below `least`, so that one caller alone can do the largest thing there is.
+    pub fn take(&self, what: Shared, amount: usize, bound: usize, least: usize) -> Option<Held> {
+        let most = share(bound, self.0.limits.address_share).max(least.min(bound));
+        let mut held = Held {
+            mine: Arc::clone(&self.0.mine),
+            all: Arc::clone(&self.0.all),
+            what,
+            amount: 0,
+            bounds: (most, bound),
+        };
+        held.grow(amount).then_some(held)
+    }
+
+    /// Gives the request's place of working to others while it waits; `None` where this caller, or all together, wait for
+    /// as much as they may.
+    pub fn wait(&self) -> Option<Waiting> {
+        let wait = self.take(Shared::Waits, 1, self.0.limits.waits, 1)?;
+        for holdings in [&self.0.mine, &self.0.all] {
+            holdings.of(Shared::Places).fetch_sub(1, Ordering::Relaxed);
+        }
+        Some(Waiting { _wait: wait, caller: self.clone() })
+    }
+
+    /// Whether something is being answered.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.0.idle_since.load(Ordering::Relaxed) == BUSY
+    }
+
+    /// Says whether a part of the request's body is still to be read.
+    pub(crate) fn body_arrives(&self, arrives: bool) {
+        self.0.body_arrives.store(arrives, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_body_arriving(&self) -> bool {
+        self.0.body_arrives.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what an answer holds until it was read.
+    pub(crate) fn hold_answer(&self, held: Held) {
+        *self.0.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+    }
+
+    /// All that was written was read, or is the system's.
+    pub(crate) fn answer_was_read(&self) {
+        if !self.is_busy() {
+            *self.0.answer.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    /// Cancelled when the connection has to make room for another.
+    pub(crate) fn cut(&self) -> &CancellationToken {
+        &self.0.cut
+    }
+}
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Caller {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        _: &S,
+    ) -> Result<Caller, std::convert::Infallible> {
+        Ok(Caller::of(&parts.extensions))
+    }
+}
+
+// === impl Link ===
+
+impl Link {
+    fn new(mine: Arc<Holdings>, all: Arc<Holdings>, limits: Limits, now: u64) -> Link {
+        Link {
+            mine,
+            all,
+            limits,
+            idle_since: AtomicU64::new(now),
+            asked: AtomicBool::new(false),
+            body_arrives: AtomicBool::new(false),
+            answer: Mutex::default(),
+            cut: CancellationToken::new(),
+        }
+    }
+}
+
+// === impl Waiting ===
+
+impl Drop for Waiting {
+    /// Who has waited goes on at once: it was let in before.
+    fn drop(&mut self) {
+        for holdings in [&self.caller.0.mine, &self.caller.0.all] {
+            holdings.of(Shared::Places).fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// Takes so much more; false, and nothing taken, where it is not there.
+    #[must_use]
+    pub fn grow(&mut self, more: usize) -> bool {
+        let (most, bound) = self.bounds;
+        if !add(self.mine.of(self.what), more, most) {
+            return false;
+        }
+        if !add(self.all.of(self.what), more, bound) {
+            self.mine.of(self.what).fetch_sub(more, Ordering::Relaxed);
+            return false;
+        }
+        self.amount += more;
+        true
+    }
+
+    /// Gives back what is over `amount`.
+    pub fn shrink_to(&mut self, amount: usize) {
+        let over = self.amount.saturating_sub(amount);
+        self.mine.of(self.what).fetch_sub(over, Ordering::Relaxed);
+        self.all.of(self.what).fetch_sub(over, Ordering::Relaxed);
+        self.amount -= over;
+    }
+
+    /// How much it is.
+    #[must_use]
+    pub fn amount(&self) -> usize {
+        self.amount
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+// === impl Callers ===
+
+impl Callers {
+    pub(crate) fn new(limits: Limits) -> Arc<Callers> {
+        Arc::new(Callers { limits, all: Arc::default(), started: clock::instant(), open: Mutex::default() })
+    }
+
+    /// Lets a connection in. Where its caller has his share of connections, or there are as many as there may be, the
+    /// longest idle makes room; `None` where none is idle.
+    pub(crate) fn open(self: &Arc<Callers>, peer: IpAddr) -> Option<Connected> {
+        let address = group_of(peer);
+        let now = self.now();
+        let mut open = self.lock();
+        let most = share(self.limits.connections, self.limits.address_share);
+        if open.of.get(&address).is_some_and(|group| group.links.len() >= most) {
+            open.evict(address)?;
+        } else if open.count >= self.limits.connections {
+            let largest =
+                open.of.iter().max_by_key(|(_, group)| group.links.len()).map(|(address, _)| *address);
+            open.evict(largest?)?;
+        }
+        let id = open.next;
+        open.next += 1;
+        open.count += 1;
+        let group = open.of.entry(address).or_default();
+        let link = Arc::new(Link::new(Arc::clone(&group.mine), Arc::clone(&self.all), self.limits, now));
+        group.links.insert(id, Arc::clone(&link));
+        Some(Connected { caller: Caller(link), callers: Arc::clone(self), address, id })
+    }
+
+    /// Takes a place for a request of a caller; the place is missing where there is none.
+    pub(crate) fn answering(self: &Arc<Callers>, caller: &Caller) -> (Answering, bool) {
+        caller.0.asked.store(true, Ordering::Relaxed);
+        caller.0.idle_since.store(BUSY, Ordering::Relaxed);
+        let place = caller.take(Shared::Places, 1, self.limits.requests, 1);
+        let has_place = place.is_some();
+        (Answering { caller: caller.clone(), callers: Arc::clone(self), _place: place }, has_place)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(BUSY - 1)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Answering ===
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.caller.0.idle_since.store(self.callers.now(), Ordering::Relaxed);
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    /// Cuts the longest idle connection of a caller; those that never asked for anything come first.
+    fn evict(&mut self, address: IpAddr) -> Option<()> {
+        let group = self.of.get(&address)?;
+        let idle = group.links.iter().filter_map(|(id, link)| {
+            let since = link.idle_since.load(Ordering::Relaxed);
+            (since != BUSY).then(|| (link.asked.load(Ordering::Relaxed), since, *id))
+        });
+        let (_, _, id) = idle.min()?;
+        self.close(address, id)?.cut.cancel();
+        Some(())
+    }
+
+    fn close(&mut self, address: IpAddr, id: u64) -> Option<Arc<Link>> {
+        let group = self.of.get_mut(&address)?;
+        let link = group.links.remove(&id)?;
+        self.count -= 1;
+        if group.links.is_empty() {
+            self.of.remove(&address);
+        }
+        Some(link)
+    }
+}
+
+// === impl Connected ===
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.callers.lock().close(self.address, self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn callers(limits: Limits) -> Arc<Callers> {
+        Callers::new(Limits { address_share: 4, ..limits })
+    }
+
+    fn open(callers: &Arc<Callers>, address: &str) -> Option<Connected> {
+        callers.open(address.parse().unwrap())
+    }
+
+    #[test]
+    fn a_caller_is_an_address_or_a_network_of_64_bits() {
+        let group = |text: &str| group_of(text.parse().unwrap()).to_string();
+        assert_eq!(group("192.0.2.7"), "192.0.2.7");
+        assert_eq!(group("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(group("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(group("2001:db8:1:2:ffff::1"), group("2001:db8:1:2::9"));
+    }
+
+    #[test]
+    fn whatever_one_caller_takes_the_others_find_theirs() {
+        let callers = callers(Limits { connections: 100, ..Limits::default() });
+        let greedy = open(&callers, "192.0.2.1").unwrap();
+        let polite = open(&callers, "192.0.2.2").unwrap();
+        for what in [Shared::Places, Shared::Waits, Shared::Bytes, Shared::Answers] {
+            let mut held = Vec::new();
+            while let Some(one) = greedy.caller.take(what, 1, 40, 1) {
+                held.push(one);
+            }
+            assert_eq!(held.len(), 10, "{what:?}");
+            assert!(polite.caller.take(what, 10, 40, 1).is_some(), "{what:?}");
+            drop(held);
+            assert!(greedy.caller.take(what, 10, 40, 1).is_some(), "{what:?} was given back");
+        }
+    }
+
+    #[test]
+    fn one_caller_can_do_the_largest_thing_and_all_together_stay_below_the_bound() {
+        let callers = callers(Limits::default());
+        let connections: Vec<_> = (0..8).map(|n| open(&callers, &format!("192.0.2.{n}")).unwrap()).collect();
+        let take = |n: usize, amount| connections[n].caller.take(Shared::Bytes, amount, 40, 30);
+        let mut largest = take(0, 30).unwrap();
+        assert!(!largest.grow(1), "over the share");
+        assert!(take(1, 11).is_none() && take(2, 10).is_some());
+        let rest = take(2, 10).unwrap();
+        assert!(take(3, 1).is_none());
+        largest.shrink_to(5);
+        assert!(take(3, 25).is_some() && rest.amount() == 10);
+    }
+
+    #[test]
+    fn who_waits_gives_its_place_to_others() {
+        let callers = callers(Limits { requests: 4, waits: 8, ..Limits::default() });
+        let connected = open(&callers, "192.0.2.1").unwrap();
+        let (_first, placed) = callers.answering(&connected.caller);
+        assert!(placed && !callers.answering(&connected.caller).1);
+        let waiting = connected.caller.wait().unwrap();
+        let (second, placed) = callers.answering(&connected.caller);
+        assert!(placed, "the place is another's meanwhile");
+        let also = connected.caller.wait().unwrap();
+        assert!(connected.caller.wait().is_none(), "a quarter of 8 may wait");
+        drop((waiting, also, second));
+        assert!(!callers.answering(&connected.caller).1, "the first works again");
+    }
+
+    #[test]
+    fn the_longest_idle_makes_room_and_the_busy_stay() {
+        let callers = callers(Limits { connections: 8, ..Limits::default() });
+        let first = open(&callers, "192.0.2.1").unwrap();
+        let second = open(&callers, "192.0.2.1").unwrap();
+        let (answering, _) = callers.answering(&first.caller);
+        let third = open(&callers, "192.0.2.1").unwrap();
+        assert!(second.caller.cut().is_cancelled() && !first.caller.cut().is_cancelled());
+        let (_also, _) = callers.answering(&third.caller);
+        assert!(open(&callers, "192.0.2.1").is_none(), "both are busy");
+        assert!(open(&callers, "192.0.2.2").is_some(), "another finds its share");
+        drop(answering);
+        assert!(open(&callers, "192.0.2.1").is_some() && first.caller.cut().is_cancelled());
+    }
+
+    #[test]
+    fn at_the_bound_the_caller_with_the_most_makes_room() {
+        let callers = callers(Limits { connections: 6, ..Limits::default() });
+        let two = [open(&callers, "192.0.2.1").unwrap(), open(&callers, "192.0.2.1").unwrap()];
+        let others: Vec<_> = (2..6).map(|n| open(&callers, &format!("192.0.2.{n}")).unwrap()).collect();
+        let last = open(&callers, "192.0.2.9").unwrap();
+        assert_eq!(two.iter().filter(|one| one.caller.cut().is_cancelled()).count(), 1);
+        assert!(!others.iter().any(|one| one.caller.cut().is_cancelled()));
+        drop((two, others, last));
+        let open = callers.lock();
+        assert_eq!((open.count, open.of.len()), (0, 0));
+    }
+}
