@@ -1,6 +1,6 @@
 # Everything a developer runs. Each target works on a new machine with Rust, a C compiler, make and curl.
 
-.PHONY: demo run test servers-up servers-down lint bench fuzz chaos interop secured soak check clean-data help
+.PHONY: demo run test servers-up servers-down lint bench chaos interop secured soak damage attack fuzz check clean-data help
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ soak: ## 200 rounds of kill -9 under load
 
 damage: ## Every byte of a small data folder flipped, every file cut everywhere, missing and older: what was noticed where
 	cargo test --release -p tidefold-log-embedded -p tidefold-store-embedded --test every_byte -- --ignored --nocapture
+
+attack: ## One address takes all it can get; what a polite client of another feels of it (Linux, python3)
+	infra/attack/attack.sh
 
 clean-data: ## Forget what demo and run have stored
 	rm -rf data

@@ -56,6 +56,12 @@ impl Page {
     }
 }
 
+/// The most bytes of rows in a page, unless one row alone has more: what a caller may leave unread.
+pub(crate) const PAGE_BYTES: usize = 1 << 20;
+
+/// The rows that a page reads before it knows how large they are.
+const FIRST_ROWS: usize = 101;
+
 /// The most rows one store scan returns: a page of a rollup with many shards takes several scans.
 const SCAN_ROWS: usize = 4_096;
 
@@ -178,18 +184,33 @@ pub(crate) async fn page(store: &SharedStore, table: &ReadTable<'_>, query: &Que
 }
 
 async fn index_page(store: &SharedStore, table: &ReadTable<'_>, query: &Query) -> Result<Page, Problem> {
-    let found = Scanner { store, table, query }.rows(query.from.clone(), query.limit + 1).await?;
-    let mut json = Vec::new();
-    for (at, row) in found.iter().take(query.limit).enumerate() {
-        if at > 0 {
-            json.push(b',');
+    let scanner = Scanner { store, table, query };
+    let (mut json, mut rows, mut last, mut from) = (Vec::new(), 0, None::<Bytes>, query.from.clone());
+    let mut bite = FIRST_ROWS.min(query.limit + 1);
+    loop {
+        let found = scanner.rows(from, bite).await?;
+        let at_end = found.len() < bite;
+        for row in found {
+            let before = json.len();
+            if rows > 0 {
+                json.push(b',');
+            }
+            rows::write_index(&table.table.layout, &row.key, &row.value, &mut json).map_err(damaged)?;
+            if rows == query.limit || (rows > 0 && json.len() > PAGE_BYTES) {
+                json.truncate(before);
+                return Ok(Page { json, rows, next: last.map(|key| cursor::write(query.filter_hash, &key)) });
+            }
+            rows += 1;
+            last = Some(row.key);
         }
-        rows::write_index(&table.table.layout, &row.key, &row.value, &mut json).map_err(damaged)?;
+        if at_end {
+            return Ok(Page { json, rows, next: None });
+        }
+        from = last.as_ref().map(|key| [&key[..], &[0]].concat().into());
+        // No more rows are read than are likely to find room.
+        let room = PAGE_BYTES.saturating_sub(json.len()) / (json.len() / rows.max(1)).max(1);
+        bite = (query.limit + 1 - rows).min(room + 1);
     }
-    let more = found.len() > query.limit;
-    let last = found.get(query.limit.saturating_sub(1)).filter(|_| more);
-    let rows = found.len().min(query.limit);
-    Ok(Page { json, rows, next: last.map(|row| cursor::write(query.filter_hash, &row.key)) })
 }
 
 async fn rollup_page(
@@ -220,10 +241,16 @@ async fn rollup_page(
                     next: Some(cursor::write(query.filter_hash, &last_key)),
                 });
             }
+            let before = json.len();
             if written > 0 {
                 json.push(b',');
             }
             rows::write_group(view, key, &group, &mut json).map_err(damaged)?;
+            if written > 0 && json.len() > PAGE_BYTES {
+                json.truncate(before);
+                let next = Some(cursor::write(query.filter_hash, &last_key));
+                return Ok(Page { json, rows: written, next });
+            }
             written += 1;
             last_key = key.to_vec();
         }

@@ -133,3 +133,30 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test]
+async fn a_page_ends_at_a_mebibyte_of_rows_and_the_next_goes_on() {
+    let reader = Reader::open("storefront").await;
+    let customer = "c".repeat(900);
+    for order in 0..700 {
+        let id = format!("{order:04}{}", "o".repeat(900));
+        let json = json!({"order_id": id, "customer_id": customer, "currency": "EUR", "total_cents": 5, "items": []});
+        reader.send("PlaceOrder", &json).await;
+    }
+    reader.fold().await;
+    let path = format!("/v1/storefront/orders_by_customer?customer_id={customer}&limit=1000");
+    let (mut found, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+    loop {
+        let answer = reader.get(&format!("{path}{cursor}")).await;
+        assert!(answer.body.len() <= (1 << 20) + 1_000, "{} bytes", answer.body.len());
+        let page = answer.ok();
+        let rows = page["items"].as_array().unwrap();
+        found.extend(rows.iter().map(|row| row["order_id"].as_str().unwrap().to_owned()));
+        pages += 1;
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    found.sort();
+    found.dedup();
+    assert_eq!((found.len(), pages), (700, 2));
+}

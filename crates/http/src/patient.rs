@@ -1,7 +1,10 @@
-//! A connection that gives up on a caller who does not read.
+//! A connection that gives up on a caller who does not read, and says why where HTTP itself is the trouble.
 //!
 //! Without it a caller who asks for much and reads nothing would hold its request's place for ever: nothing else ends
 //! a write that makes no progress.
+//!
+//! What is no request never reaches a route: the layer of HTTP below ends it with a bare status, or in silence. Here that
+//! becomes a problem like every other refusal.
 
 use std::io;
 use std::pin::Pin;
@@ -16,6 +19,8 @@ use tidefold_telemetry::clock;
 use tokio::net::TcpStream;
 
 use crate::callers::Caller;
+use crate::catalog::ProblemKind;
+use crate::problem::Problem;
 
 /// A connection whose writes may stand still only so long.
 pub(crate) struct Patient {
@@ -24,13 +29,15 @@ pub(crate) struct Patient {
     /// Runs out when a write has stood still for too long; there is one only while a write stands still.
     waiting: Option<BoxFuture<'static, ()>>,
     caller: Caller,
+    /// Whether bytes of a head came that nothing was answered to yet.
+    begun: bool,
 }
 
 // === impl Patient ===
 
 impl Patient {
     pub(crate) fn new(stream: TcpStream, stall: Duration, caller: Caller) -> Patient {
-        Patient { stream: TokioIo::new(stream), stall, waiting: None, caller }
+        Patient { stream: TokioIo::new(stream), stall, waiting: None, caller, begun: false }
     }
 
     fn judge<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -46,13 +53,63 @@ impl Patient {
     }
 }
 
+impl Patient {
+    /// Writes a problem instead of a bare refusal of the layer below, which ends the connection; `None` where these bytes
+    /// are something else.
+    fn refuse(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        self.begun = false;
+        let kind = refusal(bytes).filter(|_| !self.caller.is_busy())?;
+        let detail = match kind {
+            ProblemKind::HeadTooLarge => {
+                "the head of the request is larger than 64 KiB or has more than 100 headers"
+            }
+            ProblemKind::UriTooLong => "the address of the request is longer than 65,534 bytes",
+            _ => "the first line, or a header, is not what RFC 9112 allows",
+        };
+        let answer = Problem::new(kind, detail).last_answer();
+        // It is far smaller than what a socket takes at once.
+        Some(Pin::new(&mut self.stream).poll_write(context, &answer).map_ok(|_| bytes.len()))
+    }
+}
+
+/// The kind of a refusal that has a status and nothing else: no answer of ours is so short.
+fn refusal(bytes: &[u8]) -> Option<ProblemKind> {
+    let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    let kind = match status {
+        b"400" => ProblemKind::BadRequest,
+        b"414" => ProblemKind::UriTooLong,
+        b"431" => ProblemKind::HeadTooLarge,
+        _ => return None,
+    };
+    let bare = bytes.ends_with(b"\r\n\r\n")
+        && bytes.windows(19).any(|part| part.eq_ignore_ascii_case(b"content-length: 0\r\n"));
+    bare.then_some(kind)
+}
+
+impl Drop for Patient {
+    /// A head that stopped coming is told so, as far as that goes without waiting.
+    fn drop(&mut self) {
+        // What came last may have been the end of all: then nobody is there to be told.
+        let is_open = || matches!(self.stream.inner().try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        if self.begun && !self.caller.is_busy() && !self.caller.cut().is_cancelled() && is_open() {
+            let detail = "the head of the request did not arrive in 30 s, or the node is stopping";
+            let answer = Problem::new(ProblemKind::HeadTimeout, detail).last_answer();
+            let _ = self.stream.inner().try_write(&answer);
+        }
+    }
+}
+
 impl Read for Patient {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.begun = !self.caller.is_busy();
+        }
+        read
     }
 }
 
@@ -62,6 +119,9 @@ impl Write for Patient {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(refused) = self.refuse(context, bytes) {
+            return refused;
+        }
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.judge(context, written)
     }
@@ -86,6 +146,11 @@ impl Write for Patient {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = buffers
+            && let Some(refused) = self.refuse(context, only)
+        {
+            return refused;
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
         self.judge(context, written)
     }

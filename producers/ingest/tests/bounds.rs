@@ -83,3 +83,22 @@ async fn an_append_that_takes_too_long_is_of_unknown_fate_and_says_the_id() {
     shop.log.faults().release();
     assert_eq!(shop.all_records("orders").await.len(), 3);
 }
+
+#[tokio::test]
+async fn bodies_that_were_announced_and_do_not_come_take_nothing_from_others() {
+    let shop = Shop::open().await;
+    let mut idle = Vec::new();
+    for _ in 0..80 {
+        let mut stream = tokio::net::TcpStream::connect(shop.address).await.unwrap();
+        let head = b"POST /v1/shop/PayOrder HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                     Content-Length: 1048576\r\n\r\n{";
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head).await.unwrap();
+        idle.push(stream);
+    }
+    while shop.telemetry.http("test").in_flight.get() < 80 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(shop.post(ORDER, &[], pay("o-1")).await.status, 202);
+    let answers = shop.stream(ORDER, &[], pay("o-2")).await.lines();
+    assert_eq!(answers[0]["status"], 202, "{answers:?}");
+}
