@@ -6,6 +6,7 @@ use tidefold_app::model::Message;
 use tidefold_app::{SourceFile, load};
 
 use super::{Mapping, check, lines};
+use crate::RunId;
 use crate::input::Input;
 
 const APP: &str = "app = \"people\"\n[topics.people]\nkey = [\"id\"]\npartitions = 1\nevents = [\"PersonSeen\"]\n\
