@@ -195,7 +195,9 @@ impl<'a> Found<'a> {
                 Known::IfMatch => &mut found.if_match,
                 _ => continue,
             };
-            place.get_or_insert(value);
+            if !known.is_absent(value) {
+                place.get_or_insert(value);
+            }
         }
         found
     }

@@ -30,6 +30,13 @@ macro_rules! known_headers {
                 match self { $(Known::$variant => $text),* }
             }
 
+            /// Whether an empty value of it (in Kafka also: a null one) says that it is not there: no attribute of
+            /// CloudEvents that has a meaning here may be empty.
+            #[must_use]
+            pub fn is_absent(self, value: &[u8]) -> bool {
+                value.is_empty() && (Known::CeId as u8..=Known::CeDataschema as u8).contains(&(self as u8))
+            }
+
             fn from_code(code: u8) -> Option<Known> {
                 match code { $($code => Some(Known::$variant),)* _ => None }
             }
@@ -119,10 +126,13 @@ impl<'a> Headers<'a> {
         self.0
     }
 
-    /// The first value under a known name.
+    /// The first value under a known name; an attribute of CloudEvents that is empty is none.
     #[must_use]
     pub fn get(self, name: Known) -> Option<&'a [u8]> {
-        self.iter().find(|(found, _)| *found == HeaderName::Known(name)).map(|(_, value)| value)
+        let found = |(found, value): &(HeaderName<'_>, &[u8])| {
+            *found == HeaderName::Known(name) && !name.is_absent(value)
+        };
+        self.iter().find(found).map(|(_, value)| value)
     }
 
     /// All headers, in the order they were written.
@@ -264,6 +274,19 @@ mod tests {
             if let Ok(headers) = Headers::parse(&bytes) {
                 let _ = headers.iter().count();
             }
+        }
+    }
+
+    #[test]
+    fn an_empty_attribute_of_cloudevents_is_not_there_and_any_other_empty_header_is() {
+        for known in Known::ALL {
+            let mut builder = HeadersBuilder::new();
+            builder.push(*known, b"");
+            let is_attribute = known.as_str().starts_with("ce_");
+            assert_eq!(builder.as_headers().get(*known).is_none(), is_attribute, "{}", known.as_str());
+            builder.push(*known, b"x");
+            let first = if is_attribute { &b"x"[..] } else { b"" };
+            assert_eq!(builder.as_headers().get(*known), Some(first), "{}", known.as_str());
         }
     }
 
