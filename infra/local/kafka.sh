@@ -12,7 +12,7 @@ kafka_java() { # heap, further arguments
 kafka_open() { # port
   cat <<PROPERTIES
 listeners=PLAINTEXT://127.0.0.1:$1,CONTROLLER://127.0.0.1:$(($1 + 1))
-advertised.listeners=PLAINTEXT://127.0.0.1:$1
+advertised.listeners=PLAINTEXT://127.0.0.1:${KAFKA_ADVERTISED:-$1}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 PROPERTIES
@@ -45,8 +45,8 @@ share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=4
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
-broker.session.timeout.ms=6000
-broker.heartbeat.interval.ms=1000
+broker.session.timeout.ms=${KAFKA_SESSION_MS:-6000}
+broker.heartbeat.interval.ms=$((${KAFKA_SESSION_MS:-6000} / 6))
 log.cleaner.dedupe.buffer.size=16777216
 num.partitions=1
 PROPERTIES

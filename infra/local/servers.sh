@@ -8,6 +8,7 @@
 #   infra/local/servers.sh one up|down|kill|pause|resume kafka-1     one node, for tests of failures
 #
 # SERVERS=3 makes three of each. KAFKA_PORT (9092) and CQL_PORT (9042) move them; SERVERS_DIR is where they live.
+# KAFKA_ADVERTISED is the port that Kafka tells its clients, where something stands before it.
 # SECURED=DIRECTORY makes one of each that wants TLS and logins; certificates are there (infra/secured).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
