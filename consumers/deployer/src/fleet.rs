@@ -70,12 +70,12 @@ impl Node {
     /// Where each partition of a topic starts and ends.
     pub(crate) async fn bounds(&self, place: usize) -> Result<Vec<Bounds>, DeployError> {
         let Some(topic) = self.topics.get(place) else { return Ok(Vec::new()) };
-        let mut all = Vec::new();
-        for partition in (0..topic.partitions).map(Partition) {
+        // At once: over a slow link each takes its time.
+        let asked = (0..topic.partitions).map(Partition).map(async |partition| {
             let bounds = self.components.log.bounds(&topic.name, partition).await;
-            all.push(bounds.map_err(DeployError::log("look at the log's ends"))?);
-        }
-        Ok(all)
+            bounds.map_err(DeployError::log("look at the log's ends"))
+        });
+        futures_util::future::try_join_all(asked).await
     }
 
     /// Where each partition of a topic ends.
@@ -188,6 +188,26 @@ impl Node {
         }
     }
 
+    /// Counts what a topic that stands has that is not folded: no lane does. What cannot be asked just now stays as it was.
+    async fn tell_lag(&self, place: usize) {
+        let control = self.driver.control();
+        let Some(topic) = self.app.topics.get(place) else { return };
+        let halted = self.generations(&control).into_iter().map(|(key, _)| key);
+        for key in halted.filter(|key| key.0 == place && self.halted(*key).is_some()) {
+            let looked = futures_util::future::try_join(self.checkpoints(key), self.bounds(place)).await;
+            let Ok((checkpoints, bounds)) = looked else { continue };
+            let owned = self.owned(place);
+            for (partition, (checkpoint, bounds)) in (0..).map(Partition).zip(checkpoints.iter().zip(&bounds))
+            {
+                if owned.contains_key(&partition) {
+                    let records = bounds.appended.distance_from(checkpoint.next);
+                    let (telemetry, app) = (&self.components.telemetry, &self.app.name);
+                    tidefold_projector::lag(telemetry, app, &topic.name, key.1, partition, records);
+                }
+            }
+        }
+    }
+
     /// Looks whether records are gone. A topic is folded from its very first record, so none ever starts later.
     async fn cut(&self, place: usize, was: &Topic) -> Option<String> {
         // Read before the log's ends: those only grow, unless the log is cut.
@@ -251,9 +271,18 @@ impl Deployer {
     /// # Errors
     /// When the log does not answer.
     pub async fn ends(&self) -> Result<Vec<Vec<Offset>>, DeployError> {
+        let ends = |all: Vec<Bounds>| all.into_iter().map(|bounds| bounds.end).collect();
+        Ok(self.bounds().await?.into_iter().map(ends).collect())
+    }
+
+    /// Where the partitions of each topic start and end now, in the order of the app's topics.
+    ///
+    /// # Errors
+    /// When the log does not answer.
+    pub async fn bounds(&self) -> Result<Vec<Vec<Bounds>>, DeployError> {
         let (node, mut all) = (self.node(), Vec::new());
         for place in 0..node.topics.len() {
-            all.push(node.ends(place).await?);
+            all.push(node.bounds(place).await?);
         }
         Ok(all)
     }
@@ -325,6 +354,7 @@ pub(crate) async fn watch_topics(node: Arc<Node>) {
         clock::pause(node.options.look_at_topics).await;
         for (place, topic) in node.topics.iter().enumerate() {
             if lock(&node.replaced).contains_key(&place) {
+                node.tell_lag(place).await;
                 continue;
             }
             if let Some(reason) = node.changed(place, topic).await {

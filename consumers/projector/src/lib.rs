@@ -36,7 +36,7 @@ pub mod watchdog;
 
 pub use breaker::{Breaker, BreakerSettings};
 pub use halt::Halt;
-pub use metrics::alert;
+pub use metrics::{alert, lag};
 pub use projector::{Ending, Projector};
 pub use settings::{Assignment, Backoff, Budget, Components, Orders, Role, Settings};
 pub use source::{SchemaSource, SchemaSourceError};

@@ -160,6 +160,19 @@ pub fn alert(telemetry: &Telemetry, app: &str, topic: &TopicName, generation: u3
     telemetry.projection_halted(&group, topic.as_str(), &partition.to_string()).set(1);
 }
 
+/// How far a partition is behind that is not folded because its generation as a whole is halted: it grows on.
+pub fn lag(
+    telemetry: &Telemetry,
+    app: &str,
+    topic: &TopicName,
+    generation: u32,
+    partition: Partition,
+    records: u64,
+) {
+    let (group, partition) = (group_of(app, topic, generation), partition.to_string());
+    telemetry.consumer_lag_records(&group, topic.as_str(), &partition).set(signed(records));
+}
+
 fn group_of(app: &str, topic: &TopicName, generation: u32) -> String {
     format!("{app}.{topic}.g{generation}")
 }

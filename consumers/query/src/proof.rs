@@ -36,7 +36,7 @@ impl<'a> LogTopic<'a> {
     /// # Errors
     /// Where it does not. A log that does not answer says nothing.
     pub(crate) async fn reaches(&self, position: &Position) -> Result<(), Problem> {
-        let Ok(Bounds { end, .. }) = self.log.bounds(&self.name, position.partition).await else {
+        let Ok(Bounds { appended: end, .. }) = self.log.bounds(&self.name, position.partition).await else {
             return Ok(());
         };
         if position.offset < end {

@@ -224,7 +224,7 @@ impl Log for EmbeddedLog {
             let end = found.end(partition);
             if from > end {
                 let position = Position::new(topic.clone(), partition, from);
-                return Err(LogError::OutOfRange { position, bounds: Bounds { start: Offset::ZERO, end } });
+                return Err(LogError::OutOfRange { position, bounds: whole(end) });
             }
             reader::read(&found, partition, from, end, limit)
         })
@@ -237,7 +237,7 @@ impl Log for EmbeddedLog {
     ) -> BoxFuture<'a, Result<Bounds, LogError>> {
         Box::pin(async move {
             let end = self.topics.find(topic, partition)?.end(partition);
-            Ok(Bounds { start: Offset::ZERO, end })
+            Ok(whole(end))
         })
     }
 
@@ -248,6 +248,11 @@ impl Log for EmbeddedLog {
     ) -> Result<watch::Receiver<Offset>, LogError> {
         self.topics.find(topic, partition)?.watch(partition)
     }
+}
+
+/// The bounds of a partition that keeps all its records and knows no transactions.
+fn whole(end: Offset) -> Bounds {
+    Bounds { start: Offset::ZERO, end, appended: end }
 }
 
 impl Drop for EmbeddedLog {

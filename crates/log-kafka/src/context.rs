@@ -1,16 +1,47 @@
 //! What librdkafka says beside its answers goes to the log of the process.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-/// Passes on what librdkafka logs.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Logs;
+/// Passes on what librdkafka logs and counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Logs {
+    client: &'static str,
+    counts: Counts,
+}
+
+/// What one of librdkafka's clients has done since it was made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientCounts {
+    /// What it is for: `producer`, `batches` (appends that are compressed), `reader` or `group`.
+    pub client: &'static str,
+    /// Which client it is; another one of the same purpose begins at 0.
+    pub name: String,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests that failed or got no answer in time.
+    pub errors: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Messages that wait in it.
+    pub waiting: u64,
+    /// The 99th percentile of the slowest broker's round trips, in seconds, in the last interval.
+    pub round_trip_seconds: f64,
+}
+
+/// Who is told what librdkafka's clients count.
+#[derive(Clone, Default)]
+pub struct Counts(Option<Arc<Tell>>);
+
+type Tell = dyn Fn(ClientCounts) + Send + Sync;
 
 /// Why brokers turned us away, as long as none has let us in since. Calls only time out then; librdkafka tells the reason
 /// beside them.
@@ -21,6 +52,55 @@ const CERTIFICATES: &str = "kafka.ssl.ca.location has to hold the authority of t
                             name the brokers' addresses; a broker that asks for ours wants \
                             kafka.ssl.certificate.location and kafka.ssl.key.location";
 const LOGIN: &str = "look at kafka.sasl.mechanism, kafka.sasl.username and kafka.sasl.password";
+
+// === impl Counts ===
+
+impl Counts {
+    /// Tells this.
+    pub fn tell(told: impl Fn(ClientCounts) + Send + Sync + 'static) -> Counts {
+        Counts(Some(Arc::new(told)))
+    }
+
+    pub(crate) fn are_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn of(&self, client: &'static str, told: &Statistics) {
+        let Some(tell) = &self.0 else { return };
+        let number = |count: i64| u64::try_from(count).unwrap_or(0);
+        let brokers = || told.brokers.values();
+        let failed = brokers().map(|broker| broker.txerrs + broker.rxerrs + broker.req_timeouts).sum();
+        let trips = brokers().filter_map(|broker| broker.rtt.as_ref()).map(|rtt| rtt.p99);
+        tell(ClientCounts {
+            client,
+            name: told.name.clone(),
+            requests: number(told.tx),
+            errors: failed,
+            sent_bytes: number(told.tx_bytes),
+            received_bytes: number(told.rx_bytes),
+            waiting: told.msg_cnt,
+            round_trip_seconds: trips.max().unwrap_or(0) as f64 / 1e6,
+        });
+    }
+}
+
+impl std::fmt::Debug for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counts")
+    }
+}
+
+impl PartialEq for Counts {
+    fn eq(&self, other: &Counts) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(another)) => Arc::ptr_eq(one, another),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Counts {}
 
 // === impl Trouble ===
 
@@ -51,7 +131,17 @@ impl Trouble {
 
 // === impl Logs ===
 
+impl Logs {
+    pub(crate) fn of(client: &'static str, counts: &Counts) -> Logs {
+        Logs { client, counts: counts.clone() }
+    }
+}
+
 impl ClientContext for Logs {
+    fn stats(&self, statistics: Statistics) {
+        self.counts.of(self.client, &statistics);
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         log(level, facility, line);
     }

@@ -24,6 +24,7 @@ use crate::native::{Event, FeedConsumer};
 /// All feeds of a log.
 pub(crate) struct Feeds {
     config: ClientConfig,
+    logs: Logs,
     budget: usize,
     patience: Patience,
     feeds: Mutex<Vec<Arc<Feed>>>,
@@ -34,6 +35,7 @@ pub(crate) struct Feeds {
 
 struct Feed {
     config: ClientConfig,
+    logs: Logs,
     consumer: Mutex<Arc<FeedConsumer>>,
     cursors: Mutex<Cursors>,
     budget: usize,
@@ -85,9 +87,10 @@ impl Default for Patience {
 // === impl Feeds ===
 
 impl Feeds {
-    pub(crate) fn new(config: ClientConfig, budget: usize, patience: Patience) -> Feeds {
+    pub(crate) fn new(config: ClientConfig, logs: Logs, budget: usize, patience: Patience) -> Feeds {
         Feeds {
             config,
+            logs,
             budget,
             patience,
             feeds: Mutex::default(),
@@ -218,7 +221,8 @@ impl Feeds {
     fn start(&self) -> Result<Arc<Feed>, KafkaError> {
         let feed = Arc::new(Feed {
             config: self.config.clone(),
-            consumer: Mutex::new(Arc::new(consumer(&self.config)?)),
+            logs: self.logs.clone(),
+            consumer: Mutex::new(Arc::new(consumer(&self.config, &self.logs)?)),
             cursors: Mutex::default(),
             budget: self.budget,
             patience: self.patience,
@@ -273,7 +277,7 @@ impl Feed {
         let mut cursors = self.lock();
         cursors.drop_idle(&consumer);
         if cursors.nudge(self.patience) {
-            match self::consumer(&self.config) {
+            match self::consumer(&self.config, &self.logs) {
                 Ok(next) => {
                     let next = Arc::new(next);
                     let mut place = self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -302,8 +306,8 @@ fn retire(old: Arc<FeedConsumer>) {
     }
 }
 
-fn consumer(config: &ClientConfig) -> Result<FeedConsumer, KafkaError> {
-    let consumer = BaseConsumer::from_config_and_context(config, Logs)?;
+fn consumer(config: &ClientConfig, logs: &Logs) -> Result<FeedConsumer, KafkaError> {
+    let consumer = BaseConsumer::from_config_and_context(config, logs.clone())?;
     FeedConsumer::new(consumer)
         .ok_or_else(|| KafkaError::ClientCreation("there is no consumer queue".to_owned()))
 }

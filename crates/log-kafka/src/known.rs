@@ -1,6 +1,7 @@
 //! One incarnation of a topic, as far as this process knows it.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use tidefold_log::LogError;
 use tidefold_record::{Offset, Partition, TopicName};
@@ -15,10 +16,15 @@ pub(crate) struct KnownTopic {
     pub(crate) name: TopicName,
     pub(crate) incarnation: String,
     parts: Vec<Part>,
-    /// When it was last asked for its id. Held while it is asked: what was read meanwhile waits for the answer.
+    /// When the brokers last told its id. Held while they are asked: what was read meanwhile waits for the answer, which is
+    /// younger than those records, and so everybody's.
     pub(crate) checked: tokio::sync::Mutex<Instant>,
     /// Why this incarnation is void, once it is.
     pub(crate) void: OnceLock<LogError>,
+    /// Why nothing may be appended as the topic is now: nobody would fold it.
+    closed: RwLock<Option<LogError>>,
+    /// The largest batch of records that the topic takes, in bytes, as last told; 0 before.
+    largest: AtomicUsize,
 }
 
 /// What is known of a partition.
@@ -40,11 +46,45 @@ impl KnownTopic {
             parts: (0..described.partitions).map(part).collect(),
             checked: tokio::sync::Mutex::new(Instant::now()),
             void: OnceLock::new(),
+            closed: RwLock::default(),
+            largest: AtomicUsize::new(0),
         }
+    }
+
+    /// The largest batch of records that the topic takes, in bytes, where that is known.
+    pub(crate) fn largest(&self) -> Option<usize> {
+        Some(self.largest.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
+    }
+
+    pub(crate) fn learn_largest(&self, bytes: Option<usize>) {
+        self.largest.store(bytes.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Whether anything may be appended.
+    pub(crate) fn check_open(&self) -> Result<(), LogError> {
+        self.closed.read().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+    }
+
+    /// Keeps appends away for as long as the topic is not as it has to be, or lets them come again.
+    pub(crate) fn close(&self, why: Option<LogError>) {
+        let mut closed = self.closed.write().unwrap_or_else(PoisonError::into_inner);
+        if *closed == why {
+            return;
+        }
+        match &why {
+            Some(error) => tracing::error!(%error, "nothing is appended to the topic until it is right"),
+            None => tracing::info!(topic = %self.name, "the topic is right again; it is appended to"),
+        }
+        *closed = why;
     }
 
     pub(crate) fn partitions(&self) -> u32 {
         self.parts.len() as u32
+    }
+
+    /// All its partitions, by number.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Partition> + use<> {
+        (0..self.partitions()).map(Partition)
     }
 
     pub(crate) fn part(&self, partition: Partition) -> Result<&Part, LogError> {
@@ -94,8 +134,20 @@ impl KnownTopic {
             );
             return Err(LogError::Unavailable { detail });
         };
-        if now.id == self.incarnation {
+        if now.id == self.incarnation && now.partitions == self.partitions() {
             return Ok(());
+        }
+        if now.id == self.incarnation {
+            let detail = format!(
+                "it has {} partitions and {} are asked for: it was given more, so that keys belong to others than before; the \
+                 number is fixed for ever. Put back the topic with {}, or use another topic",
+                now.partitions,
+                self.partitions(),
+                self.partitions()
+            );
+            let error = LogError::Mismatch { topic: self.name.clone(), detail };
+            self.close(Some(error.clone()));
+            return Err(error);
         }
         let detail = format!(
             "it was deleted and created again: its id was {} and is {} now; what was folded from the old one does not \

@@ -13,6 +13,8 @@
 //! * [`settings`]: what may be set, and what librdkafka is told.
 //! * [`known`]: one incarnation of a topic, and how another is told from it.
 //! * [`topics`]: the topics of this process; opening, describing and checking them; where partitions end.
+//! * [`ends`]: where many partitions start or end, with one question.
+//! * [`config`]: a topic's settings, and whether it keeps its records.
 //! * [`direct`]: appends of few records, for which one request carries all partitions of a broker, and reads far behind.
 //! * [`producer`] and [`pending`]: all other appends, through librdkafka, and the counting of their delivery reports.
 //! * [`feed`] and [`cursor`]: consumers that read ahead, and the places where they stand.
@@ -20,9 +22,11 @@
 //! * [`membership`]: a place in a consumer group.
 //! * [`native`]: the calls to librdkafka that rdkafka does not offer; [`context`]: its log lines.
 
+mod config;
 mod context;
 mod cursor;
 mod direct;
+mod ends;
 mod feed;
 mod known;
 mod membership;
@@ -47,6 +51,7 @@ use tidefold_record::{BatchBuilder, Offset, Partition, Position, RecordBatch, To
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use context::{ClientCounts, Counts};
 pub use settings::Settings;
 
 use context::{Logs, Trouble};
@@ -92,12 +97,17 @@ impl KafkaLog {
         let wrong = |error: KafkaError| LogError::Unavailable {
             detail: format!("librdkafka refuses the settings ({error}); correct the property it names"),
         };
-        let meta = BaseConsumer::from_config_and_context(&settings.meta(), Logs).map_err(wrong)?;
-        let admin =
-            rdkafka::admin::AdminClient::from_config_and_context(&settings.admin(), Logs).map_err(wrong)?;
+        let meta = BaseConsumer::from_config_and_context(&settings.meta(), Logs::default()).map_err(wrong)?;
+        let admin = rdkafka::admin::AdminClient::from_config_and_context(&settings.admin(), Logs::default())
+            .map_err(wrong)?;
         let trouble = Arc::new(Trouble::default());
-        let cluster = Arc::new(Cluster::new(meta, admin, settings.brokers(), settings.replication, &trouble));
-        let feeds = Arc::new(Feeds::new(settings.feed(), settings.fetch_bytes, patience));
+        let cluster = Arc::new(Cluster::new(meta, admin, &settings, &trouble));
+        let feeds = Arc::new(Feeds::new(
+            settings.feed(),
+            Logs::of("reader", &settings.counts),
+            settings.fetch_bytes,
+            patience,
+        ));
         let direct_bytes = settings.queue_bytes / 8;
         let direct = Direct::new(&settings, direct_bytes);
         let rest = settings.queue_bytes - if direct.is_some() { direct_bytes } else { 0 };
@@ -119,7 +129,7 @@ impl KafkaLog {
     /// Why this log does not work any more though the brokers may, once that is so.
     #[must_use]
     pub fn ended(&self) -> Option<String> {
-        let ended = "the thread that follows the ends of partitions has ended: new records are not noticed; start again";
+        let ended = "a thread that follows the topics has ended: new records are not noticed; start again";
         self.tail.has_ended().then(|| ended.to_owned())
     }
 
@@ -164,11 +174,13 @@ impl KafkaLog {
         batch: BatchBuilder,
     ) -> Result<Appended, LogError> {
         let known = self.cluster.find(&self.own(topic), partition).await?;
+        known.check_open()?;
         if batch.is_empty() {
             return Ok(Appended::From(known.end(partition)));
         }
         let before = known.end(partition);
-        let appended = self.append_known(&known, partition, batch).await?;
+        let appended = self.append_known(&known, partition, batch).await;
+        let appended = appended.map_err(|error| bounded_by_topic(error, &known))?;
         if lowest(&appended).is_some_and(|offset| offset < before) {
             self.cluster.recheck_now(&known).await?;
         }
@@ -337,7 +349,7 @@ impl Log for KafkaLog {
     ) -> BoxFuture<'a, Result<Bounds, LogError>> {
         let bounds = async move {
             let known = self.cluster.find(&self.own(topic), partition).await?;
-            self.cluster.bounds(&known, partition).await
+            self.cluster.whole_bounds(&known, partition).await
         };
         Box::pin(bounds.map_err(|error| self.told(error)))
     }
@@ -357,7 +369,7 @@ impl Log for KafkaLog {
     fn join(&self, group: &str, topics: &[(TopicName, u32)]) -> Result<SharedMembership, LogError> {
         let prefix = &self.settings.topic_prefix;
         let config = self.settings.member(&format!("{prefix}{group}"));
-        Ok(Arc::new(KafkaMembership::join(&config, prefix, topics)?))
+        Ok(Arc::new(KafkaMembership::join(&config, &self.settings.counts, prefix, topics)?))
     }
 }
 
@@ -366,6 +378,16 @@ impl Drop for KafkaLog {
         self.tail.stop();
         self.feeds.stop();
     }
+}
+
+/// A record that is not too large for us is too large for the topic.
+fn bounded_by_topic(mut error: LogError, topic: &KnownTopic) -> LogError {
+    if let (LogError::TooLarge { size_bytes, limit_bytes, .. }, Some(largest)) = (&mut error, topic.largest())
+        && *size_bytes <= *limit_bytes
+    {
+        *limit_bytes = largest;
+    }
+    error
 }
 
 /// An offset below an end that was known before belongs to another log than the one that ended there.

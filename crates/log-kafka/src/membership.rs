@@ -10,11 +10,14 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use tidefold_log::{Epoch, LogError, Membership, Owned};
 use tidefold_record::{Offset, Partition, TopicName};
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use crate::context::Counts;
 
 /// A place in a group. Its thread polls, so that the group hears of it, and commits.
 pub(crate) struct KafkaMembership {
@@ -39,7 +42,7 @@ struct Progress {
     committed: bool,
 }
 
-struct Callbacks(Arc<Seat>);
+struct Callbacks(Arc<Seat>, Counts);
 
 /// The group hears of folded offsets this often.
 const COMMIT_EVERY: Duration = Duration::from_secs(2);
@@ -54,6 +57,7 @@ static EPOCHS: AtomicU64 = AtomicU64::new(1);
 impl KafkaMembership {
     pub(crate) fn join(
         config: &ClientConfig,
+        counts: &Counts,
         prefix: &str,
         topics: &[(TopicName, u32)],
     ) -> Result<KafkaMembership, LogError> {
@@ -70,8 +74,9 @@ impl KafkaMembership {
             #[cfg(test)]
             hangs: AtomicBool::new(false),
         });
-        let consumer = BaseConsumer::from_config_and_context(config, Callbacks(Arc::clone(&seat)))
-            .map_err(|error| failed(&error))?;
+        let consumer =
+            BaseConsumer::from_config_and_context(config, Callbacks(Arc::clone(&seat), counts.clone()))
+                .map_err(|error| failed(&error))?;
         let names: Vec<String> = topics.iter().map(|(name, _)| format!("{prefix}{name}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         if !names.is_empty() {
@@ -179,6 +184,10 @@ impl Seat {
 // === impl Callbacks ===
 
 impl ClientContext for Callbacks {
+    fn stats(&self, statistics: Statistics) {
+        self.1.of("group", &statistics);
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         crate::context::log(level, facility, line);
     }

@@ -4,6 +4,7 @@
 //! * The topic and offset of an "end of partition" event: rdkafka passes on the partition alone, and only that offset
 //!   tells a reader how far it may step over transaction markers and aborted records.
 //! * Header names that are no UTF-8: rdkafka panics on them, and anyone may write one.
+//! * Where partitions start, and where they end with what no transaction has settled yet.
 //! * Whether a record that failed may stand in the log after all.
 
 #![expect(unsafe_code, reason = "librdkafka is C; every block says what makes it sound")]
@@ -16,7 +17,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode;
-use tidefold_record::HeadersBuilder;
+use tidefold_record::{HeadersBuilder, Offset, Partition, TopicName};
 
 use crate::context::Logs;
 
@@ -108,6 +109,11 @@ impl FeedConsumer {
             }
             sys::RD_KAFKA_EVENT_ERROR => show_error(event, visit),
             sys::RD_KAFKA_EVENT_LOG => show_log(event),
+            sys::RD_KAFKA_EVENT_STATS => {
+                // SAFETY: the event lives, and owns the text.
+                let told = text(unsafe { sys::rd_kafka_event_stats(event) });
+                self.consumer.client().context().stats_raw(told.as_bytes());
+            }
             _ => {}
         }
         drop(guard);
@@ -288,6 +294,102 @@ fn described(event: *mut sys::rd_kafka_event_t) -> Result<Described, RDKafkaErro
             if id.is_null() { String::new() } else { text(sys::rd_kafka_Uuid_base64str(id)).into_owned() };
         Ok(Described { partitions: partitions as u32, id })
     }
+}
+
+/// Which offset of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The first that is still there.
+    Start,
+    /// Behind the last that may be read: no transaction is open before it.
+    End,
+    /// Behind the last that was appended, whether it may be read yet or not.
+    Appended,
+}
+
+/// What a partition's leader told.
+pub(crate) type PartitionOffset = (Partition, Result<Offset, RDKafkaErrorCode>);
+
+/// Asks the leaders of partitions; blocks for at most `timeout` and a little.
+pub(crate) fn list_offsets<C: ClientContext>(
+    client: &Client<C>,
+    topic: &TopicName,
+    partitions: &[Partition],
+    side: Side,
+    timeout: Duration,
+) -> Result<Vec<PartitionOffset>, RDKafkaErrorCode> {
+    let name = CString::new(topic.as_str()).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+    let spec = match side {
+        Side::Start => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST,
+        Side::End | Side::Appended => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST,
+    };
+    let rk = client.native_ptr();
+    let mut error = [0 as c_char; 512];
+    // SAFETY: each object is made here and destroyed here, after the last use; the client outlives the call, and the
+    // event is polled from a queue of our own, so that nothing else can take it.
+    unsafe {
+        let list = sys::rd_kafka_topic_partition_list_new(1);
+        for partition in partitions {
+            let place = sys::rd_kafka_topic_partition_list_add(list, name.as_ptr(), partition.0 as i32);
+            (*place).offset = spec as i64;
+        }
+        let op = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
+        let options = sys::rd_kafka_AdminOptions_new(rk, op);
+        sys::rd_kafka_AdminOptions_set_request_timeout(
+            options,
+            millis(timeout),
+            error.as_mut_ptr(),
+            error.len(),
+        );
+        if side == Side::End {
+            let committed = sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED;
+            let refused = sys::rd_kafka_AdminOptions_set_isolation_level(options, committed);
+            if !refused.is_null() {
+                sys::rd_kafka_error_destroy(refused);
+            }
+        }
+        let queue = sys::rd_kafka_queue_new(rk);
+        sys::rd_kafka_ListOffsets(rk, list, options, queue);
+        let event = sys::rd_kafka_queue_poll(queue, millis(timeout + Duration::from_millis(200)));
+        let told = if event.is_null() {
+            Err(RDKafkaErrorCode::OperationTimedOut)
+        } else {
+            let guard = EventGuard(event);
+            let told = listed(event);
+            drop(guard);
+            told
+        };
+        sys::rd_kafka_queue_destroy(queue);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        sys::rd_kafka_topic_partition_list_destroy(list);
+        told
+    }
+}
+
+fn listed(event: *mut sys::rd_kafka_event_t) -> Result<Vec<PartitionOffset>, RDKafkaErrorCode> {
+    let (mut count, mut told) = (0, Vec::new());
+    // SAFETY: the caller keeps the event alive; it owns everything looked at here, and each pointer is checked.
+    unsafe {
+        let error = sys::rd_kafka_event_error(event);
+        if error != NO_ERROR {
+            return Err(error.into());
+        }
+        let result = sys::rd_kafka_event_ListOffsets_result(event);
+        if result.is_null() {
+            return Err(RDKafkaErrorCode::BadMessage);
+        }
+        let infos = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);
+        for index in 0..count {
+            let place = sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos.add(index));
+            let Some(place) = place.as_ref() else { continue };
+            let offset = match place.err {
+                NO_ERROR => Ok(Offset(place.offset.max(0) as u64)),
+                error => Err(error.into()),
+            };
+            told.push((Partition(place.partition.max(0) as u32), offset));
+        }
+    }
+    Ok(told)
 }
 
 /// Whether a record that was not delivered certainly does not stand in the log.

@@ -11,12 +11,13 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tidefold_log::LogError;
 use tidefold_record::{BatchBuilder, Offset, Partition, RecordRef, TopicName};
 use tokio::sync::oneshot;
 
-use crate::context::Trouble;
+use crate::context::{Counts, Trouble};
 use crate::direct::MOST_RECORDS;
 use crate::known::KnownTopic;
 use crate::pending::{Answer, Pending};
@@ -49,6 +50,8 @@ pub(crate) struct Reports {
     record_bytes: usize,
     brokers: String,
     trouble: Arc<Trouble>,
+    client: &'static str,
+    counts: Counts,
 }
 
 /// What librdkafka keeps beside a record's bytes.
@@ -71,10 +74,13 @@ impl Appender {
             record_bytes: settings.record_bytes,
             brokers: settings.brokers(),
             trouble: Arc::clone(trouble),
+            client: "producer",
+            counts: settings.counts.clone(),
         };
         let few = Current::new(settings.producer(), &reports);
         // Made at once: it finds out whether the settings are right.
         few.make()?;
+        let reports = Reports { client: "batches", ..reports };
         let many = Current::new(settings.compressing_producer(), &reports);
         Ok(Appender {
             few,
@@ -236,6 +242,10 @@ fn enqueue(
 // === impl Reports ===
 
 impl ClientContext for Reports {
+    fn stats(&self, statistics: Statistics) {
+        self.counts.of(self.client, &statistics);
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         crate::context::log(level, facility, line);
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use tidefold_log::LogError;
 
+use crate::context::Counts;
+
 /// How to reach the cluster, and how much this process may use.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -30,8 +32,18 @@ pub struct Settings {
     pub fetch_bytes: usize,
     /// After how long without a sign of life the group gives a member's partitions to others.
     pub session_timeout: Duration,
-    /// librdkafka's `partition.assignment.strategy`.
+    /// librdkafka's `partition.assignment.strategy`; in a group of protocol `consumer`, its `group.remote.assignor`.
     pub assignor: String,
+    /// The group's protocol: `classic`, or `consumer` (brokers from 4.0 on), where the brokers' settings say after how long
+    /// a member is given up.
+    pub group_protocol: String,
+    /// A name of this process that it keeps when it starts again: then its partitions wait for it, for as long as a session
+    /// lasts. No two processes may have the same.
+    pub instance_id: Option<String>,
+    /// Who is told what librdkafka counts, and how often.
+    pub counts: Counts,
+    /// How often.
+    pub counts_every: Duration,
     /// Further librdkafka properties: TLS, SASL, compression. Those this crate sets itself are refused.
     pub properties: BTreeMap<String, String>,
 }
@@ -59,10 +71,12 @@ const OURS: &[&str] = &[
     "message.timeout.ms",
     "delivery.timeout.ms",
     "metadata.broker.list",
+    "group.remote.assignor",
     "partition.assignment.strategy",
     "partitioner",
     "request.required.acks",
     "session.timeout.ms",
+    "statistics.interval.ms",
     "transactional.id",
 ];
 
@@ -82,6 +96,10 @@ impl Default for Settings {
             fetch_bytes: 64 << 20,
             session_timeout: Duration::from_secs(10),
             assignor: "range".to_owned(),
+            group_protocol: "classic".to_owned(),
+            instance_id: None,
+            counts: Counts::default(),
+            counts_every: Duration::from_secs(10),
             properties: BTreeMap::new(),
         }
     }
@@ -111,6 +129,9 @@ impl fmt::Debug for Settings {
             .field("fetch_bytes", &self.fetch_bytes)
             .field("session_timeout", &self.session_timeout)
             .field("assignor", &self.assignor)
+            .field("group_protocol", &self.group_protocol)
+            .field("instance_id", &self.instance_id)
+            .field("counts_every", &self.counts_every)
             .field("properties", &shown)
             .finish()
     }
@@ -131,6 +152,9 @@ impl Settings {
         }
         if self.record_bytes == 0 || self.record_bytes > 900_000_000 {
             wrong.push("record_bytes has to be between 1 and 900,000,000".to_owned());
+        }
+        if !["classic", "consumer"].contains(&self.group_protocol.as_str()) {
+            wrong.push(format!("group_protocol is {:?}; it is classic or consumer", self.group_protocol));
         }
         for name in self.properties.keys().filter(|name| OURS.contains(&name.as_str())) {
             wrong.push(format!("property {name} is set by the log itself; remove it"));
@@ -160,6 +184,15 @@ impl Settings {
         config
     }
 
+    /// For a client that tells what it counts.
+    fn counted(&self) -> ClientConfig {
+        let mut config = self.base();
+        if self.counts.are_wanted() && !self.counts_every.is_zero() {
+            config.set("statistics.interval.ms", self.counts_every.as_millis().to_string());
+        }
+        config
+    }
+
     /// For questions about topics.
     pub(crate) fn admin(&self) -> ClientConfig {
         self.base()
@@ -167,9 +200,7 @@ impl Settings {
 
     /// For questions about offsets.
     pub(crate) fn meta(&self) -> ClientConfig {
-        let mut config = self.base();
-        config.set("isolation.level", "read_committed").set("allow.auto.create.topics", "false");
-        config
+        committed(self.base())
     }
 
     /// Whether the operator says how records are compressed; else it is for us to say.
@@ -187,7 +218,7 @@ impl Settings {
     }
 
     pub(crate) fn producer(&self) -> ClientConfig {
-        let mut config = self.base();
+        let mut config = self.counted();
         // Our own admission bounds the queue before anything is enqueued; librdkafka's bound is the second line.
         let queue_kbytes = (self.queue_bytes / 1024 * 2 + self.record_bytes / 1024 + 4096).min(2_000_000_000);
         config
@@ -203,7 +234,7 @@ impl Settings {
 
     /// For a consumer that is assigned by hand. librdkafka wants a group; nothing is ever committed to this one.
     pub(crate) fn feed(&self) -> ClientConfig {
-        let mut config = self.meta();
+        let mut config = committed(self.counted());
         // A pause throws away what librdkafka has fetched and nobody has taken, so that is kept small. What is asked for
         // at once is compressed: a few times as much when it comes.
         let kbytes = (self.fetch_bytes / 16_384).clamp(1024, 65_536);
@@ -223,20 +254,35 @@ impl Settings {
     }
 
     pub(crate) fn member(&self, group: &str) -> ClientConfig {
-        let mut config = self.meta();
-        let session = self.session_timeout.as_millis().max(1);
+        let mut config = committed(self.counted());
         config
             .set("group.id", group)
+            .set("group.protocol", &self.group_protocol)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            .set("partition.assignment.strategy", &self.assignor)
-            .set("session.timeout.ms", session.to_string())
-            .set("heartbeat.interval.ms", (session / 3).clamp(1, 3_000).to_string())
             .set("auto.offset.reset", "latest")
             .set("queued.min.messages", "1")
             .set("queued.max.messages.kbytes", "64");
+        if let Some(id) = &self.instance_id {
+            config.set("group.instance.id", id);
+        }
+        if self.group_protocol == "consumer" {
+            config.set("group.remote.assignor", &self.assignor);
+            return config;
+        }
+        let session = self.session_timeout.as_millis().max(1);
+        config
+            .set("partition.assignment.strategy", &self.assignor)
+            .set("session.timeout.ms", session.to_string())
+            .set("heartbeat.interval.ms", (session / 3).clamp(1, 3_000).to_string());
         config
     }
+}
+
+/// A consumer's way of reading: what no transaction has settled is not there.
+fn committed(mut config: ClientConfig) -> ClientConfig {
+    config.set("isolation.level", "read_committed").set("allow.auto.create.topics", "false");
+    config
 }
 
 #[cfg(test)]

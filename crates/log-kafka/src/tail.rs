@@ -7,11 +7,11 @@ use std::time::Duration;
 use crate::feed::Feeds;
 use crate::topics::Cluster;
 
-/// A thread that asks for the ends of watched partitions, and sends feeds there, which hear of new records at once. It
-/// also asks for the ids of topics now and then: a process that only appends would not notice another one under the name.
+/// A thread that asks for the ends of watched partitions, and sends feeds there, which hear of new records at once. And one
+/// that looks now and then whether the topics are what they were: a process that only appends would not notice it.
 pub(crate) struct Tail {
-    signal: Arc<Signal>,
-    thread: JoinHandle<()>,
+    signals: [Arc<Signal>; 2],
+    threads: [JoinHandle<()>; 2],
 }
 
 #[derive(Default)]
@@ -28,35 +28,42 @@ struct State {
 
 /// How often the ends are asked for.
 const EVERY: Duration = Duration::from_millis(200);
+/// How often topics are looked at.
+const TOPICS_EVERY: Duration = Duration::from_secs(4);
 const ASK: Duration = Duration::from_secs(2);
 
 // === impl Tail ===
 
 impl Tail {
     pub(crate) fn start(cluster: &Arc<Cluster>, feeds: &Arc<Feeds>) -> std::io::Result<Tail> {
-        let signal = Arc::new(Signal::default());
-        let (waits, cluster, feeds) = (Arc::clone(&signal), Arc::clone(cluster), Arc::clone(feeds));
-        let thread = std::thread::Builder::new().name("kafka-tail".to_owned());
-        let thread = thread.spawn(move || {
-            while waits.wait() {
-                look(&cluster, &feeds);
+        let signals = [Arc::new(Signal::default()), Arc::new(Signal::default())];
+        let [ends, topics] = signals.clone();
+        let (of_ends, of_topics, feeds) = (Arc::clone(cluster), Arc::clone(cluster), Arc::clone(feeds));
+        let ends = std::thread::Builder::new().name("kafka-tail".to_owned()).spawn(move || {
+            while ends.wait(EVERY) {
+                look(&of_ends, &feeds);
             }
         })?;
-        Ok(Tail { signal, thread })
+        let topics = std::thread::Builder::new().name("kafka-topics".to_owned()).spawn(move || {
+            while topics.wait(TOPICS_EVERY) {
+                of_topics.known().iter().for_each(|topic| of_topics.look_blocking(topic));
+            }
+        })?;
+        Ok(Tail { signals, threads: [ends, topics] })
     }
 
-    /// Whether the thread is gone.
+    /// Whether one of the threads is gone.
     pub(crate) fn has_ended(&self) -> bool {
-        self.thread.is_finished()
+        self.threads.iter().any(JoinHandle::is_finished)
     }
 
     /// Looks at once.
     pub(crate) fn look(&self) {
-        self.signal.set(|state| state.look = true);
+        self.signals[0].set(|state| state.look = true);
     }
 
     pub(crate) fn stop(&self) {
-        self.signal.set(|state| state.stop = true);
+        self.signals.iter().for_each(|signal| signal.set(|state| state.stop = true));
     }
 }
 
@@ -69,10 +76,10 @@ impl Signal {
     }
 
     /// Waits for the next look; false when there is none.
-    fn wait(&self) -> bool {
+    fn wait(&self, time: Duration) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = |state: &mut State| !state.look && !state.stop;
-        let waited = self.changed.wait_timeout_while(state, EVERY, idle);
+        let waited = self.changed.wait_timeout_while(state, time, idle);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.look = false;
         !state.stop
@@ -83,14 +90,11 @@ fn look(cluster: &Cluster, feeds: &Feeds) {
     // Nobody else takes the client's log lines; they would pile up.
     while cluster.meta.poll(Duration::ZERO).is_some() {}
     for topic in cluster.known() {
-        cluster.recheck_blocking(&topic);
-        for partition in topic.watched() {
-            if feeds.follows(&topic, partition) {
-                continue;
-            }
-            let Ok(bounds) = cluster.bounds_blocking(&topic, partition, ASK) else { continue };
+        let watched = topic.watched().filter(|partition| !feeds.follows(&topic, *partition));
+        let Ok(offsets) = cluster.ends_blocking(&topic, watched, ASK) else { continue };
+        for (partition, end) in offsets.told {
             if !feeds.has(&topic, partition)
-                && let Err(error) = feeds.place(&topic, partition, bounds.end)
+                && let Err(error) = feeds.place(&topic, partition, end)
             {
                 tracing::debug!(%error, topic = %topic.name, %partition, "no feed for a watched partition");
             }

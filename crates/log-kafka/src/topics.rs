@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -12,9 +12,11 @@ use tidefold_log::{Bounds, LogError, Topic, TopicSpec};
 use tidefold_record::{Offset, Partition, TopicName};
 use tokio::time::Instant;
 
+use crate::config;
 use crate::context::{Logs, Trouble};
 use crate::known::KnownTopic;
-use crate::native::{Described, describe_topic};
+use crate::native::{Described, Side, describe_topic};
+use crate::settings::Settings;
 
 /// Every call ends within this time.
 pub(crate) const CALL: Duration = Duration::from_secs(5);
@@ -23,8 +25,8 @@ pub(crate) const ASK: Duration = Duration::from_millis(4_200);
 /// A topic's id is looked at again with the records that are read so long after the last look. No topic is deleted, made
 /// again and filled past where a reader stands in less time.
 const RECHECK: Duration = Duration::from_millis(100);
-/// The thread that watches ends looks at it after this time, where nobody reads.
-const RECHECK_UNREAD: Duration = Duration::from_secs(5);
+/// Topics that Kafka makes take batches of so many bytes.
+const USUAL_LARGEST: usize = 1_048_588;
 
 /// The cluster, asked about topics and offsets.
 pub(crate) struct Cluster {
@@ -32,6 +34,7 @@ pub(crate) struct Cluster {
     pub(crate) admin: AdminClient<Logs>,
     brokers: String,
     replication: Option<i32>,
+    record_bytes: usize,
     pub(crate) trouble: Arc<Trouble>,
     known: RwLock<HashMap<TopicName, Arc<KnownTopic>>>,
 }
@@ -42,12 +45,18 @@ impl Cluster {
     pub(crate) fn new(
         meta: BaseConsumer<Logs>,
         admin: AdminClient<Logs>,
-        brokers: String,
-        replication: Option<i32>,
+        settings: &Settings,
         trouble: &Arc<Trouble>,
     ) -> Cluster {
-        let trouble = Arc::clone(trouble);
-        Cluster { meta, admin, brokers, replication, trouble, known: RwLock::default() }
+        Cluster {
+            meta,
+            admin,
+            brokers: settings.brokers(),
+            replication: settings.replication,
+            record_bytes: settings.record_bytes,
+            trouble: Arc::clone(trouble),
+            known: RwLock::default(),
+        }
     }
 
     pub(crate) fn known(&self) -> Vec<Arc<KnownTopic>> {
@@ -125,30 +134,50 @@ impl Cluster {
         blocking(move || this.describe_blocking(&name)).await
     }
 
-    /// Looks at the topic's id again, if that is some time ago. A cluster that does not answer is no reason to fail.
+    /// Looks at the topic's id again, if that is some time ago. One look is under way at a time, and whoever comes meanwhile
+    /// shares it: over a slow link, as many as there are partitions come. A cluster that does not answer is no reason to
+    /// fail.
     pub(crate) async fn recheck(self: &Arc<Self>, topic: &KnownTopic) -> Result<(), LogError> {
         let mut checked = topic.checked.lock().await;
         if checked.elapsed() > RECHECK {
-            let asked = Instant::now();
             self.recheck_now(topic).await?;
-            *checked = asked;
+            // Both the answer and the records that are read next have the way from the broker behind them.
+            *checked = Instant::now();
         }
         drop(checked);
         topic.void.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    /// The same, for a thread that may block; what it finds stands in the topic.
-    pub(crate) fn recheck_blocking(&self, topic: &KnownTopic) {
-        // Somebody else asks just now.
-        let Ok(mut checked) = topic.checked.try_lock() else { return };
-        if topic.void.get().is_some() || checked.elapsed() <= RECHECK_UNREAD {
+    /// Looks whether the topic is as it has to be: its id, its partitions, its settings, and all its records from the first
+    /// on. What is found stands in the topic. For a thread that may block.
+    pub(crate) fn look_blocking(&self, topic: &KnownTopic) {
+        if topic.void.get().is_some() {
             return;
         }
-        *checked = Instant::now();
-        if let Ok(now) = self.describe_blocking(&topic.name)
-            && let Err(error) = topic.compare(now.as_ref())
-        {
-            tracing::debug!(%error, "a topic is not what it was");
+        match self.looked_at(topic) {
+            Ok(largest) => {
+                topic.learn_largest(largest);
+                topic.close(None);
+            }
+            Err(error @ LogError::Mismatch { .. }) if topic.void.get().is_none() => topic.close(Some(error)),
+            Err(error) => tracing::debug!(%error, "a topic cannot be looked at just now"),
+        }
+    }
+
+    fn looked_at(&self, topic: &KnownTopic) -> Result<Option<usize>, LogError> {
+        topic.compare(self.describe_blocking(&topic.name)?.as_ref())?;
+        let largest = futures_executor::block_on(self.check_config(&topic.name))?;
+        let starts = self.offsets_blocking(topic, topic.all(), Side::Start, ASK)?;
+        match starts.told.into_iter().find(|(_, start)| *start > Offset::ZERO) {
+            None => Ok(largest),
+            Some((partition, start)) => {
+                let detail = format!(
+                    "partition {partition} starts at {start} instead of 0: the records before that were deleted, and tables \
+                     are folded from the very first one. Put them back from a backup, and set the topic's retention to \
+                     unlimited"
+                );
+                Err(LogError::Mismatch { topic: topic.name.clone(), detail })
+            }
         }
     }
 
@@ -171,14 +200,16 @@ impl Cluster {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(50));
             match self.meta.fetch_watermarks(topic.name.as_str(), partition.0 as i32, left) {
                 Ok((start, end)) => {
-                    let bounds = Bounds {
-                        start: Offset(start.max(0) as u64),
-                        end: Offset(end.max(start).max(0) as u64),
-                    };
+                    let end = Offset(end.max(start).max(0) as u64);
+                    let bounds = Bounds { start: Offset(start.max(0) as u64), end, appended: end };
                     topic.raise(partition, bounds.end);
                     return Ok(bounds);
                 }
-                Err(error) if leaderless(&error) && Instant::now() < deadline => pause_blocking(),
+                Err(error)
+                    if error.rdkafka_error_code().is_some_and(leaderless) && Instant::now() < deadline =>
+                {
+                    pause_blocking();
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -259,12 +290,24 @@ impl Cluster {
             );
             return Err(LogError::Mismatch { topic: spec.name.clone(), detail });
         }
-        self.check_config(&spec.name).await?;
+        let largest = self.check_config(&spec.name).await?;
         let this = Arc::clone(self);
         let cluster = blocking(move || Ok(this.meta.client().fetch_cluster_id(ASK))).await?;
         let cluster = cluster
             .ok_or_else(|| self.unavailable("the cluster's id is not told", Code::OperationTimedOut))?;
         let topic = self.keep(&spec.name, described);
+        if let Some(largest) =
+            largest.filter(|bytes| *bytes < self.record_bytes && topic.largest() != Some(*bytes))
+        {
+            tracing::warn!(
+                topic = %spec.name,
+                max.message.bytes = largest,
+                record_bytes = self.record_bytes,
+                "the topic takes smaller records than the app's max_message_bytes allows; larger ones are refused until its \
+                 max.message.bytes is raised"
+            );
+        }
+        topic.learn_largest(largest);
         self.learn_ends(&topic).await?;
         Ok(Topic {
             name: spec.name.clone(),
@@ -274,25 +317,9 @@ impl Cluster {
         })
     }
 
-    /// Learns where all partitions end, so that who watches them starts there.
-    async fn learn_ends(self: &Arc<Self>, topic: &Arc<KnownTopic>) -> Result<(), LogError> {
-        let (this, asked) = (Arc::clone(self), Arc::clone(topic));
-        let told = blocking(move || {
-            let deadline = Instant::now() + ASK;
-            let ask = |partition| {
-                let left = deadline.saturating_duration_since(Instant::now());
-                this.bounds_blocking(&asked, Partition(partition), left.max(Duration::from_millis(50)))
-            };
-            Ok((0..asked.partitions()).try_for_each(|partition| ask(partition).map(|_| ())))
-        });
-        told.await?.map_err(|error| {
-            let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-            self.unavailable(&format!("the ends of topic {} are not told", topic.name), code)
-        })
-    }
-
     /// Creates the topic and waits until it is seen.
     async fn create(self: &Arc<Self>, spec: &TopicSpec) -> Result<Described, LogError> {
+        let largest = (self.record_bytes + 1_000).max(USUAL_LARGEST).to_string();
         let topic = NewTopic::new(
             spec.name.as_str(),
             spec.partitions as i32,
@@ -300,7 +327,8 @@ impl Cluster {
         )
         .set("cleanup.policy", "delete")
         .set("retention.ms", "-1")
-        .set("retention.bytes", "-1");
+        .set("retention.bytes", "-1")
+        .set("max.message.bytes", &largest);
         let options = AdminOptions::new().request_timeout(Some(ASK)).operation_timeout(Some(ASK));
         let what = format!("topic {} cannot be created", spec.name);
         let made = self.admin.create_topics([&topic], &options).await;
@@ -339,34 +367,26 @@ impl Cluster {
         }
     }
 
-    /// A topic whose records go away cannot be the truth from which tables are folded.
-    async fn check_config(&self, name: &TopicName) -> Result<(), LogError> {
-        let options = AdminOptions::new().request_timeout(Some(ASK)).operation_timeout(Some(ASK));
-        let told = self.admin.describe_configs(&[ResourceSpecifier::Topic(name.as_str())], &options).await;
-        let code = |error: &KafkaError| error.rdkafka_error_code().unwrap_or(Code::Fail);
+    /// A topic whose records go away cannot be the truth from which tables are folded, nor one of which nobody knows that.
+    /// Tells the largest batch it takes, in bytes.
+    async fn check_config(&self, name: &TopicName) -> Result<Option<usize>, LogError> {
+        let told = config::read(&self.admin, name.as_str(), ASK).await;
         let told = told
-            .map_err(|error| code(&error))
-            .and_then(|told| told.into_iter().next().unwrap_or(Err(Code::Fail)));
-        let config = told
             .map_err(|code| self.unavailable(&format!("the settings of topic {name} are not told"), code))?;
-        let mut wrong = Vec::new();
-        for entry in &config.entries {
-            let Some(value) = entry.value.as_deref() else { continue };
-            match entry.name.as_str() {
-                "cleanup.policy" if value.contains("compact") => wrong.push(format!(
-                    "cleanup.policy is {value}: compaction takes records away that tables are folded from; set \
-                     cleanup.policy=delete"
-                )),
-                setting @ ("retention.ms" | "retention.bytes") if value != "-1" => wrong.push(format!(
-                    "{setting} is {value}: tables cannot be rebuilt from records that are gone; set {setting}=-1"
-                )),
-                _ => {}
-            }
+        let judged = config::judge(&told);
+        if !judged.wrong.is_empty() {
+            return Err(LogError::Mismatch { topic: name.clone(), detail: judged.wrong.join("; ") });
         }
-        if wrong.is_empty() {
-            return Ok(());
+        if !judged.untold.is_empty() {
+            let detail = format!(
+                "whether topic {name} keeps its records is not known: the brokers at {} do not tell {}; allow this principal \
+                 DescribeConfigs on the topic",
+                self.brokers,
+                judged.untold.join(", ")
+            );
+            return Err(LogError::Unavailable { detail });
         }
-        Err(LogError::Mismatch { topic: name.clone(), detail: wrong.join("; ") })
+        Ok(judged.largest)
     }
 }
 
@@ -393,15 +413,13 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 /// A leader is being found, or the news of one is on its way.
-fn leaderless(error: &KafkaError) -> bool {
+pub(crate) fn leaderless(code: Code) -> bool {
     matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::NotLeaderForPartition
-                | Code::LeaderNotAvailable
-                | Code::OffsetNotAvailable
-                | Code::UnknownPartition
-        )
+        code,
+        Code::NotLeaderForPartition
+            | Code::LeaderNotAvailable
+            | Code::OffsetNotAvailable
+            | Code::UnknownPartition
     )
 }
 

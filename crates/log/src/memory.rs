@@ -396,7 +396,8 @@ impl MemoryPartition {
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds { start: self.start, end: *self.end.borrow() }
+        let end = *self.end.borrow();
+        Bounds { start: self.start, end, appended: end }
     }
 }
 

@@ -121,7 +121,7 @@ impl Node {
         let ports = Ports::open(http, settings, limits(settings), readiness, telemetry).await?;
         let backends = match store_alone {
             true => Backends::open_store(settings, readiness).await?,
-            false => Backends::open(&parts.app, settings, readiness).await?,
+            false => Backends::open(&parts.app, settings, role.name(), readiness, telemetry).await?,
         };
         let folding = if role.folds() { Some(folding_runtime()?) } else { None };
         let control = parts.control(&backends, folding.as_ref(), settings, &gate).await?;

@@ -34,6 +34,8 @@ pub(crate) struct TopicEntry {
     /// Its name in the log.
     pub(crate) log_name: TopicName,
     pub(crate) partitions: u32,
+    /// The largest message as an Avro datum.
+    pub(crate) max_message_bytes: usize,
     /// The place of its first partition among all partitions of the app.
     first_lane: usize,
     /// Whether commands can be made conditional on an entity's version.
@@ -81,6 +83,7 @@ impl Catalog {
                 name: topic.name.clone(),
                 log_name: topic.name.in_app(&app.name),
                 partitions: topic.partitions,
+                max_message_bytes: topic.max_message_bytes,
                 first_lane: lanes,
                 has_entity: topic.entity.is_some(),
             });

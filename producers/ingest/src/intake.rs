@@ -6,7 +6,7 @@ use tidefold_app::App;
 use tidefold_app::tables::GenerationTables;
 use tidefold_http::{Principal, Problem, ProblemKind};
 use tidefold_log::{Appended, LogError, SharedLog};
-use tidefold_record::{BatchBuilder, Partition};
+use tidefold_record::{BatchBuilder, Offset, Partition, unframe};
 use tidefold_store::SharedStore;
 use tidefold_telemetry::{Gauge, IngestMetrics, clock};
 
@@ -91,6 +91,9 @@ impl Intake {
         if let Some(detail) = self.refusal(topic, partition).await {
             return Err(LogError::Mismatch { topic: topic.log_name.clone(), detail });
         }
+        if let Some((index, size_bytes)) = too_large(&batch, topic.max_message_bytes) {
+            return Err(LogError::TooLarge { index, size_bytes, limit_bytes: topic.max_message_bytes });
+        }
         let records = batch.len();
         let _on_the_way = OnTheWay::new(&self.metrics.inflight_bytes, batch.size_bytes());
         let since = clock::instant();
@@ -135,6 +138,17 @@ impl Intake {
             )
         })
     }
+}
+
+/// The first record whose message is larger than its topic takes.
+fn too_large(batch: &BatchBuilder, limit: usize) -> Option<(usize, usize)> {
+    // Most batches are smaller as a whole.
+    if batch.size_bytes() <= limit {
+        return None;
+    }
+    let datum = |value: &[u8]| unframe(value).map_or(value.len(), |(_, datum)| datum.len());
+    let sizes = batch.iter(Offset::ZERO).map(|record| record.value.map_or(0, datum));
+    sizes.enumerate().find(|(_, size)| *size > limit)
 }
 
 fn source(app: &str, principal: &Principal) -> String {

@@ -123,8 +123,12 @@ impl Intake {
         let place = format!("{}:{partition}", topic.name);
         let failed = |error| Failure::Log(error).problem("");
         let bounds = self.log.bounds(&topic.log_name, partition).await.map_err(failed)?;
+        if offset >= bounds.appended {
+            return Err(unknown(format!("the log of {place} ends at {}", bounds.appended)));
+        }
         if offset >= bounds.end {
-            return Err(unknown(format!("the log of {place} ends at {}", bounds.end)));
+            // Behind a transaction that is open: it stands there, and nobody can read it yet.
+            return Ok(None);
         }
         if offset < bounds.start {
             return Err(unknown(format!("the log of {place} starts at {}", bounds.start)));

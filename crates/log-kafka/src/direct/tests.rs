@@ -125,7 +125,10 @@ async fn records_whose_acknowledgement_was_lost_are_acknowledged_where_they_stan
     assert_eq!(log.append(&topic, P0, batch(3)).await, Ok(Appended::From(Offset(2))));
     assert_eq!(breaker.produced(), 4, "sent three times");
     assert_eq!(log.append(&topic, P0, batch(1)).await, Ok(Appended::From(Offset(5))));
-    assert_eq!(log.bounds(&topic, P0).await, Ok(Bounds { start: Offset(0), end: Offset(6) }));
+    assert_eq!(
+        log.bounds(&topic, P0).await,
+        Ok(Bounds { start: Offset(0), end: Offset(6), appended: Offset(6) })
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +139,10 @@ async fn records_that_are_never_acknowledged_are_unknown_and_the_next_ones_are_t
     assert!(matches!(error, LogError::Unknown { .. }), "{error}");
     breaker.lose.store(0, Ordering::SeqCst);
     assert_eq!(log.append(&topic, P0, batch(1)).await, Ok(Appended::From(Offset(3))));
-    assert_eq!(log.bounds(&topic, P0).await, Ok(Bounds { start: Offset(0), end: Offset(4) }));
+    assert_eq!(
+        log.bounds(&topic, P0).await,
+        Ok(Bounds { start: Offset(0), end: Offset(4), appended: Offset(4) })
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

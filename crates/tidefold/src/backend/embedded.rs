@@ -9,14 +9,24 @@ use tidefold_log_embedded::EmbeddedLog;
 use tidefold_store::SharedStore;
 use tidefold_store_embedded::EmbeddedStore;
 
+use super::OfLog;
 use crate::failure::{Code, Failure};
 use crate::settings::Settings;
 
 /// The log, and its identity.
-pub(super) fn log(folder: &Path, settings: &Settings, gate: &Gate) -> Result<(SharedLog, String), Failure> {
+pub(super) fn log(
+    folder: &Path,
+    settings: &Settings,
+    of_log: &OfLog<'_>,
+    gate: &Gate,
+) -> Result<(SharedLog, String), Failure> {
     create(folder)?;
-    let of_log =
-        tidefold_log_embedded::Settings { queue_bytes: settings.log_queue_bytes, ..Default::default() };
+    let usual = tidefold_log_embedded::Settings::default();
+    let of_log = tidefold_log_embedded::Settings {
+        queue_bytes: settings.log_queue_bytes,
+        record_bytes: usual.record_bytes.max(of_log.record_bytes),
+        ..usual
+    };
     let log = EmbeddedLog::open(folder.join("log"), of_log)
         .map_err(|error| Failure::from_error(Code::Conflict, &error))?;
     let identity = log.id().to_string();

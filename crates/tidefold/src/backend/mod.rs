@@ -12,6 +12,7 @@ use tidefold_app::App;
 use tidefold_http::{Gate, Readiness};
 use tidefold_log::SharedLog;
 use tidefold_store::SharedStore;
+use tidefold_telemetry::Telemetry;
 
 use crate::failure::{Code, Failure};
 use crate::settings::Settings;
@@ -21,6 +22,19 @@ pub(crate) struct Backends {
     /// None where a process reads the store alone.
     pub(crate) log: Option<SharedLog>,
     pub(crate) store: SharedStore,
+}
+
+/// What a record has beside its message: key, headers, framing.
+const ENVELOPE: usize = 40_000;
+
+/// What a log is told beside its settings.
+#[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "a log in a folder has no clients"))]
+struct OfLog<'a> {
+    /// The largest record, in its encoding.
+    record_bytes: usize,
+    /// How this process calls itself.
+    client: &'a str,
+    telemetry: &'a Telemetry,
 }
 
 /// What a URL names.
@@ -38,16 +52,21 @@ impl Backends {
     pub(crate) async fn open(
         app: &App,
         settings: &Settings,
+        role: &str,
         readiness: &Readiness,
+        telemetry: &Telemetry,
     ) -> Result<Backends, Failure> {
         let (log_gate, store_gate) = (readiness.gate("log"), readiness.gate("store"));
         let log = named("log.url", &settings.log_url, "kafka")?;
         let store = named("store.url", &settings.store_url, "scylla")?;
         let folder = settings.data_folder.join(&app.name);
+        let largest = app.topics.iter().map(|topic| topic.max_message_bytes).max().unwrap_or(0);
+        let client = format!("tidefold-{}-{role}", app.name);
+        let of_log = OfLog { record_bytes: largest + ENVELOPE, client: &client, telemetry };
         let (log, identity) = match log {
-            Named::Embedded => embedded::log(&folder, settings, &log_gate)?,
+            Named::Embedded => embedded::log(&folder, settings, &of_log, &log_gate)?,
             Named::Servers(addresses) => {
-                (kafka_log(addresses, settings, &log_gate).await?, settings.log_url.clone())
+                (kafka_log(addresses, settings, &of_log, &log_gate).await?, settings.log_url.clone())
             }
         };
         let store = match store {
@@ -102,12 +121,17 @@ fn is_address(text: &str) -> bool {
 }
 
 #[cfg(feature = "kafka")]
-async fn kafka_log(addresses: Vec<String>, settings: &Settings, gate: &Gate) -> Result<SharedLog, Failure> {
-    kafka::log(addresses, settings, gate).await
+async fn kafka_log(
+    addresses: Vec<String>,
+    settings: &Settings,
+    of_log: &OfLog<'_>,
+    gate: &Gate,
+) -> Result<SharedLog, Failure> {
+    kafka::log(addresses, settings, of_log, gate).await
 }
 
 #[cfg(not(feature = "kafka"))]
-async fn kafka_log(_: Vec<String>, _: &Settings, _: &Gate) -> Result<SharedLog, Failure> {
+async fn kafka_log(_: Vec<String>, _: &Settings, _: &OfLog<'_>, _: &Gate) -> Result<SharedLog, Failure> {
     Err(without("log.url", "Kafka", "kafka"))
 }
 

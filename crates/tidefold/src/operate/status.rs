@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tidefold_control::GenerationState;
 use tidefold_deployer::{DeployError, Elsewhere};
+use tidefold_log::Bounds;
 use tidefold_projector::{LaneState, LaneStatus};
 use tidefold_record::{Offset, Partition};
 use tidefold_telemetry::clock;
@@ -81,8 +82,8 @@ pub struct Verdicts {
 pub(super) async fn status(operator: &Operator) -> Status {
     let now = clock::now_micros();
     // What is here is told even while the log or the store does not answer.
-    let (elsewhere, ends, unknown) = match asked(operator).await {
-        Ok((elsewhere, ends)) => (elsewhere, ends, None),
+    let (elsewhere, bounds, unknown) = match asked(operator).await {
+        Ok((elsewhere, bounds)) => (elsewhere, bounds, None),
         Err(error) => {
             tracing::warn!(error = %chain(&error), "the ends of the log, or the checkpoints of other processes, cannot be told");
             (Vec::new(), Vec::new(), Some(error.to_string()))
@@ -93,10 +94,10 @@ pub(super) async fn status(operator: &Operator) -> Status {
             (other.topic.as_str(), other.generation) == (generation.topic.as_str(), generation.generation)
         });
         let place = operator.app().topics.iter().position(|topic| topic.name.as_str() == generation.topic);
-        let ends = place.and_then(|place| ends.get(place)).map(Vec::as_slice).unwrap_or_default();
+        let bounds = place.and_then(|place| bounds.get(place)).map(Vec::as_slice).unwrap_or_default();
         let is_folded = generation.halted.is_none();
-        let ends = if is_folded { ends } else { &[] };
-        let partitions = partitions(&generation.lanes, others, ends, now);
+        let bounds = if is_folded { bounds } else { &[] };
+        let partitions = partitions(&generation.lanes, others, bounds, now);
         let topic = operator.app().topic(&generation.topic);
         let mut verdicts = Verdicts::default();
         for lane in &generation.lanes {
@@ -137,9 +138,9 @@ pub(super) async fn status(operator: &Operator) -> Status {
 }
 
 /// What the store and the log know. In this order: a checkpoint is never beyond an end that was asked for later.
-async fn asked(operator: &Operator) -> Result<(Vec<Elsewhere>, Vec<Vec<Offset>>), DeployError> {
+async fn asked(operator: &Operator) -> Result<(Vec<Elsewhere>, Vec<Vec<Bounds>>), DeployError> {
     let elsewhere = operator.deployer().elsewhere().await?;
-    Ok((elsewhere, operator.deployer().ends().await?))
+    Ok((elsewhere, operator.deployer().bounds().await?))
 }
 
 /// The partitions of a generation, each once: by its lane here, or by what the store knows. Lanes know of an end a moment
@@ -147,7 +148,7 @@ async fn asked(operator: &Operator) -> Result<(Vec<Elsewhere>, Vec<Vec<Offset>>)
 fn partitions<'a>(
     lanes: &[LaneStatus],
     others: impl Iterator<Item = &'a Elsewhere>,
-    ends: &[Offset],
+    bounds: &[Bounds],
     now_micros: i64,
 ) -> Vec<PartitionReport> {
     let here = lanes.iter().map(|lane| (lane.partition.0, (lane.clone(), told(&lane.state))));
@@ -161,9 +162,16 @@ fn partitions<'a>(
             (lane.next, lane.appended_at_micros) = (other.next, other.appended_at_micros);
         }
     }
-    for (number, end) in (0..).zip(ends) {
-        let (lane, _) = all.entry(number).or_insert_with(|| unknown(number, "changes its owner"));
-        lane.end = lane.end.max(*end);
+    for (number, bounds) in (0..).zip(bounds) {
+        let (lane, state) = all.entry(number).or_insert_with(|| unknown(number, "changes its owner"));
+        lane.end = lane.end.max(bounds.end);
+        let behind = bounds.appended.distance_from(bounds.end);
+        if behind > 0 {
+            state.push_str(&format!(
+                "; another producer's transaction is open from {} on: {behind} offsets wait for its end",
+                bounds.end
+            ));
+        }
     }
     all.into_values().map(|(lane, state)| partition(&lane, state, now_micros)).collect()
 }
@@ -197,6 +205,11 @@ mod tests {
         LaneStatus { next: Offset(next), end: Offset(end), state, ..LaneStatus::new(Partition(number)) }
     }
 
+    fn ended(ends: &[u64]) -> Vec<Bounds> {
+        let bounds = |end: &u64| Bounds { start: Offset::ZERO, end: Offset(*end), appended: Offset(*end) };
+        ends.iter().map(bounds).collect()
+    }
+
     fn checkpoint(number: u32, next: u64) -> Elsewhere {
         Elsewhere {
             topic: "orders".to_owned(),
@@ -210,7 +223,7 @@ mod tests {
     #[test]
     fn a_lane_that_starts_is_as_far_as_its_checkpoint() {
         let told =
-            partitions(&[lane(0, 0, 0, LaneState::Starting)], [checkpoint(0, 7)].iter(), &[Offset(9)], 0);
+            partitions(&[lane(0, 0, 0, LaneState::Starting)], [checkpoint(0, 7)].iter(), &ended(&[9]), 0);
         assert_eq!(told.len(), 1);
         assert_eq!((told[0].state.as_str(), told[0].next, told[0].lag_records), ("starting", 7, 2));
     }
@@ -218,19 +231,19 @@ mod tests {
     #[test]
     fn a_lane_that_found_its_place_in_between_tells_itself() {
         let told =
-            partitions(&[lane(0, 8, 9, LaneState::Running)], [checkpoint(0, 7)].iter(), &[Offset(9)], 0);
+            partitions(&[lane(0, 8, 9, LaneState::Running)], [checkpoint(0, 7)].iter(), &ended(&[9]), 0);
         assert_eq!((told.len(), told[0].lag_records), (1, 1));
     }
 
     #[test]
     fn records_that_a_lane_has_not_heard_of_count() {
-        let told = partitions(&[lane(0, 5, 5, LaneState::Running)], [].iter(), &[Offset(6)], 0);
+        let told = partitions(&[lane(0, 5, 5, LaneState::Running)], [].iter(), &ended(&[6]), 0);
         assert_eq!((told[0].end, told[0].lag_records), (6, 1));
     }
 
     #[test]
     fn a_partition_that_changes_its_owner_is_not_caught_up() {
-        let ends = [Offset(3), Offset(5), Offset(0)];
+        let ends = ended(&[3, 5, 0]);
         let told = partitions(&[lane(1, 5, 5, LaneState::Running)], [].iter(), &ends, 0);
         let lags: Vec<_> =
             told.iter().map(|partition| (partition.partition, partition.lag_records)).collect();
@@ -238,9 +251,18 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_that_is_open_is_told_with_what_waits_behind_it() {
+        let bounds = Bounds { start: Offset::ZERO, end: Offset(5), appended: Offset(8) };
+        let told = partitions(&[lane(0, 5, 5, LaneState::Waiting)], [].iter(), &[bounds], 0);
+        assert_eq!(told[0].lag_records, 0, "nobody can fold it yet");
+        let state = told[0].state.as_str();
+        assert!(state.starts_with("waiting; ") && state.contains("from 5 on: 3 offsets"), "{state}");
+    }
+
+    #[test]
     fn a_partition_of_another_process_is_as_late_as_its_last_record() {
         let other = Elsewhere { appended_at_micros: 1_000_000, ..checkpoint(0, 7) };
-        let told = partitions(&[], [other].iter(), &[Offset(9)], 3_000_000);
+        let told = partitions(&[], [other].iter(), &ended(&[9]), 3_000_000);
         assert_eq!((told[0].lag_records, told[0].lag_seconds), (2, 2.0));
         assert_eq!(told[0].state, "owned elsewhere");
     }

@@ -102,6 +102,30 @@ pub const SETTINGS: &[Setting] = &[
     setting("log.session_timeout", Kind::Duration, "10s", "how long a silent process keeps its partitions"),
     setting("log.assignor", Kind::Text, "range", "how Kafka shares partitions: range or cooperative-sticky"),
     setting(
+        "log.group_protocol",
+        Kind::Text,
+        "classic",
+        "the group's protocol: classic, or consumer (brokers from 4.0 on; log.assignor is then range or uniform)",
+    ),
+    setting(
+        "log.instance_id",
+        Kind::Text,
+        "",
+        "this process's lasting name in the group: its partitions wait for it while it starts again",
+    ),
+    setting(
+        "log.client_id",
+        Kind::Text,
+        "",
+        "how Kafka's logs and quotas call this process; empty: tidefold-APP-ROLE",
+    ),
+    setting(
+        "log.statistics",
+        Kind::Duration,
+        "10s",
+        "how often librdkafka's counts become metrics; 0s: never",
+    ),
+    setting(
         "store.keyspace_prefix",
         Kind::Text,
         "",

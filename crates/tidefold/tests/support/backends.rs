@@ -34,6 +34,7 @@ impl Backends {
             flags.extend(["--set".into(), format!("log.topic_prefix={own}")]);
             // A process that dies is missed soon, and the next one does not wait long for its partitions.
             flags.extend(["--set".into(), "log.session_timeout=3s".into()]);
+            flags.extend(["--set".into(), "log.statistics=500ms".into()]);
         }
         if store == "scylla" {
             flags.extend(["--store".into(), format!("scylla://{}", server("TIDEFOLD_TEST_CQL")?)]);
