@@ -121,7 +121,7 @@ async fn what_stands_behind_an_open_transaction_is_appended_and_cannot_be_read_y
     let log = support::connect(&broker);
     let (name, id) = (support::unique("open"), support::unique("writer"));
     log.open(&spec(&name, 1)).await.unwrap();
-    let (topic, of) = (name.as_str().to_owned(), broker.clone());
+    let (topic, of) = (name.as_str().to_owned(), broker);
     let (end, ended) = std::sync::mpsc::channel::<()>();
     let (begun, begins) = tokio::sync::oneshot::channel();
     let other = tokio::task::spawn_blocking(move || {

@@ -328,7 +328,7 @@ mod tests {
         for (key, value, id) in records {
             let mut headers = HeadersBuilder::new();
             if let Some(id) = id {
-                headers.push(Known::CeId, id);
+                headers.push(Known::Caller, id);
             }
             builder.push(key.as_deref(), value.as_deref(), headers.as_headers());
         }
@@ -342,7 +342,7 @@ mod tests {
                 (
                     r.key.map(<[u8]>::to_vec),
                     r.value.map(<[u8]>::to_vec),
-                    r.headers.get(Known::CeId).map(<[u8]>::to_vec),
+                    r.headers.get(Known::Caller).map(<[u8]>::to_vec),
                 )
             })
             .collect()
