@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 use tidefold_app::App;
+use tidefold_codec::json_out::Longs;
 use tidefold_control::Control;
 use tidefold_fold::Checkpoint;
 use tidefold_http::{Caller, FieldError, Problem, ProblemKind, paths};
@@ -21,9 +22,11 @@ use tidefold_store::SharedStore;
 use tidefold_telemetry::{QueryMetrics, ReadKind, Telemetry, clock};
 use tokio::sync::watch;
 
+use crate::advice;
 use crate::generations::{Generations, NotReadable, ReadTable};
 use crate::pairs;
 use crate::position::{self, Visible};
+use crate::preference;
 use crate::proof::LogTopic;
 use crate::read::{self, Found, Page};
 use crate::request::{self, PageLimits, allowed, nearest};
@@ -32,7 +35,6 @@ const POSITION: HeaderName = HeaderName::from_static("tidefold-position");
 const AGE: HeaderName = HeaderName::from_static("tidefold-age-ms");
 const GENERATION: HeaderName = HeaderName::from_static("tidefold-generation");
 const MIN_POSITION: HeaderName = HeaderName::from_static("tidefold-min-position");
-const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// What the read API works with.
 #[derive(Clone)]
@@ -119,6 +121,7 @@ async fn read_row(
     (caller, headers): Asking<'_>,
 ) -> Result<Response, Problem> {
     let Path((app, name, key)) = place.map_err(bad_path)?;
+    let longs = preference::longs(headers);
     let pairs = pairs::read(query.as_deref())?;
     loop {
         let table = api.table(&app, &name).await?;
@@ -126,14 +129,14 @@ async fn read_row(
         let key = read::single_key(&table, &key)?;
         let Some(visible) = api.visible(&table, key.partition, (caller, headers)).await? else { continue };
         let since = clock::instant();
-        let found = read::row(&api.store, &table, &key.bytes).await;
+        let found = read::row(&api.store, &table, &key.bytes, longs).await;
         if api.generations.is_gone(table.topic, table.generation) {
             continue;
         }
         api.metrics.store_seconds.observe(since.elapsed().as_secs_f64());
         return match found? {
             Some(found) => {
-                let response = answer_row(&table, &visible, headers, found);
+                let response = answer_row(&table, &visible, headers, found, longs);
                 api.metrics.rows.inc_by(u64::from(response.status() == StatusCode::OK));
                 Ok(response)
             }
@@ -177,12 +180,16 @@ async fn read_list(
     (caller, headers): Asking<'_>,
 ) -> Result<Response, Problem> {
     let Path((app, name)) = place.map_err(bad_path)?;
+    let longs = preference::longs(headers);
     let pairs = pairs::read(query.as_deref())?;
     loop {
         let table = api.table(&app, &name).await?;
         let asked = match table.entity() {
             Some(_) => Asked::Key(read::entity_key(&table, &pairs, api.settings.page)?),
-            None => Asked::Range(request::read(&table.table.layout, &pairs, api.settings.page)?),
+            None => {
+                let query = request::read(&table.table.layout, &pairs, api.settings.page)?;
+                Asked::Range(request::Query { longs, ..query })
+            }
         };
         let partition = match &asked {
             Asked::Key(key) => key.partition,
@@ -191,7 +198,7 @@ async fn read_list(
         let Some(visible) = api.visible(&table, partition, (caller, headers)).await? else { continue };
         let since = clock::instant();
         let page = match &asked {
-            Asked::Key(key) => read::row(&api.store, &table, &key.bytes).await.map(Page::of),
+            Asked::Key(key) => read::row(&api.store, &table, &key.bytes, longs).await.map(Page::of),
             Asked::Range(query) => read::page(&api.store, &table, query).await,
         };
         if api.generations.is_gone(table.topic, table.generation) {
@@ -199,9 +206,18 @@ async fn read_list(
         }
         api.metrics.store_seconds.observe(since.elapsed().as_secs_f64());
         let page = page?;
+        let is_first = pairs.iter().all(|(name, _)| name != "cursor");
+        if page.rows == 0
+            && is_first
+            && let Some(problem) = advice::several(&table.table.layout, &app, &pairs)
+        {
+            return Err(problem);
+        }
         api.metrics.rows.inc_by(page.rows as u64);
         let next = page.next.map(|cursor| (cursor, format!("/v1/{app}/{name}"), pairs));
-        return Ok(answer_list(&table, &visible, Some(page.json), next));
+        let mut response = answer_list(&table, &visible, Some(page.json), next);
+        preference::applied(longs, response.headers_mut());
+        return Ok(response);
     }
 }
 
@@ -243,6 +259,13 @@ impl Api {
             Some(Err(NotReadable::Store(error))) => Err(position::store_problem(error)),
             None => {
                 let names = self.generations.names();
+                if self.generations.app().message(name).is_some() {
+                    let detail = format!(
+                        "{name} is a message type: it is sent, with POST; tables are {}",
+                        names.join(", ")
+                    );
+                    return Err(Problem::new(ProblemKind::UnknownTable, detail));
+                }
                 let detail = match nearest(name, names.iter().copied()) {
                     Some(near) => format!("there is no table {name}; did you mean {near}?"),
                     None => format!("there is no table {name}; there are {}", names.join(", ")),
@@ -318,10 +341,7 @@ impl Api {
     }
 
     fn patience(&self, headers: &HeaderMap) -> Duration {
-        let wait = headers.get(PREFER).and_then(|value| {
-            let preferences = value.to_str().ok()?.split(',');
-            preferences.filter_map(|p| p.trim().strip_prefix("wait=")).next()?.parse::<u64>().ok()
-        });
+        let wait = preference::value(headers, "wait").and_then(|seconds| seconds.parse::<u64>().ok());
         wait.map_or(self.settings.patience, Duration::from_secs).min(self.settings.patience_max)
     }
 
@@ -355,8 +375,16 @@ fn answer(table: &ReadTable<'_>, visible: &Visible, body: Body) -> Response {
     response
 }
 
-fn answer_row(table: &ReadTable<'_>, visible: &Visible, headers: &HeaderMap, found: Found) -> Response {
-    let tag = format!("\"{}.g{}\"", found.version, table.generation);
+fn answer_row(
+    table: &ReadTable<'_>,
+    visible: &Visible,
+    headers: &HeaderMap,
+    found: Found,
+    longs: Longs,
+) -> Response {
+    // Two forms of one row are two representations: a tag of one is none of the other.
+    let form = if longs == Longs::Text { ".s" } else { "" };
+    let tag = format!("\"{}.g{}{form}\"", found.version, table.generation);
     let mut known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let unchanged = known.any(|known| {
         known
@@ -372,6 +400,7 @@ fn answer_row(table: &ReadTable<'_>, visible: &Visible, headers: &HeaderMap, fou
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(ETAG, tag);
     }
+    preference::applied(longs, response.headers_mut());
     response
 }
 

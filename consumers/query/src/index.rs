@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use bumpalo::Bump;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use tidefold_app::layout::{Row, TableKind, TableLayout};
 use tidefold_app::model::{MessageKind, Topic};
 use tidefold_codec::{ordered, schema, text};
 use tidefold_fold::state::StateRef;
-use tidefold_http::Problem;
+use tidefold_http::{FieldError, Problem, ProblemKind};
 use tidefold_store::Scan;
 use tidefold_telemetry::ReadKind;
 
@@ -37,8 +37,20 @@ pub(crate) async fn root(State(api): State<Arc<Api>>) -> Json<Value> {
 pub(crate) async fn app(
     State(api): State<Arc<Api>>,
     place: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
-    let answer = describe(&api, place).await;
+    let answer = match query.filter(|query| !query.is_empty()) {
+        None => describe(&api, place).await,
+        Some(query) => {
+            let detail = format!(
+                "what an app has takes no parameters; ask its tables: {}",
+                api.generations.names().join(", ")
+            );
+            let name = query.split(['=', '&']).next().unwrap_or_default().to_owned();
+            let errors = vec![FieldError::in_parameter(name, "not_allowed_by_key", detail.clone())];
+            Err(Problem::new(ProblemKind::InvalidQuery, detail).with_errors(errors))
+        }
+    };
     api.count(ReadKind::Index, answer.as_ref().map(|_| StatusCode::OK));
     answer
 }

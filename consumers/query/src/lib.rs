@@ -18,12 +18,14 @@
 //! * [`index`]: what `/` and `/v1/{app}` say.
 //! * [`api`]: the routes.
 
-pub mod api;
+pub mod advice;
+mod api;
 pub mod cursor;
 pub mod generations;
 pub mod index;
 mod pairs;
 pub mod position;
+mod preference;
 pub mod proof;
 mod read;
 pub mod recent;

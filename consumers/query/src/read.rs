@@ -4,7 +4,9 @@ use std::hash::Hasher;
 
 use bumpalo::Bump;
 use bytes::Bytes;
-use tidefold_app::layout::{Row, TableKind};
+use tidefold_app::layout::{Row, TableKind, TableLayout};
+use tidefold_app::limits::RECORD_KEY_BYTES;
+use tidefold_codec::json_out::Longs;
 use tidefold_codec::{Type, ordered, text};
 use tidefold_fold::rollup::Group;
 use tidefold_http::{FieldError, Problem, ProblemKind};
@@ -83,7 +85,7 @@ pub(crate) fn single_key(table: &ReadTable<'_>, key: &str) -> Result<Key, Proble
         Problem::new(ProblemKind::InvalidQuery, allowed(layout)).with_errors(errors)
     })?;
     if layout.kind == TableKind::Entity {
-        return Ok(entity_key_of(table, &[&column.ty], &[datum]));
+        return whole(entity_key_of(table, &[&column.ty], &[datum]), layout);
     }
     let mut bytes = Vec::new();
     ordered::encode(&column, datum, &mut bytes);
@@ -105,7 +107,8 @@ pub(crate) fn entity_key(
     let (mut datums, mut errors) = (Vec::new(), Vec::new());
     for (at, column) in &keys {
         let name = layout.columns.get(*at).map_or("", |column| column.name.as_str());
-        match pairs.iter().find(|(parameter, _)| parameter == name) {
+        let is_it = |parameter: &str| parameter.strip_suffix(".eq").unwrap_or(parameter) == name;
+        match pairs.iter().find(|(parameter, _)| is_it(parameter)) {
             None => errors.push(FieldError::in_parameter(name, "missing", format!("{name} has to be given"))),
             Some((_, value)) => match text::parse(&column.ty, value, &arena) {
                 Ok(datum) => datums.push(datum),
@@ -118,12 +121,26 @@ pub(crate) fn entity_key(
             errors.push(given_twice(parameter));
             continue;
         }
-        let known = keys.iter().any(|(at, _)| layout.columns.get(*at).is_some_and(|c| c.name == *parameter));
+        let column = parameter.strip_suffix(".eq").unwrap_or(parameter);
+        let known = keys.iter().any(|(at, _)| layout.columns.get(*at).is_some_and(|c| c.name == column));
+        if known
+            && pairs
+                .iter()
+                .take(place)
+                .any(|(before, _)| before.strip_suffix(".eq").unwrap_or(before) == column)
+        {
+            errors.push(given_twice(parameter));
+            continue;
+        }
         if parameter == "limit" {
             errors.extend(read_limit(value, limits).err());
         } else if !known {
-            let detail =
-                format!("{} can be asked by its whole key only; declare an index for more", layout.name);
+            let detail = match layout.columns.iter().any(|known| known.name == column) {
+                true => {
+                    format!("{} can be asked by its whole key only; declare an index for more", layout.name)
+                }
+                false => crate::advice::unknown(layout, parameter),
+            };
             errors.push(FieldError::in_parameter(parameter.as_str(), "not_allowed_by_key", detail));
         }
     }
@@ -131,7 +148,19 @@ pub(crate) fn entity_key(
         return Err(Problem::new(ProblemKind::InvalidQuery, allowed(layout)).with_errors(errors));
     }
     let types: Vec<&Type> = keys.iter().map(|(_, column)| &column.ty).collect();
-    Ok(entity_key_of(table, &types, &datums))
+    whole(entity_key_of(table, &types, &datums), layout)
+}
+
+/// An entity's key that an entity can have: others have no row for ever.
+fn whole(key: Key, layout: &TableLayout) -> Result<Key, Problem> {
+    if (1..=RECORD_KEY_BYTES).contains(&key.bytes.len()) {
+        return Ok(key);
+    }
+    let detail = format!("a key has 1 to {RECORD_KEY_BYTES} bytes; this one has {}", key.bytes.len());
+    let names = layout.key_columns().filter_map(|(at, _)| Some(layout.columns.get(at)?.name.clone()));
+    let errors =
+        names.take(1).map(|name| FieldError::in_parameter(name, "out_of_range", detail.clone())).collect();
+    Err(Problem::new(ProblemKind::InvalidQuery, allowed(layout)).with_errors(errors))
 }
 
 fn entity_key_of(table: &ReadTable<'_>, types: &[&Type], datums: &[tidefold_codec::Datum<'_>]) -> Key {
@@ -149,6 +178,7 @@ pub(crate) async fn row(
     store: &SharedStore,
     table: &ReadTable<'_>,
     key: &Bytes,
+    longs: Longs,
 ) -> Result<Option<Found>, Problem> {
     let mut json = Vec::with_capacity(256);
     if let Some(view) = table.view().filter(|view| view.layout.kind == TableKind::Rollup) {
@@ -160,14 +190,16 @@ pub(crate) async fn row(
         let Some((group_key, group)) = groups.into_iter().find(|(_, group)| group.count > 0) else {
             return Ok(None);
         };
-        rows::write_group(view, group_key, &group, &mut json).map_err(damaged)?;
+        rows::write_group(view, group_key, &group, longs, &mut json).map_err(damaged)?;
         return Ok(Some(Found { json, version: stamp_of(&shards) }));
     }
     let loaded = store.load(&table.table.id, std::slice::from_ref(key)).await.map_err(store_problem)?;
     let Some(value) = loaded.into_iter().next().flatten() else { return Ok(None) };
     let version = match table.entity() {
-        Some(entity) => rows::write_entity(entity, &value, &mut json).map_err(damaged)?,
-        None => Some(rows::write_index(&table.table.layout, key, &value, &mut json).map_err(damaged)?.0),
+        Some(entity) => rows::write_entity(entity, &value, longs, &mut json).map_err(damaged)?,
+        None => {
+            Some(rows::write_index(&table.table.layout, key, &value, longs, &mut json).map_err(damaged)?.0)
+        }
     };
     Ok(version.map(|version| Found { json, version }))
 }
@@ -195,7 +227,8 @@ async fn index_page(store: &SharedStore, table: &ReadTable<'_>, query: &Query) -
             if rows > 0 {
                 json.push(b',');
             }
-            rows::write_index(&table.table.layout, &row.key, &row.value, &mut json).map_err(damaged)?;
+            rows::write_index(&table.table.layout, &row.key, &row.value, query.longs, &mut json)
+                .map_err(damaged)?;
             if rows == query.limit || (rows > 0 && json.len() > PAGE_BYTES) {
                 json.truncate(before);
                 return Ok(Page { json, rows, next: last.map(|key| cursor::write(query.filter_hash, &key)) });
@@ -245,7 +278,7 @@ async fn rollup_page(
             if written > 0 {
                 json.push(b',');
             }
-            rows::write_group(view, key, &group, &mut json).map_err(damaged)?;
+            rows::write_group(view, key, &group, query.longs, &mut json).map_err(damaged)?;
             if written > 0 && json.len() > PAGE_BYTES {
                 json.truncate(before);
                 let next = Some(cursor::write(query.filter_hash, &last_key));

@@ -7,6 +7,7 @@ use bumpalo::Bump;
 use bytes::Bytes;
 use tidefold_app::bucket::{BUCKET_BYTES, Bucket, unit_name};
 use tidefold_app::layout::{TableKind, TableLayout};
+use tidefold_codec::json_out::Longs;
 use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{Datum, text};
 use tidefold_http::{FieldError, Problem, ProblemKind};
@@ -29,6 +30,8 @@ pub struct Query {
     /// The buckets that its rows may lie in; `None` of a table without. `prefix`, `from` and `until` have no bucket in
     /// them.
     pub buckets: Option<Buckets>,
+    /// How longs are written.
+    pub longs: Longs,
 }
 
 /// The buckets that rows of a query may lie in.
@@ -54,7 +57,7 @@ pub struct PageLimits {
     pub max: usize,
 }
 
-/// A comparison of a parameter: `column=`, `column.gte=` and its kin.
+/// A comparison of a parameter: `column=` (or `column.eq=`), `column.gte=` and its kin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Comparison {
     Equal,
@@ -145,7 +148,7 @@ pub fn read(layout: &TableLayout, pairs: &[(String, String)], limits: PageLimits
         // A cursor that was made up may lie before the range; it never widens it.
         from = from.max(Some(following(layout, &key)));
     }
-    Ok(Query { prefix: prefix.into(), from, until, limit, filter_hash, buckets })
+    Ok(Query { prefix: prefix.into(), from, until, limit, filter_hash, buckets, longs: Longs::Number })
 }
 
 /// The first key behind a row (of a rollup: behind all shards of a group).
@@ -233,12 +236,13 @@ impl<'a> Reading<'a> {
     fn condition<'q>(&mut self, parameter: &'q str, text: &'q str) -> Option<Condition<'q>> {
         let (column, comparison) = match parameter.rsplit_once('.') {
             None => (parameter, Comparison::Equal),
+            Some((column, "eq")) => (column, Comparison::Equal),
             Some((column, "gt")) => (column, Comparison::Greater),
             Some((column, "gte")) => (column, Comparison::GreaterOrEqual),
             Some((column, "lt")) => (column, Comparison::Less),
             Some((column, "lte")) => (column, Comparison::LessOrEqual),
             Some((_, other)) => {
-                let detail = format!("there is no comparison `{other}`; there are gt, gte, lt and lte");
+                let detail = format!("there is no comparison `{other}`; there are eq, gt, gte, lt and lte");
                 self.refuse(parameter, "unknown_comparison", detail);
                 return None;
             }
@@ -255,13 +259,8 @@ impl<'a> Reading<'a> {
                 None
             }
             None => {
-                let nearest = nearest(column, self.layout.columns.iter().map(|column| column.name.as_str()));
-                let hint = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-                self.refuse(
-                    parameter,
-                    "unknown_column",
-                    format!("{} has no column {column}{hint}", self.layout.name),
-                );
+                let detail = crate::advice::unknown(self.layout, column);
+                self.refuse(parameter, "unknown_column", detail);
                 None
             }
         }

@@ -3,6 +3,7 @@
 use bumpalo::Bump;
 use tidefold_app::layout::TableLayout;
 use tidefold_app::model::{Entity, View};
+use tidefold_codec::json_out::Longs;
 use tidefold_codec::{Datum, columns, json_out, ordered};
 use tidefold_fold::rollup::Group;
 use tidefold_fold::state::StateRef;
@@ -26,7 +27,12 @@ fn damaged(layout: &TableLayout) -> impl Fn(&dyn std::fmt::Display) -> DamagedRo
 ///
 /// # Errors
 /// When the row is damaged.
-pub fn write_entity(entity: &Entity, blob: &[u8], out: &mut Vec<u8>) -> Result<Option<u64>, DamagedRow> {
+pub fn write_entity(
+    entity: &Entity,
+    blob: &[u8],
+    longs: Longs,
+    out: &mut Vec<u8>,
+) -> Result<Option<u64>, DamagedRow> {
     let broken = damaged(&entity.layout);
     let state = StateRef::parse(blob).map_err(|error| broken(&error))?;
     if state.deleted {
@@ -34,7 +40,7 @@ pub fn write_entity(entity: &Entity, blob: &[u8], out: &mut Vec<u8>) -> Result<O
     }
     let mut slots = vec![Datum::Null; entity.columns.len()];
     state.slots(entity, &mut slots).map_err(|error| broken(&error))?;
-    write_object(&entity.layout, &slots, out);
+    write_object(&entity.layout, &slots, longs, out);
     Ok(Some(state.version))
 }
 
@@ -46,6 +52,7 @@ pub fn write_index(
     layout: &TableLayout,
     key: &[u8],
     value: &[u8],
+    longs: Longs,
     out: &mut Vec<u8>,
 ) -> Result<Offset, DamagedRow> {
     let broken = damaged(layout);
@@ -67,7 +74,7 @@ pub fn write_index(
     for (place, datum) in places.into_iter().zip(values) {
         slots[place] = datum;
     }
-    write_object(layout, &slots, out);
+    write_object(layout, &slots, longs, out);
     Ok(Offset(u64::from_be_bytes(*offset)))
 }
 
@@ -75,7 +82,13 @@ pub fn write_index(
 ///
 /// # Errors
 /// When the key is damaged.
-pub fn write_group(view: &View, key: &[u8], group: &Group, out: &mut Vec<u8>) -> Result<(), DamagedRow> {
+pub fn write_group(
+    view: &View,
+    key: &[u8],
+    group: &Group,
+    longs: Longs,
+    out: &mut Vec<u8>,
+) -> Result<(), DamagedRow> {
     let layout = &*view.layout;
     let broken = damaged(layout);
     let arena = Bump::new();
@@ -88,11 +101,11 @@ pub fn write_group(view: &View, key: &[u8], group: &Group, out: &mut Vec<u8>) ->
         rest = next;
     }
     let slots = group.finish(view, &datums, &arena);
-    write_object(layout, &slots, out);
+    write_object(layout, &slots, longs, out);
     Ok(())
 }
 
-fn write_object(layout: &TableLayout, slots: &[Datum<'_>], out: &mut Vec<u8>) {
+fn write_object(layout: &TableLayout, slots: &[Datum<'_>], longs: Longs, out: &mut Vec<u8>) {
     out.push(b'{');
     for (at, (column, datum)) in layout.columns.iter().zip(slots).enumerate() {
         if at > 0 {
@@ -100,7 +113,7 @@ fn write_object(layout: &TableLayout, slots: &[Datum<'_>], out: &mut Vec<u8>) {
         }
         json_out::write_string(&column.name, out);
         out.push(b':');
-        json_out::write(&column.column, *datum, out);
+        json_out::write_as(&column.column, *datum, longs, out);
     }
     out.push(b'}');
 }

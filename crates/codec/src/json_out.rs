@@ -42,8 +42,24 @@ pub fn datum(schema: &str, bytes: &[u8]) -> Result<Vec<u8>, DatumError> {
     Ok(out)
 }
 
+/// How a `long` is written. JSON has numbers of any size, but many of its readers keep them in a double, which is exact up
+/// to 2^53 only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Longs {
+    /// As a number.
+    #[default]
+    Number,
+    /// As text, whatever its size, in every place of a value: then a column has one form.
+    Text,
+}
+
 /// Appends the JSON text of a slot of this type.
 pub fn write(column: &ColumnType, datum: Datum<'_>, out: &mut Vec<u8>) {
+    write_as(column, datum, Longs::Number, out);
+}
+
+/// Appends the JSON text of a slot of this type, longs as asked for.
+pub fn write_as(column: &ColumnType, datum: Datum<'_>, longs: Longs, out: &mut Vec<u8>) {
     match datum {
         Datum::Null => out.extend_from_slice(b"null"),
         Datum::Encoded(bytes) => {
@@ -51,8 +67,8 @@ pub fn write(column: &ColumnType, datum: Datum<'_>, out: &mut Vec<u8>) {
             let mut cursor = Cursor::new(bytes);
             let written = match &column.ty {
                 // Its datum says the branch in the numbers of the column, null included.
-                Type::Union(_) => write_column(column, true, &mut cursor, out),
-                ty => write_value(ty, &mut cursor, out),
+                Type::Union(_) => write_column(column, true, &mut cursor, longs, out),
+                ty => write_value(ty, &mut cursor, longs, out),
             };
             debug_assert!(written.is_ok(), "an encoded slot is well-formed: {written:?}");
             if written.is_err() {
@@ -60,7 +76,7 @@ pub fn write(column: &ColumnType, datum: Datum<'_>, out: &mut Vec<u8>) {
                 out.extend_from_slice(b"null");
             }
         }
-        scalar => write_scalar(&column.ty, scalar, out),
+        scalar => write_scalar(&column.ty, scalar, longs, out),
     }
 }
 
@@ -92,8 +108,13 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn write_scalar(ty: &Type, datum: Datum<'_>, out: &mut Vec<u8>) {
+fn write_scalar(ty: &Type, datum: Datum<'_>, longs: Longs, out: &mut Vec<u8>) {
     match (ty, datum) {
+        (Type::Long, _) if longs == Longs::Text => {
+            out.push(b'"');
+            text::write(ty, datum, out);
+            out.push(b'"');
+        }
         (Type::String | Type::Enum(_), Datum::Text(text)) => write_string(text, out),
         (_, Datum::Bytes(bytes)) => {
             out.push(b'"');
@@ -115,6 +136,7 @@ fn write_column<'a>(
     column: &'a ColumnType,
     null_first: bool,
     cursor: &mut Cursor<'a>,
+    longs: Longs,
     out: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
     if let Type::Union(branches) = &column.ty {
@@ -125,28 +147,29 @@ fn write_column<'a>(
             return Ok(());
         }
         let branch = branches.get(branch - usize::from(column.nullable));
-        return branch.map_or(Ok(()), |branch| write_branch(branches, &branch.ty, cursor, out));
+        return branch.map_or(Ok(()), |branch| write_branch(branches, &branch.ty, cursor, longs, out));
     }
     if column.nullable && is_null(null_first, cursor)? {
         out.extend_from_slice(b"null");
         return Ok(());
     }
-    write_value(&column.ty, cursor, out)
+    write_value(&column.ty, cursor, longs, out)
 }
 
 fn write_branch<'a>(
     branches: &[ColumnType],
     ty: &'a Type,
     cursor: &mut Cursor<'a>,
+    longs: Longs,
     out: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
-    if stands_bare(branches) {
-        return write_value(ty, cursor, out);
+    if stands_bare(branches, longs) {
+        return write_value(ty, cursor, longs, out);
     }
     out.push(b'{');
     write_string(branch_name(branches, ty), out);
     out.push(b':');
-    write_value(ty, cursor, out)?;
+    write_value(ty, cursor, longs, out)?;
     out.push(b'}');
     Ok(())
 }
@@ -176,9 +199,10 @@ pub(crate) fn full_name(ty: &Type) -> Option<&str> {
 }
 
 /// Whether each branch has a JSON form of its own. Objects never do: one of them could look like `{"branch": value}`.
-fn stands_bare(branches: &[ColumnType]) -> bool {
+fn stands_bare(branches: &[ColumnType], longs: Longs) -> bool {
     let form = |ty: &Type| match ty {
         Type::Boolean => 0,
+        Type::Long if longs == Longs::Text => 4,
         Type::Int | Type::Long | Type::Float | Type::Double => 1,
         Type::Array(_) => 2,
         Type::Map(_) | Type::Record(_) | Type::Union(_) => 3,
@@ -194,14 +218,19 @@ fn stands_bare(branches: &[ColumnType]) -> bool {
     objects == 0 && booleans <= 1 && numbers <= 1 && arrays <= 1 && texts <= 1
 }
 
-fn write_value<'a>(ty: &'a Type, cursor: &mut Cursor<'a>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+fn write_value<'a>(
+    ty: &'a Type,
+    cursor: &mut Cursor<'a>,
+    longs: Longs,
+    out: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
     match ty {
         Type::Array(element) => {
             let mut mark = b'[';
             cursor.blocks(|cursor| {
                 out.push(mark);
                 mark = b',';
-                write_column(element, true, cursor, out)
+                write_column(element, true, cursor, longs, out)
             })?;
             if mark == b'[' {
                 out.push(mark);
@@ -215,20 +244,20 @@ fn write_value<'a>(ty: &'a Type, cursor: &mut Cursor<'a>, out: &mut Vec<u8>) -> 
                 mark = b',';
                 write_string(cursor.text()?, out);
                 out.push(b':');
-                write_column(value, true, cursor, out)
+                write_column(value, true, cursor, longs, out)
             })?;
             if mark == b'{' {
                 out.push(mark);
             }
             out.push(b'}');
         }
-        Type::Record(record) => return write_record(record, cursor, out),
+        Type::Record(record) => return write_record_as(record, cursor, longs, out),
         Type::Union(branches) => {
             let branch = cursor.choice(branches.len(), "a union has no such branch")?;
             let branch = branches.get(branch);
-            return branch.map_or(Ok(()), |branch| write_branch(branches, &branch.ty, cursor, out));
+            return branch.map_or(Ok(()), |branch| write_branch(branches, &branch.ty, cursor, longs, out));
         }
-        scalar => write_scalar(scalar, read_scalar(scalar, cursor)?, out),
+        scalar => write_scalar(scalar, read_scalar(scalar, cursor)?, longs, out),
     }
     Ok(())
 }
@@ -239,6 +268,15 @@ pub(crate) fn write_record<'a>(
     cursor: &mut Cursor<'a>,
     out: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
+    write_record_as(record, cursor, Longs::Number, out)
+}
+
+fn write_record_as<'a>(
+    record: &'a RecordType,
+    cursor: &mut Cursor<'a>,
+    longs: Longs,
+    out: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
     out.push(b'{');
     for (at, field) in record.fields.iter().enumerate() {
         if at > 0 {
@@ -246,7 +284,7 @@ pub(crate) fn write_record<'a>(
         }
         write_string(&field.name, out);
         out.push(b':');
-        write_column(&field.column, field.null_first, cursor, out)?;
+        write_column(&field.column, field.null_first, cursor, longs, out)?;
     }
     out.push(b'}');
     Ok(())

@@ -27,6 +27,7 @@ pub mod body;
 pub mod callers;
 pub mod catalog;
 pub mod limits;
+pub mod paths;
 mod patient;
 pub mod principal;
 pub mod problem;
@@ -48,15 +49,3 @@ pub use serve::{Drained, Server, serve};
 /// The address an API binds where nothing else is said: this machine only.
 pub const DEFAULT_ADDRESS: std::net::SocketAddr =
     std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7070);
-
-/// The paths that ingest and query share, so that their routers can be merged: a router refuses two names for one place.
-pub mod paths {
-    /// An app: `POST` takes messages of any type, `GET` lists what can be asked.
-    pub const APP: &str = "/v1/{app}";
-    /// `POST` to a message type, `GET` of a table.
-    pub const NAME: &str = "/v1/{app}/{name}";
-    /// `GET` of a row.
-    pub const KEY: &str = "/v1/{app}/{name}/{key}";
-    /// `GET` of an outcome.
-    pub const OUTCOME: &str = "/v1/{app}/outcomes/{position}";
-}

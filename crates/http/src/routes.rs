@@ -6,9 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
 
 use crate::admin::Readiness;
 use crate::catalog::ProblemKind;
+use crate::paths;
 use crate::problem::Problem;
 
 /// The routes of a server.
@@ -64,10 +67,16 @@ fn not_ready(readiness: &Readiness) -> Problem {
 
 async fn not_found(uri: axum::http::Uri) -> Problem {
     let path: String = uri.path().chars().take(200).collect();
-    Problem::new(ProblemKind::NotFound, format!("there is nothing under {path}; GET / lists what there is"))
+    let advice = paths::advice(&path);
+    Problem::new(ProblemKind::NotFound, format!("there is nothing under {path}; {advice}"))
 }
 
-async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) -> Problem {
+/// `Allow` is put on the answer by the router. `OPTIONS` asks for nothing else.
+async fn method_not_allowed(method: Method, uri: axum::http::Uri) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
     let path: String = uri.path().chars().take(200).collect();
-    Problem::new(ProblemKind::MethodNotAllowed, format!("{path} does not take {method}"))
+    let detail = format!("{path} does not take {method}; the header Allow says what it takes");
+    Problem::new(ProblemKind::MethodNotAllowed, detail).into_response()
 }

@@ -10,6 +10,7 @@ use tidefold_app::layout::{TableKind, TableLayout};
 use tidefold_app::model::Topic;
 use tidefold_app::scenario::{ExpectedRows, ExpectedTable, OutcomeKind, Scenario, ScenarioMessage};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
+use tidefold_codec::json_out::Longs;
 use tidefold_codec::text::write_rfc3339_micros;
 use tidefold_fold::rollup::Group;
 use tidefold_fold::verdict::verdict_key;
@@ -204,7 +205,9 @@ fn objects(topic: &Topic, slot: TableSlot, stored: Vec<(Bytes, Bytes)>) -> Resul
         (TableSlot::Entity, Some(entity)) => {
             for (key, value) in stored {
                 let mut json = Vec::new();
-                if rows::write_entity(entity, &value, &mut json).map_err(|error| error.to_string())?.is_some()
+                if rows::write_entity(entity, &value, Longs::Number, &mut json)
+                    .map_err(|error| error.to_string())?
+                    .is_some()
                 {
                     push(&key, &json)?;
                 }
@@ -215,7 +218,7 @@ fn objects(topic: &Topic, slot: TableSlot, stored: Vec<(Bytes, Bytes)>) -> Resul
             if view.layout.kind == TableKind::Index {
                 for (key, value) in logical(&view.layout, stored)? {
                     let mut json = Vec::new();
-                    rows::write_index(&view.layout, &key, &value, &mut json)
+                    rows::write_index(&view.layout, &key, &value, Longs::Number, &mut json)
                         .map_err(|error| error.to_string())?;
                     push(&key, &json)?;
                 }
@@ -235,7 +238,8 @@ fn objects(topic: &Topic, slot: TableSlot, stored: Vec<(Bytes, Bytes)>) -> Resul
             }
             for (key, group) in groups.into_iter().filter(|(_, group)| group.count > 0) {
                 let mut json = Vec::new();
-                rows::write_group(view, key, &group, &mut json).map_err(|error| error.to_string())?;
+                rows::write_group(view, key, &group, Longs::Number, &mut json)
+                    .map_err(|error| error.to_string())?;
                 push(key, &json)?;
             }
         }

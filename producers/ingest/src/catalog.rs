@@ -20,6 +20,8 @@ pub(crate) struct Catalog {
     pub(crate) topics: Vec<TopicEntry>,
     pub(crate) messages: Vec<MessageEntry>,
     by_name: HashMap<String, usize>,
+    /// The names that are read, not sent: for those who mix them up.
+    tables: Vec<String>,
     lanes: usize,
     schemas: Vec<String>,
     ids: ArcSwap<SchemaIds>,
@@ -89,9 +91,10 @@ impl Catalog {
             });
             lanes += topic.partitions as usize;
         }
+        let tables = app.tables().map(|(_, layout)| layout.name.clone()).collect();
         let by_name = messages.iter().map(|m| (m.name.clone(), m.place)).collect();
         let ids = ArcSwap::from_pointee(SchemaIds::of(&control.borrow(), &schemas));
-        Catalog { topics, messages, by_name, lanes, schemas, ids, control }
+        Catalog { topics, messages, by_name, tables, lanes, schemas, ids, control }
     }
 
     /// The message type of a name.
@@ -142,6 +145,12 @@ impl Catalog {
     /// What to answer to a message type that the app does not have.
     pub(crate) fn unknown_type(&self, name: &str) -> Problem {
         let shown: String = name.chars().take(80).collect();
+        if self.tables.iter().any(|table| table == name) {
+            let all: Vec<_> = self.messages.iter().map(|m| m.name.as_str()).take(50).collect();
+            let detail =
+                format!("`{shown}` is a table: it is read, with GET; message types are {}", all.join(", "));
+            return Problem::new(ProblemKind::UnknownMessageType, detail);
+        }
         let nearest = self
             .messages
             .iter()

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidefold_app::layout::{TableKind, TableLayout};
 use tidefold_app::model::{Entity, Topic};
+use tidefold_codec::json_out::Longs;
 use tidefold_codec::text;
 use tidefold_fold::state::StateRef;
 use tidefold_fold::verdict::verdict_key;
@@ -160,10 +161,11 @@ fn step(
     };
     let version = blob.and_then(|blob| StateRef::parse(blob).ok()).map_or(0, |state| state.version);
     let mut json = Vec::new();
-    let state = match blob.map(|blob| tidefold_query::rows::write_entity(entity, blob, &mut json)) {
-        Some(Ok(Some(_))) => serde_json::from_slice(&json).unwrap_or(Value::Null),
-        _ => Value::Null,
-    };
+    let state =
+        match blob.map(|blob| tidefold_query::rows::write_entity(entity, blob, Longs::Number, &mut json)) {
+            Some(Ok(Some(_))) => serde_json::from_slice(&json).unwrap_or(Value::Null),
+            _ => Value::Null,
+        };
     Step {
         position: position(record.offset),
         message: header(Known::CeType),
