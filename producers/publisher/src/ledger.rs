@@ -349,6 +349,12 @@ impl Ledger {
         written.map_err(|source| LedgerError::Io { path: self.path.clone(), source })
     }
 
+    /// Whether anything may have been sent by it.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.header.is_none()
+    }
+
     /// Nothing was sent after all: a ledger that this run made is taken away.
     ///
     /// # Errors

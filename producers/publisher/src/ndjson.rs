@@ -181,13 +181,13 @@ mod tests {
         };
         for (text, names, expected) in [
             ("{\"n\":7,\"s\":\"a:b\"}", &["n"][..], "7"),
-            ("{\"n\":7,\"s\":\"a:b\"}", &["s"], "a:b"),
-            ("{\"n\":7,\"s\":\"a:b\"}", &["s", "n"], "a%3Ab:7"),
-            ("{\"n\":true}", &["n"], "true"),
-            ("{\"n\":7}", &["m"], "line 1: there is no field `m` to be the id"),
-            ("{\"n\":null}", &["n"], "line 1: field `n` cannot be the id: it is no text and no number"),
-            ("{\"n\":\"\"}", &["n"], "line 1: field `n` cannot be the id: it is no text and no number"),
-            ("{\"n\":[1]}", &["n"], "line 1: field `n` cannot be the id: it is no text and no number"),
+            ("{\"n\":7,\"s\":\"a:b\"}", &["s"][..], "a:b"),
+            ("{\"n\":7,\"s\":\"a:b\"}", &["s", "n"][..], "a%3Ab:7"),
+            ("{\"n\":true}", &["n"][..], "true"),
+            ("{\"n\":7}", &["m"][..], "line 1: there is no field `m` to be the id"),
+            ("{\"n\":null}", &["n"][..], "line 1: field `n` cannot be the id: it is no text and no number"),
+            ("{\"n\":\"\"}", &["n"][..], "line 1: field `n` cannot be the id: it is no text and no number"),
+            ("{\"n\":[1]}", &["n"][..], "line 1: field `n` cannot be the id: it is no text and no number"),
         ] {
             assert_eq!(id(text, names), expected, "{text}");
         }

@@ -191,7 +191,9 @@ impl Run<'_> {
         let mut last_success = Instant::now();
         let mut back_off = Duration::from_millis(50);
         let mut told = false;
-        if let Some(ledger) = &mut self.ledger {
+        if let Some(ledger) = &mut self.ledger
+            && !batch.is_empty()
+        {
             let begun = ledger.begin_sending();
             let accepted = self.report.progress.accepted;
             begun.map_err(|source| PublishError::Ledger { accepted, source })?;

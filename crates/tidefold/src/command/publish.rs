@@ -95,8 +95,10 @@ fn stopped(error: &PublishError, ledger: Option<Ledger>, progress: Progress, url
     progress.finish(accepted);
     let code = if accepted > 0 { Code::Partial } else { Code::Failed };
     let remedy = match &ledger {
-        Some(_) => "\nthe same command with --resume goes on behind them; each line counts once",
-        None => "",
+        Some(ledger) if ledger.is_begun() => {
+            "\nthe same command with --resume goes on behind them; each line counts once"
+        }
+        _ => "",
     };
     Failure::new(code, format!("{}{remedy}", chain(error)))
 }

@@ -1,3 +1,5 @@
+//! Ledgers of runs that were cut, finished, mended and mixed up.
+
 use proptest::prelude::*;
 
 use super::*;
