@@ -16,7 +16,9 @@ use std::time::Instant;
 use tidefold_telemetry::clock;
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::ProblemKind;
 use crate::limits::Limits;
+use crate::problem::Problem;
 
 /// What callers share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +72,8 @@ struct Link {
     asked: AtomicBool,
     /// Whether a part of the request's body is still to be read.
     body_arrives: AtomicBool,
+    /// Whether the head says the length of its body twice, in two ways.
+    says_both: AtomicBool,
     /// What a large answer holds until it was read.
     answer: Mutex<Option<Held>>,
     cut: CancellationToken,
@@ -197,6 +201,20 @@ impl Caller {
         self.0.body_arrives.load(Ordering::Relaxed)
     }
 
+    /// Says whether the head that came has both a `Content-Length` and a `Transfer-Encoding`.
+    pub(crate) fn says_both_lengths(&self, both: bool) {
+        self.0.says_both.store(both, Ordering::Relaxed);
+    }
+
+    /// RFC 9112, section 6.1: who sends both may want one server to see another request than the next.
+    pub(crate) fn judge_lengths(&self) -> Result<(), Problem> {
+        if !self.0.says_both.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let detail = "a body's length is said once: by Content-Length, or by Transfer-Encoding";
+        Err(Problem::new(ProblemKind::BadRequest, detail))
+    }
+
     /// Keeps what an answer holds until it was read.
     pub(crate) fn hold_answer(&self, held: Held) {
         *self.0.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
@@ -237,6 +255,7 @@ impl Link {
             idle_since: AtomicU64::new(now),
             asked: AtomicBool::new(false),
             body_arrives: AtomicBool::new(false),
+            says_both: AtomicBool::new(false),
             answer: Mutex::default(),
             cut: CancellationToken::new(),
         }

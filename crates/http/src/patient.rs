@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tidefold_telemetry::clock;
 use tokio::net::TcpStream;
@@ -31,13 +31,21 @@ pub(crate) struct Patient {
     caller: Caller,
     /// Whether bytes of a head came that nothing was answered to yet.
     begun: bool,
+    /// A head that came in parts, so far.
+    head: Vec<u8>,
 }
+
+/// How much of a head is read at once.
+const HEAD_READ: usize = 8 << 10;
+
+/// How much of a head that comes in parts is kept to be looked at; one that is larger is refused.
+const HEAD_KEPT: usize = 64 << 10;
 
 // === impl Patient ===
 
 impl Patient {
     pub(crate) fn new(stream: TcpStream, stall: Duration, caller: Caller) -> Patient {
-        Patient { stream: TokioIo::new(stream), stall, waiting: None, caller, begun: false }
+        Patient { stream: TokioIo::new(stream), stall, waiting: None, caller, begun: false, head: Vec::new() }
     }
 
     fn judge<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -86,12 +94,48 @@ fn refusal(bytes: &[u8]) -> Option<ProblemKind> {
     bare.then_some(kind)
 }
 
+/// Whether a head says the length of its body in both ways there are; `None` while it is not whole. The layer below takes
+/// one of them and forgets the other, and a server behind another way round sees other requests than one before it.
+fn says_both(head: &[u8]) -> Option<bool> {
+    let (mut length, mut coding, mut begun, mut rest) = (false, false, false, head);
+    loop {
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        let (line, behind) = rest.split_at(end);
+        rest = behind.get(1..).unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() && begun {
+            return Some(length && coding);
+        }
+        begun |= !line.is_empty();
+        let named =
+            |name: &[u8]| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+        length |= named(b"content-length:");
+        coding |= named(b"transfer-encoding:");
+    }
+}
+
+impl Patient {
+    /// Looks at bytes of a head on their way to who reads them.
+    fn look(&mut self, came: &[u8]) {
+        self.begun = !came.is_empty();
+        let both = if self.head.is_empty() { says_both(came) } else { None };
+        let both = both.or_else(|| {
+            self.head.extend_from_slice(came);
+            says_both(&self.head)
+        });
+        if both.is_some() || self.head.len() > HEAD_KEPT {
+            self.head = Vec::new();
+        }
+        if let Some(both) = both {
+            self.caller.says_both_lengths(both);
+        }
+    }
+}
+
 impl Drop for Patient {
     /// A head that stopped coming is told so, as far as that goes without waiting.
     fn drop(&mut self) {
-        // What came last may have been the end of all: then nobody is there to be told.
-        let is_open = || matches!(self.stream.inner().try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        if self.begun && !self.caller.is_busy() && !self.caller.cut().is_cancelled() && is_open() {
+        if self.begun && !self.caller.is_busy() && !self.caller.cut().is_cancelled() {
             let detail = "the head of the request did not arrive in 30 s, or the node is stopping";
             let answer = Problem::new(ProblemKind::HeadTimeout, detail).last_answer();
             let _ = self.stream.inner().try_write(&answer);
@@ -103,11 +147,18 @@ impl Read for Patient {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if self.caller.is_busy() {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let mut bytes = [0; HEAD_READ];
+        let room = buffer.remaining().min(HEAD_READ);
+        let mut part = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
+        let read = Pin::new(&mut self.stream).poll_read(context, part.unfilled());
         if read.is_ready() {
-            self.begun = !self.caller.is_busy();
+            self.look(part.filled());
+            buffer.put_slice(part.filled());
         }
         read
     }

@@ -239,7 +239,10 @@ async fn answer(
     let id = request.headers().get(request_id::HEADER).cloned();
     caller.body_arrives(!request.body().is_end_stream());
     let long = is_long(&request);
-    let judged = if has_place { front.admission.judge(&request) } else { Err(overloaded(&front.limits)) };
+    let judged = match has_place {
+        true => caller.judge_lengths().and_then(|()| front.admission.judge(&request)),
+        false => Err(overloaded(&front.limits)),
+    };
     let response = match judged {
         Err(problem) => {
             if !has_place {
@@ -261,12 +264,11 @@ async fn answer(
         Ok(()) => response,
         Err(problem) => problem.into_response(),
     };
+    let closes = closes(&response);
     if let Some(id) = id {
         response = under_callers_id(response, id);
     }
-    if (long && caller.is_body_arriving() && response.body().size_hint().exact().is_some())
-        || closes(&response)
-    {
+    if (long && caller.is_body_arriving() && response.body().size_hint().exact().is_some()) || closes {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     guard.status = response.status().as_u16();
