@@ -106,7 +106,7 @@ fn every_line_of_a_node_is_json_and_every_act_of_an_operator_is_one() {
     );
     assert_eq!(start["version"], env!("CARGO_PKG_VERSION"));
     assert!(Path::new(start["folder"].as_str().unwrap()).is_absolute());
-    let up = node.until(|line| line["http"].is_string());
+    let up = node.until(|line| line["http"].as_str().is_some_and(|http| http.starts_with("http://")));
     let (http, admin) = (up["http"].as_str().unwrap().to_owned(), up["admin"].as_str().unwrap().to_owned());
     let at = ["--node", admin.as_str()];
     tidefold(&["publish", "storefront", "--synthetic", "20", "--url", &http, "-q"]);
