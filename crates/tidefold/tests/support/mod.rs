@@ -69,11 +69,23 @@ impl Node {
 
     /// Starts a part of a node: `up`, `ingest`, `project` or `query`. One without public APIs has an empty `http`.
     pub fn spawn(command: &str, folder: &Path, data: &Path, flags: &[&str]) -> Result<Node, String> {
+        Node::spawn_given(command, folder, data, flags, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn spawn_given(
+        command: &str,
+        folder: &Path,
+        data: &Path,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Node, String> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidefold"))
             .args([command, &folder.to_string_lossy(), "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--data", &data.to_string_lossy()])
             .args(flags)
             .env("RUST_LOG", "warn")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
