@@ -9,6 +9,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use fjall::{AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
@@ -19,6 +20,8 @@ use crate::journal;
 pub const MARKS_KEY: &[u8] = b"\0marks";
 
 const FORMAT: u8 = 1;
+/// So often the next journal is looked for though their number is the same: a look costs a microsecond.
+const LOOK_EVERY: usize = 64;
 /// Where the newest marks are noted.
 const NOTE: &str = "newest";
 
@@ -26,7 +29,10 @@ const NOTE: &str = "newest";
 pub struct Marks {
     fjall: PathBuf,
     keyspace: Keyspace,
-    /// The journal that comes next. Looking for one file costs a microsecond.
+    /// How many journals there were when it was last asked, and how often it was.
+    count: AtomicUsize,
+    asked: AtomicUsize,
+    /// The journal that comes next.
     next: Mutex<(u64, PathBuf)>,
 }
 
@@ -40,11 +46,18 @@ impl Marks {
     pub fn new(fjall: &Path, keyspace: Keyspace) -> std::io::Result<Marks> {
         let newest = journal::find(fjall)?.last().map_or(0, |(number, _)| *number);
         let next = Mutex::new((newest + 1, path_of(fjall, newest + 1)));
-        Ok(Marks { fjall: fjall.to_owned(), keyspace, next })
+        let (count, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Ok(Marks { fjall: fjall.to_owned(), keyspace, count, asked, next })
     }
 
     /// Whether fjall began a journal since the last time. To be asked after every batch: if so, marks are due.
-    pub fn due(&self) -> bool {
+    pub fn due(&self, database: &Database) -> bool {
+        let count = database.journal_count();
+        let changed = self.count.swap(count, Ordering::Relaxed) != count;
+        // One begun while another was removed leaves the count as it was.
+        if !changed && !self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY) {
+            return false;
+        }
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = false;
         while next.1.exists() {

@@ -144,7 +144,7 @@ impl Writer {
             // A caller that went away needs no answer.
             let _gone = answer.send(Ok(Appended::From(first)));
         }
-        if self.marks.due() {
+        if self.marks.due(&self.database) {
             let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
             let added = self.marks.add(&self.database, &mut batch);
             added

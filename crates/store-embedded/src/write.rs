@@ -74,7 +74,7 @@ impl EmbeddedStore {
                 self.lanes.checkpointed(heights, lane, stamp);
             }
         }
-        if self.marks.due() {
+        if self.marks.due(&self.database) {
             self.mark().map_err(|error| self.unwritten(error))?;
         }
         if moved {
