@@ -113,6 +113,7 @@ impl Deployer {
             log: Arc::clone(&log),
             store,
             schemas: Arc::new(driver.clone()),
+            control: driver.watch(),
             telemetry,
             budget: Budget::new(options.batch_bytes),
             settings: options.lanes.clone(),

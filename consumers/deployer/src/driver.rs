@@ -265,5 +265,11 @@ fn name_of(entry: &Entry) -> String {
         Entry::Halted { topic, generation, partition, .. } => {
             format!("halted {topic} {generation} {partition}")
         }
+        Entry::DeadLetterAdded { topic, partition, offset, .. } => {
+            format!("dead_letter_added {topic}:{partition}:{offset}")
+        }
+        Entry::BreakerLifted { topic, partition, next } => {
+            format!("breaker_lifted {topic}:{partition}:{next}")
+        }
     }
 }

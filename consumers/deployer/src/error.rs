@@ -1,6 +1,7 @@
 //! What keeps a deployer from doing what it was asked to.
 
 use tidefold_log::LogError;
+use tidefold_record::Position;
 use tidefold_store::StoreError;
 
 /// What went wrong, and what to do.
@@ -116,6 +117,14 @@ pub enum DeployError {
     NoSchemaId {
         /// The app.
         app: String,
+    },
+    /// A record is not the one that halts its partition.
+    #[error("{position} is not made a dead letter: {reason}")]
+    NotHaltedThere {
+        /// The record.
+        position: Position,
+        /// Why not.
+        reason: String,
     },
     /// The deployer is ending.
     #[error("the node is shutting down; what was begun goes on at the next start")]

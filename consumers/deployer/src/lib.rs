@@ -21,10 +21,12 @@
 //! * `node`: which lanes run, as control says.
 //! * `fleet`: which partitions are here, and whether the topics are still the ones that were opened.
 //! * `still`: letting a generation stand still in every process, to look at its tables.
+//! * `acts`: what an operator does about a partition that stands.
 //! * `build`: a generation from its first record to its activation. [`compare`]: two generations, row by row.
 //! * [`waiting`]: what a start waits for, told.
 //! * [`manifest`]: what a generation was built from, against what is there.
 
+mod acts;
 mod bootstrap;
 mod build;
 pub mod compare;

@@ -269,12 +269,9 @@ impl Node {
         }
     }
 
-    /// Why a lane is halted.
+    /// Why a lane does not go on: it is halted, or held by the breaker.
     pub(crate) fn halt_of(&self, lane: &watch::Receiver<LaneStatus>) -> Option<String> {
-        match &lane.borrow().state {
-            LaneState::Halted(halt) => Some(halt.to_string()),
-            _ => None,
-        }
+        lane.borrow().state.reason()
     }
 
     pub(crate) fn tables(&self, key: Key) -> Option<GenerationTables> {

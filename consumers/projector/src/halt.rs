@@ -50,14 +50,17 @@ pub enum Halt {
         /// What is wrong.
         detail: String,
     },
-    /// Dead letters passed the limit.
+    /// Nothing but one record keeps the partition from going on.
     #[error(
-        "{tripped}. Nothing of this batch was written. Mend the publisher, or let them pass as dead letters with the setting \
-         projector.breaker=off"
+        "the fold stops at the record {position}: {halt}. If it does so again after a restart, that is a mistake in \
+         Tidefold: keep the folder; `tidefold dead-letters add {position} --reason …` makes the record a dead letter, and \
+         the partition goes on"
     )]
-    DeadLetters {
-        /// How many, of what.
-        tripped: Tripped,
+    Record {
+        /// Which.
+        position: Position,
+        /// What it meets there.
+        halt: Box<Halt>,
     },
     /// The fold stopped.
     #[error("{0}")]
@@ -76,6 +79,22 @@ pub enum Halt {
 // === impl Halt ===
 
 impl Halt {
+    /// Whether a single record may be at fault, by what it comes to or touches.
+    pub(crate) fn may_be_of_a_record(&self) -> bool {
+        match self {
+            Halt::DamagedRow { .. }
+            | Halt::Fold(_)
+            | Halt::Store(StoreError::Refused { .. })
+            | Halt::Vanished => true,
+            Halt::Record { .. }
+            | Halt::PastEnd { .. }
+            | Halt::BeforeStart { .. }
+            | Halt::OtherRecord { .. }
+            | Halt::Log(_)
+            | Halt::Store(_) => false,
+        }
+    }
+
     /// Whether the log is at fault: it is not the one that was folded, or not all of it. Then nothing that is appended to it
     /// is folded as things are, and an operator who puts the right log back takes it away again.
     #[must_use]
@@ -83,7 +102,7 @@ impl Halt {
         match self {
             Halt::PastEnd { .. } | Halt::BeforeStart { .. } | Halt::OtherRecord { .. } | Halt::Log(_) => true,
             Halt::DamagedRow { .. }
-            | Halt::DeadLetters { .. }
+            | Halt::Record { .. }
             | Halt::Fold(_)
             | Halt::Store(_)
             | Halt::Vanished => false,
@@ -96,8 +115,10 @@ impl Halt {
 pub(crate) enum Stop {
     /// It was told to.
     Cancelled,
-    /// For good.
+    /// For good, or until an operator has acted.
     Halt(Halt),
+    /// Dead letters passed the limit; nothing of the batch was written.
+    Tripped(Tripped),
 }
 
 /// What an error calls for.

@@ -1,8 +1,11 @@
 //! The loop of one partition: find the place, then wait, read, step, for ever.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tidefold_app::tables::GenerationTables;
+use tidefold_control::Control;
 use tidefold_fold::{Changes, Checkpoint, FoldSettings, Folder, RowCache};
 use tidefold_log::ReadLimit;
 use tidefold_record::{Offset, Partition, RecordBatch};
@@ -12,7 +15,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
-use crate::halt::Stop;
+use crate::halt::{Halt, Stop};
 use crate::io::Io;
 use crate::metrics::{LaneMetrics, Step};
 use crate::observe::Observer;
@@ -33,11 +36,27 @@ pub(crate) struct Lane {
     pub(crate) changes: Changes,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) breaker: Option<Breaker>,
+    pub(crate) control: watch::Receiver<Arc<Control>>,
+    /// The batch that is being folded.
+    pub(crate) in_hand: Option<InHand>,
+    /// Up to here, records are folded one by one: one of them halts the lane.
+    pub(crate) careful: Option<Offset>,
     assignment: Assignment,
-    orders: watch::Receiver<Orders>,
+    pub(crate) orders: watch::Receiver<Orders>,
     end: watch::Receiver<Offset>,
     budget: Budget,
     settings: Settings,
+}
+
+/// A batch that is being folded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InHand {
+    /// Its first record.
+    pub(crate) first: Offset,
+    /// How many records it has.
+    pub(crate) records: usize,
+    /// Where the next one begins.
+    pub(crate) next: Offset,
 }
 
 /// A batch, and the room it takes until it is dropped.
@@ -103,6 +122,9 @@ impl Lane {
             changes: Changes::default(),
             checkpoint: Checkpoint::START,
             breaker: components.settings.breaker.map(Breaker::new),
+            control: components.control.clone(),
+            in_hand: None,
+            careful: None,
             assignment: assignment.clone(),
             orders,
             end: watch::channel(Offset::ZERO).1,
@@ -114,9 +136,18 @@ impl Lane {
     /// Works until it is told to end or has to halt; the status says which.
     pub(crate) async fn run(mut self, fresh: Arc<OnceCell<bool>>) {
         let mut guard = EndGuard { observer: self.io.observer.clone(), ended: false };
-        let state = match self.work(&fresh).await {
-            Ok(()) | Err(Stop::Cancelled) => LaneState::Stopped,
-            Err(Stop::Halt(halt)) => LaneState::Halted(halt),
+        let state = loop {
+            // A mistake of ours that ends in a panic is one like any other: nothing of the batch in hand is known, all of it
+            // can be read again.
+            let stop = match AssertUnwindSafe(self.work(&fresh)).catch_unwind().await {
+                Ok(Ok(())) => Stop::Cancelled,
+                Ok(Err(stop)) => stop,
+                Err(_) => Stop::Halt(Halt::Vanished),
+            };
+            if let Some(state) = self.stand(stop).await {
+                break state;
+            }
+            self.begin_anew();
         };
         self.io.observer.state(state);
         guard.ended = true;
@@ -128,10 +159,22 @@ impl Lane {
         while !self.io.cancel.is_cancelled() {
             if let Next::Fold(until) = self.next().await? {
                 let Some(read) = self.read(until).await? else { return Ok(()) };
+                self.in_hand = InHand::of(&read.batch);
                 self.step(&read.batch).await?;
+                self.in_hand = None;
             }
         }
         Ok(())
+    }
+
+    /// Forgets all it has read: it finds its place again at its checkpoint (I5).
+    fn begin_anew(&mut self) {
+        let fold = FoldSettings { window: self.window };
+        let (app, partition) = (Arc::clone(&self.assignment.app), self.io.partition);
+        self.folder = Folder::new(app, self.assignment.topic, partition, fold);
+        self.changes = Changes::default();
+        self.in_hand = None;
+        self.io.observer.state(LaneState::Starting);
     }
 
     /// Obeys the orders, then waits until there is something to fold.
@@ -222,6 +265,9 @@ impl Lane {
     /// How much to fold at once. Far behind, the delay is there already, and what a large batch saves gets it over with: a
     /// row that changes again and again is written once.
     fn limit(&self, until: Offset) -> ReadLimit {
+        if self.careful.is_some_and(|until| self.checkpoint.next < until) {
+            return ReadLimit { records: 1, ..self.settings.batch };
+        }
         let behind = until.0.saturating_sub(self.checkpoint.next.0);
         let is_far = behind >= self.settings.far_behind;
         if self.active.is_some() || is_far { self.settings.build_batch } else { self.settings.batch }

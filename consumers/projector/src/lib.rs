@@ -16,6 +16,7 @@
 //! * `lane`: the loop of one partition; `recover`: how it finds its place; `step`: the batch step, which reads like the
 //!   list in ARCHITECTURE.md and says where the invariants I1 to I6 hold.
 //! * `io`: everything that touches the log and the store, repeated until it is acknowledged (I6).
+//! * `stand`: how a lane stands until an operator lets it go on.
 //! * [`status`]: what a lane tells about itself. [`halt`]: why a lane stopped for good, and what to do.
 //! * `observe`, `metrics`: what lanes log and count. [`breaker`], [`watchdog`]: two small state machines, without clock or task.
 
@@ -30,11 +31,12 @@ mod recover;
 mod rules;
 pub mod settings;
 pub mod source;
+mod stand;
 pub mod status;
 mod step;
 pub mod watchdog;
 
-pub use breaker::{Breaker, BreakerSettings};
+pub use breaker::{Breaker, BreakerSettings, Tripped};
 pub use halt::Halt;
 pub use metrics::{alert, lag};
 pub use projector::{Ending, Projector};

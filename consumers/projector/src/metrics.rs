@@ -23,6 +23,7 @@ struct Handles {
     records: [Counter; 4],
     errors: [(&'static str, Counter); 4],
     halted: Gauge,
+    tripped: Gauge,
     batch_records: Histogram,
     steps: [Histogram; 6],
     rows: [Counter; 3],
@@ -77,6 +78,7 @@ impl LaneMetrics {
             records: verdicts.map(|verdict| telemetry.projection_records(group, topic, verdict)),
             errors: classes.map(|class| (class, telemetry.projection_errors(group, topic, class))),
             halted: telemetry.projection_halted(group, topic, partition),
+            tripped: telemetry.projection_tripped(group, topic, partition),
             batch_records: telemetry.projection_batch_records(group, topic),
             steps: steps.map(|step| telemetry.projection_step_seconds(group, topic, step)),
             rows: ["verdict", "view", "entity"]
@@ -115,6 +117,11 @@ impl LaneMetrics {
         if let Some((_, counter)) = self.handles.errors.iter().find(|(name, _)| *name == class) {
             counter.inc();
         }
+    }
+
+    /// Whether the breaker holds the partition.
+    pub(crate) fn tripped(&self, tripped: bool) {
+        self.handles.tripped.set(i64::from(tripped));
     }
 
     pub(crate) fn halted(&self) {

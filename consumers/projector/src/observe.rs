@@ -6,6 +6,7 @@ use tidefold_record::{Offset, Partition, TopicName};
 use tidefold_telemetry::clock;
 use tokio::sync::watch;
 
+use crate::breaker::Tripped;
 use crate::halt::Halt;
 use crate::metrics::LaneMetrics;
 use crate::status::{LaneState, LaneStatus, VerdictCounts};
@@ -31,8 +32,14 @@ impl Observer {
             }
             changed
         });
-        if let (true, LaneState::Halted(halt)) = (changed, &state) {
-            self.halted(halt);
+        if !changed {
+            return;
+        }
+        self.metrics.tripped(matches!(state, LaneState::Tripped(_)));
+        match &state {
+            LaneState::Halted(halt) => self.halted(halt),
+            LaneState::Tripped(tripped) => self.tripped(tripped),
+            _ => {}
         }
     }
 
@@ -97,6 +104,10 @@ impl Observer {
         } else {
             tracing::info!(topic = %self.topic, generation = self.generation, partition = %self.partition, next = %status.next, "lane moves again");
         }
+    }
+
+    fn tripped(&self, tripped: &Tripped) {
+        tracing::error!(topic = %self.topic, generation = self.generation, partition = %self.partition, reason = %tripped, "the breaker holds the partition");
     }
 
     fn halted(&self, halt: &Halt) {

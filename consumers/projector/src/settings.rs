@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidefold_app::App;
+use tidefold_control::Control;
 use tidefold_log::{ReadLimit, SharedLog};
 use tidefold_record::Partition;
 use tidefold_store::SharedStore;
 use tidefold_telemetry::Telemetry;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::breaker::BreakerSettings;
 use crate::source::SchemaSource;
@@ -22,6 +23,8 @@ pub struct Components {
     pub store: SharedStore,
     /// Who knows what a schema id stands for.
     pub schemas: Arc<dyn SchemaSource>,
+    /// What operators declared dead, and where they lifted the breaker.
+    pub control: watch::Receiver<Arc<Control>>,
     /// Who counts.
     pub telemetry: Telemetry,
     /// Bytes of batches in hand, of all lanes of the process together.

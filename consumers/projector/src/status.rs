@@ -3,6 +3,7 @@
 use tidefold_fold::{Changes, VerdictKind};
 use tidefold_record::{Offset, Partition};
 
+use crate::breaker::Tripped;
 use crate::halt::Halt;
 
 /// What a lane tells about itself, through a watch channel.
@@ -44,6 +45,8 @@ pub enum LaneState {
         /// What went wrong the last time.
         error: String,
     },
+    /// The breaker holds it, for a while or until an operator lifts that.
+    Tripped(Tripped),
     /// It stopped for good; an operator has to act.
     Halted(Halt),
     /// It was told to end.
@@ -97,10 +100,24 @@ impl LaneStatus {
 // === impl LaneState ===
 
 impl LaneState {
-    /// Whether the lane does not move by itself: held, halted or stopped.
+    /// Whether the lane does not move by itself: held, held by the breaker, halted or stopped.
     #[must_use]
     pub fn is_still(&self) -> bool {
-        matches!(self, LaneState::Held | LaneState::Halted(_) | LaneState::Stopped)
+        matches!(self, LaneState::Held | LaneState::Tripped(_) | LaneState::Halted(_) | LaneState::Stopped)
+    }
+
+    /// Why it does not go on before an operator has acted, or the breaker's hold is over; and what to do.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            LaneState::Halted(halt) => Some(halt.to_string()),
+            LaneState::Tripped(tripped) => Some(format!(
+                "held by the breaker: {tripped}. Nothing from there on is written. The hold ends by itself after a while, and \
+                 dead letters pass: undo the deploy, or stop the publishers, before. `tidefold breaker lift` ends it at \
+                 once; `tidefold replay` judges dead letters anew"
+            )),
+            _ => None,
+        }
     }
 
     /// One word, for labels and tables.
@@ -112,6 +129,7 @@ impl LaneState {
             LaneState::Waiting => "waiting",
             LaneState::Held => "held",
             LaneState::Retrying { .. } => "retrying",
+            LaneState::Tripped(_) => "tripped",
             LaneState::Halted(_) => "halted",
             LaneState::Stopped => "stopped",
         }

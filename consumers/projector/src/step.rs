@@ -2,16 +2,18 @@
 
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use tidefold_app::layout::{RowWrite, Stamp};
 use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_fold::folder::Given;
 use tidefold_fold::{Changes, Checkpoint, FoldError, TableSlot, Verdict, checkpoint};
-use tidefold_record::{Offset, RecordBatch, headers::Known};
+use tidefold_record::{Offset, RecordBatch, RecordRef, headers::Known};
 use tidefold_store::TableWrites;
+use tokio::time::Instant;
 
 use crate::breaker::{Breaker, Tripped};
-use crate::halt::{Halt, Stop};
+use crate::halt::Stop;
 use crate::lane::Lane;
 use crate::metrics::{Step, Written};
 use crate::rules::Rule;
@@ -26,6 +28,7 @@ impl Lane {
         // 1. Decode and dedupe happen in the fold; what every schema id stands for, and the verdicts that are already
         //    published where another generation judges, are settled first.
         let mut laps = self.io.observer.metrics.laps();
+        self.pass_over(batch);
         self.learn(batch).await?;
         let published = self.published(batch).await?;
 
@@ -158,11 +161,12 @@ impl Lane {
     }
 
     /// Holds the partition before anything of the batch is written, when dead letters pile up. Where another generation
-    /// judges, its breaker has decided already.
+    /// judges, its breaker has decided already; a build holds up nobody's reads.
     fn break_if_dead(&mut self, batch: &RecordBatch) -> Result<(), Stop> {
+        let counts = self.active.is_none() && self.is_active();
         match &mut self.breaker {
-            Some(breaker) if self.active.is_none() => match observe(breaker, batch, &self.changes) {
-                Some(tripped) => Err(Halt::DeadLetters { tripped }.into()),
+            Some(breaker) if counts => match observe(breaker, batch, &self.changes) {
+                Some(tripped) => Err(Stop::Tripped(tripped)),
                 None => Ok(()),
             },
             _ => Ok(()),
@@ -239,12 +243,28 @@ fn observe(breaker: &mut Breaker, batch: &RecordBatch, changes: &Changes) -> Opt
         breaker.alive(batch.len() as u64);
         return None;
     }
-    let mut tripped = None;
+    let (mut tripped, now) = (None, Instant::now());
     for record in batch.iter() {
         match dead.get(&record.offset) {
-            Some(code) => tripped = tripped.or(breaker.dead(code)),
+            Some(code) => {
+                let key = hash(record.key.unwrap_or_default());
+                tripped = tripped.or(breaker.dead(publisher(&record), key, code, now));
+            }
             None => breaker.alive(1),
         }
     }
     tripped
+}
+
+/// Who published a record, as far as that is known: the caller that ingest saw, whatever source the message names; of what
+/// came another way, the source.
+fn publisher(record: &RecordRef<'_>) -> u64 {
+    let named = record.headers.get(Known::Caller).or_else(|| record.headers.get(Known::CeSource));
+    hash(named.unwrap_or_default())
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
 }

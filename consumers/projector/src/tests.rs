@@ -51,6 +51,7 @@ fn components(shop: &Shop, store: SharedStore, settings: Settings) -> Components
         log: Arc::new(shop.log.clone()) as SharedLog,
         store,
         schemas: Arc::new(Schemas(Arc::clone(&shop.app))),
+        control: tokio::sync::watch::channel(Arc::default()).1,
         telemetry: Telemetry::default(),
         budget: Budget::new(1 << 20),
         settings,

@@ -99,6 +99,27 @@ pub enum Entry {
         /// Why, and what to do; none where it goes on.
         reason: Option<String>,
     },
+    /// A record is dead because an operator says so: its partition halts on it, by a mistake of ours. That is part of what
+    /// every fold of the topic goes by, from the first record on.
+    DeadLetterAdded {
+        /// The projection's topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The record's offset.
+        offset: u64,
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// The breaker lets dead letters of a partition pass that is held.
+    BreakerLifted {
+        /// The projection's topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The next offset to fold, where it is held.
+        next: u64,
+    },
     /// A kept generation is no longer needed; its tables may be dropped.
     Retired {
         /// The projection's topic.

@@ -1,6 +1,6 @@
 //! What the entries of the control topic come to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::sync::{Arc, LazyLock};
 
 use tidefold_app::SourceFile;
@@ -48,6 +48,10 @@ pub struct Projection {
     pub hold: Option<Hold>,
     /// Partitions of generations being built that do not come further, and why.
     halted: BTreeMap<(u32, u32), String>,
+    /// Records that operators declared dead, by partition and offset, and why.
+    dead_letters: BTreeMap<(u32, Offset), String>,
+    /// Where operators last lifted the breaker, by partition.
+    lifted: BTreeMap<u32, Offset>,
 }
 
 /// A generation that is to stand still in every process.
@@ -222,6 +226,13 @@ impl Control {
             Entry::Halted { topic, generation, partition, reason } => {
                 self.change(&topic)?.halt(generation, partition, reason)
             }
+            Entry::DeadLetterAdded { topic, partition, offset, reason } => {
+                self.change(&topic)?.add_dead_letter(partition, Offset(offset), reason)
+            }
+            Entry::BreakerLifted { topic, partition, next } => {
+                self.change(&topic)?.lifted.insert(partition, Offset(next));
+                Ok(())
+            }
             Entry::Abandoned { topic, generation } => {
                 self.change(&topic)?.end(generation, GenerationState::Building)
             }
@@ -276,6 +287,31 @@ impl Projection {
     pub fn halted(&self, number: u32) -> impl Iterator<Item = (u32, &str)> {
         let of_generation = self.halted.range((number, 0)..=(number, u32::MAX));
         of_generation.map(|((_, partition), reason)| (*partition, reason.as_str()))
+    }
+
+    /// The records of a partition that operators declared dead, from an offset on, and why.
+    pub fn dead_letters(&self, partition: u32, from: Offset) -> impl Iterator<Item = (Offset, &str)> {
+        let of_partition = self.dead_letters.range((partition, from)..=(partition, Offset(u64::MAX)));
+        of_partition.map(|((_, offset), reason)| (*offset, reason.as_str()))
+    }
+
+    /// Where an operator last lifted the breaker of a partition: the next offset it would have folded.
+    #[must_use]
+    pub fn lifted(&self, partition: u32) -> Option<Offset> {
+        self.lifted.get(&partition).copied()
+    }
+
+    /// What stands once: a record that one fold took for dead is dead for all.
+    fn add_dead_letter(&mut self, partition: u32, offset: Offset, reason: String) -> Result<(), String> {
+        match self.dead_letters.entry((partition, offset)) {
+            btree_map::Entry::Vacant(free) => {
+                free.insert(reason);
+                Ok(())
+            }
+            btree_map::Entry::Occupied(_) => {
+                Err(format!("the record at {partition}:{offset} was declared dead before"))
+            }
+        }
     }
 
     fn hold(&mut self, offset: Offset, number: u32, renews: Option<Offset>) -> Result<(), String> {

@@ -68,6 +68,8 @@ pub struct Folder {
     pub(crate) lets: LetUse,
     pub(crate) views: Vec<ViewPlan>,
     pub(crate) ahead: BTreeMap<Box<[u8]>, AheadRow>,
+    /// Records that operators declared dead, and why.
+    pub(crate) passed_over: BTreeMap<Offset, String>,
     pub(crate) next: Offset,
     /// Never locked, only reached through `&mut`: an arena alone would keep the folder from being `Sync`.
     scratch: Mutex<Scratch>,
@@ -152,6 +154,7 @@ impl Folder {
             lets,
             views,
             ahead: BTreeMap::new(),
+            passed_over: BTreeMap::new(),
             next: Offset::ZERO,
             scratch: Mutex::default(),
             app,
@@ -164,7 +167,8 @@ impl Folder {
         self.schemas.tidy();
         let mut unknown: Vec<SchemaId> = Vec::new();
         let mut last = None;
-        for id in batch.iter().filter_map(|record| schema_of(&record)) {
+        let asked = batch.iter().filter(|record| !self.passed_over.contains_key(&record.offset));
+        for id in asked.filter_map(|record| schema_of(&record)) {
             if last != Some(id) && !self.schemas.knows(id) && !unknown.contains(&id) {
                 unknown.push(id);
             }
@@ -178,6 +182,11 @@ impl Folder {
         if let Some(topic) = self.app.topics.get(self.topic) {
             self.schemas.learn(topic, id, fate);
         }
+    }
+
+    /// Takes a record for dead because an operator says so: nothing of it is looked at.
+    pub fn pass_over(&mut self, offset: Offset, reason: &str) {
+        self.passed_over.insert(offset, reason.to_owned());
     }
 
     /// Fills the window from records before the checkpoint, oldest first; their schema ids have been learned. `verdicts` are
@@ -252,6 +261,11 @@ impl Folder {
         let mut asked = 0;
         let mut furthest: Option<(String, Offset)> = None;
         for record in batch.iter() {
+            if self.passed_over.contains_key(&record.offset) {
+                asked += usize::from(topic.entity.is_some() && record.key.is_some_and(is_row_key));
+                slots.push(None);
+                continue;
+            }
             if let Some(id) = schema_of(&record)
                 && !self.schemas.knows(id)
             {

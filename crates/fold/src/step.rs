@@ -14,7 +14,7 @@ use crate::form::{self, Envelope, Found, Message};
 use crate::judge::{Act, Before, dedupe};
 use crate::rows::{RowCache, RowSlot};
 use crate::state::StateRef;
-use crate::verdict::Verdict;
+use crate::verdict::{PASSED_OVER, Verdict};
 use crate::view::{IndexRows, TooLarge, ViewPlan};
 
 /// A fold at work on a batch.
@@ -56,6 +56,10 @@ impl<'f> Step<'f> {
         scratch: &mut Scratch,
     ) -> Result<(), FoldError> {
         self.folder.window.advance(record.offset);
+        if let Some(reason) = self.folder.passed_over.get(&record.offset) {
+            self.changes.verdicts.push((record.offset, Verdict::dead(PASSED_OVER, reason)));
+            return Ok(());
+        }
         let found = Found::new(record.headers);
         let published = Step::published(self.given, record);
         if let Published::Verdict(verdict) = published {

@@ -61,7 +61,11 @@ pub const DEAD_CODES: &[&str] = &[
     "key_too_large",
     "row_too_large",
     "rows_too_large",
+    PASSED_OVER,
 ];
+
+/// The code of a record that an operator declared dead.
+pub const PASSED_OVER: &str = "passed_over";
 
 /// The code of a message whose id was used by another message before.
 pub const IDEMPOTENCY_CONFLICT: &str = "idempotency_conflict";

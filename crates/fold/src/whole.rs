@@ -78,6 +78,11 @@ impl WholeFold {
         Ok(())
     }
 
+    /// Takes a record for dead because an operator says so.
+    pub fn pass_over(&mut self, offset: Offset, reason: &str) {
+        self.folder.pass_over(offset, reason);
+    }
+
     /// The offset to go on from.
     #[must_use]
     pub fn next_offset(&self) -> Offset {

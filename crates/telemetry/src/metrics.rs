@@ -179,6 +179,8 @@ metrics! {
     projection_errors: Counter = "projection_errors" "_total" [group, topic, class];
     /// 1 while a partition's lane is halted, 0 while it works. Alert: any 1.
     projection_halted: Gauge = "projection_halted" "" [group, topic, partition];
+    /// 1 while the breaker holds a partition because dead letters piled up, else 0. Alert: any 1.
+    projection_tripped: Gauge = "projection_tripped" "" [group, topic, partition];
     /// Records of one batch.
     projection_batch_records: Amount = "projection_batch_records" "" [group, topic];
     /// Time of one step of a batch (`step`: read, load, fold, derived, entities, checkpoint).

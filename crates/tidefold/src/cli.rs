@@ -98,6 +98,12 @@ pub enum Command {
         #[command(subcommand)]
         command: DeadLettersCommand,
     },
+    /// The guard that holds a partition when dead letters pile up.
+    Breaker {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: BreakerCommand,
+    },
     /// Print every setting, its value and where it came from.
     Config(ConfigArgs),
     /// Print a completion script for a shell.
@@ -285,6 +291,17 @@ pub struct InspectArgs {
 /// `tidefold dead-letters`.
 #[derive(Debug, Subcommand)]
 pub enum DeadLettersCommand {
+    /// Make the record a dead letter on which its partition is halted; the partition goes on behind it.
+    Add {
+        /// Its position, as `tidefold status` names it, such as orders:3:918.
+        position: String,
+        /// Why: it stays with the record for ever.
+        #[arg(long)]
+        reason: String,
+        /// The node that folds its partition.
+        #[command(flatten)]
+        node: NodeArgs,
+    },
     /// List them, oldest first by partition, and say how many more there are.
     List(DeadLettersListArgs),
     /// Show one: its record and why it is dead.
@@ -330,6 +347,20 @@ pub struct DeadLettersListArgs {
     /// Behind this position: where the list before ended.
     #[arg(long, value_name = "POSITION")]
     pub after: Option<String>,
+}
+
+/// `tidefold breaker`.
+#[derive(Debug, Subcommand)]
+pub enum BreakerCommand {
+    /// Let the dead letters of partitions pass that it holds; it does not hold them again for an hour.
+    Lift {
+        /// The app, its topic and the node.
+        #[command(flatten)]
+        topic: TopicArgs,
+        /// Only this partition.
+        #[arg(long)]
+        partition: Option<u32>,
+    },
 }
 
 /// `tidefold config`.

@@ -1,15 +1,18 @@
 //! What a lane does about a log that is not the one it folded, and about dead letters.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tidefold_control::{Control, Entry, Envelope, Manifest};
 use tidefold_fold::Checkpoint;
 use tidefold_record::{Offset, Partition};
 use tidefold_store::Store;
 use tidefold_store::memory::MemoryStore;
+use tokio::sync::watch;
 
-use super::{GENERATION, components, settings, shop, start, until, until_folded};
+use super::{GENERATION, WINDOW, components, settings, shop, start, until, until_folded};
 use crate::support::{STRANGE, Shop, TOPIC, open_tables};
-use crate::{BreakerSettings, Halt, LaneState, Projector, Settings};
+use crate::{BreakerSettings, Components, Halt, LaneState, Projector, Settings};
 
 /// Folds everything, then looks again with the next process.
 async fn folded_then(change: impl FnOnce(&Shop)) -> (Shop, Vec<LaneState>) {
@@ -114,22 +117,61 @@ async fn a_damaged_checkpoint_halts_the_lane() {
     assert!(matches!(halt_of(&states), Halt::DamagedRow { .. }), "{states:?}");
 }
 
-/// A lane over records of which most are dead.
-async fn over_dead_letters(breaker: Option<BreakerSettings>) -> (Projector, Shop, MemoryStore) {
+/// A lane over records of which most are dead, of so many publishers, each under a key of its own.
+async fn over_dead_letters(
+    breaker: Option<BreakerSettings>,
+    publishers: usize,
+    control: watch::Receiver<Arc<Control>>,
+) -> (Projector, Shop, MemoryStore) {
     let (mut shop, store) = shop(1, 1).await;
     for order in 0..40 {
         shop.place(&format!("good-{order}")).await;
     }
     let mut value = Vec::new();
     tidefold_record::frame(STRANGE, &mut value);
-    for bad in 0..100 {
-        shop.append(b"bad", &value, &format!("bad-{bad}"), "PlaceOrder").await;
+    for bad in 0..200 {
+        let (source, key) = (format!("/publisher/{}", bad % publishers), format!("bad-{bad}"));
+        shop.append_from(&source, key.as_bytes(), &value, &key, "PlaceOrder").await;
     }
     let view = store.restarted();
     open_tables(&shop.app, &view, GENERATION).await;
     let components = components(&shop, Arc::new(view), Settings { breaker, ..settings(20) });
-    let projector = start(&components, &shop);
+    let projector = start(&Components { control, ..components }, &shop);
     (projector, shop, store)
+}
+
+const BREAKER: BreakerSettings = BreakerSettings {
+    ratio: 0.5,
+    at_least: 100,
+    hold: Duration::from_secs(600),
+    rest: Duration::from_secs(3_600),
+};
+
+fn control() -> (watch::Sender<Arc<Control>>, watch::Receiver<Arc<Control>>) {
+    let mut control = Control::default();
+    let manifest = Manifest {
+        definition: "d".into(),
+        cluster: "c".into(),
+        incarnation: "i".into(),
+        partitions: 1,
+        partitioner: "murmur2".into(),
+        semantics: 1,
+        window: WINDOW,
+        verdicts_of: None,
+    };
+    for entry in [
+        Entry::Building { topic: "orders".into(), generation: GENERATION, manifest },
+        Entry::Activated { topic: "orders".into(), generation: GENERATION },
+    ] {
+        say(&mut control, entry);
+    }
+    watch::channel(Arc::new(control))
+}
+
+fn say(control: &mut Control, entry: Entry) {
+    let at = control.next();
+    let outcome = control.apply(at, &Envelope { expects: at.0, entry }.to_json().unwrap());
+    assert_eq!(outcome, tidefold_control::Outcome::Taken);
 }
 
 fn stored_checkpoint(shop: &Shop, store: &MemoryStore) -> Option<Checkpoint> {
@@ -138,25 +180,133 @@ fn stored_checkpoint(shop: &Shop, store: &MemoryStore) -> Option<Checkpoint> {
     rows.into_values().next().and_then(|(_, value)| Checkpoint::decode(&value?))
 }
 
-#[tokio::test(start_paused = true)]
-async fn dead_letters_past_the_limit_hold_the_partition_before_they_are_written() {
-    let breaker = BreakerSettings { ratio: 0.5, at_least: 1_000, run: 50 };
-    let (projector, shop, store) = over_dead_letters(Some(breaker)).await;
-    assert!(until(&projector, |status| status.state.is_still()).await);
+/// Waits until the breaker holds the partition; where it stands.
+async fn until_tripped(projector: &Projector, shop: &Shop, store: &MemoryStore) -> Offset {
+    assert!(until(projector, |status| status.state.is_still()).await);
     let status = &projector.status()[0];
-    let LaneState::Halted(Halt::DeadLetters { tripped }) = &status.state else {
-        panic!("{:?}", status.state)
-    };
-    assert_eq!((tripped.run, tripped.code.as_str()), (50, "unknown_schema"));
-    // The batch with the fiftieth dead letter in a row starts at 80 and is not written.
-    assert_eq!(status.next, Offset(80));
-    assert_eq!(stored_checkpoint(&shop, &store).unwrap().next, Offset(80));
+    let LaneState::Tripped(tripped) = &status.state else { panic!("{:?}", status.state) };
+    assert_eq!(tripped.code, "unknown_schema");
+    assert!(status.state.reason().unwrap().contains("breaker lift"));
+    assert_eq!(stored_checkpoint(shop, store).unwrap().next, status.next, "nothing behind it is written");
+    status.next
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_breaker_dead_letters_pass() {
-    let (projector, shop, _store) = over_dead_letters(None).await;
+async fn dead_letters_of_several_publishers_hold_the_partition_for_a_while_before_they_are_written() {
+    let since = tokio::time::Instant::now();
+    let (_control, control) = control();
+    let (projector, shop, store) = over_dead_letters(Some(BREAKER), 3, control).await;
+    let next = until_tripped(&projector, &shop, &store).await;
+    assert!(next > Offset(40) && next < Offset(240), "{next}");
     assert!(until_folded(&projector, &shop).await);
+    assert!(since.elapsed() >= BREAKER.hold, "it goes on by itself only after that");
     let verdicts = projector.status()[0].verdicts;
-    assert_eq!((verdicts.applied, verdicts.dead), (40, 100));
+    assert_eq!((verdicts.applied, verdicts.dead), (40, 200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_lifts_the_breaker_where_it_holds_and_not_elsewhere() {
+    let since = tokio::time::Instant::now();
+    let (sender, control) = control();
+    let (projector, shop, store) = over_dead_letters(Some(BREAKER), 3, control).await;
+    let next = until_tripped(&projector, &shop, &store).await;
+    let lifted = |next: u64| Entry::BreakerLifted { topic: "orders".into(), partition: 0, next };
+    sender.send_modify(|control| say(Arc::make_mut(control), lifted(next.0 - 1)));
+    tokio::task::yield_now().await;
+    assert!(matches!(projector.status()[0].state, LaneState::Tripped(_)), "that was another hold");
+    sender.send_modify(|control| say(Arc::make_mut(control), lifted(next.0)));
+    assert!(until_folded(&projector, &shop).await);
+    assert!(since.elapsed() < BREAKER.hold);
+    assert_eq!(projector.status()[0].verdicts.dead, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_of_one_publisher_or_without_a_breaker_pass() {
+    for (breaker, publishers) in [(Some(BREAKER), 1), (None, 3)] {
+        let since = tokio::time::Instant::now();
+        let (_control, control) = control();
+        let (projector, shop, _store) = over_dead_letters(breaker, publishers, control).await;
+        assert!(until_folded(&projector, &shop).await);
+        let verdicts = projector.status()[0].verdicts;
+        assert_eq!((verdicts.applied, verdicts.dead), (40, 200));
+        assert!(since.elapsed() < BREAKER.hold);
+    }
+}
+
+/// The entity row of an order, as no fold writes it: whatever touches it halts.
+async fn poison(shop: &Shop, store: &MemoryStore, order: &str) {
+    let tables = tidefold_app::tables::GenerationTables::new(&shop.app, &shop.app.topics[TOPIC], GENERATION);
+    let row = tidefold_app::layout::RowWrite {
+        key: bytes::Bytes::copy_from_slice(order.as_bytes()),
+        value: Some(bytes::Bytes::from_static(b"nonsense")),
+        stamp: tidefold_app::layout::Stamp::put(Offset(0)),
+    };
+    let lane = tidefold_store::Lane { checkpoints: tables.checkpoints.id.clone(), partition: 0 };
+    let table = tables.entity.unwrap().id;
+    store.write(&lane, &[tidefold_store::TableWrites { table, rows: vec![row] }]).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_halts_its_partition_is_found_and_passed_over_once_an_operator_says_so() {
+    let (mut shop, store) = shop(1, 1).await;
+    for order in ["a", "b", "poisoned", "c", "d"] {
+        shop.place(order).await;
+    }
+    poison(&shop, &store, "poisoned").await;
+    let (sender, control) = control();
+    let components = components(&shop, Arc::new(store.restarted()), settings(20));
+    open_tables(&shop.app, &*components.store, GENERATION).await;
+    let projector = start(&Components { control, ..components }, &shop);
+    assert!(until(&projector, |status| status.state.is_still()).await);
+    let status = projector.status().remove(0);
+    let LaneState::Halted(Halt::Record { position, .. }) = &status.state else {
+        panic!("{:?}", status.state)
+    };
+    assert_eq!(
+        (position.to_string().as_str(), status.next),
+        ("orders:0:2", Offset(2)),
+        "what is before it is folded"
+    );
+    let text = status.state.reason().unwrap();
+    assert!(text.contains("tidefold dead-letters add orders:0:2 --reason"), "{text}");
+
+    let added = |offset| Entry::DeadLetterAdded {
+        topic: "orders".into(),
+        partition: 0,
+        offset,
+        reason: "poison".into(),
+    };
+    sender.send_modify(|control| say(Arc::make_mut(control), added(3)));
+    tokio::task::yield_now().await;
+    assert!(projector.status()[0].state.is_still(), "another record");
+    sender.send_modify(|control| say(Arc::make_mut(control), added(2)));
+    assert!(until_folded(&projector, &shop).await);
+    let tables = tidefold_app::tables::GenerationTables::new(&shop.app, &shop.app.topics[TOPIC], GENERATION);
+    let verdicts: Vec<_> = store.rows(&tables.verdicts.id).into_iter().collect();
+    let dead = |(key, (_, value)): &(bytes::Bytes, (_, Option<bytes::Bytes>))| {
+        let offset = u64::from_be_bytes(key[4..].try_into().unwrap());
+        (offset, tidefold_fold::Verdict::decode(value.as_ref().unwrap()).unwrap())
+    };
+    let reason = tidefold_fold::verdict::DeadReason { code: "passed_over".into(), detail: "poison".into() };
+    let expected = |offset| (offset, tidefold_fold::Verdict::Dead(reason.clone()));
+    let found: Vec<_> = verdicts.iter().map(dead).collect();
+    assert_eq!(found, [expected(2), expected(3)], "what was declared dead is dead, whether it halted or not");
+
+    // A build from the first record goes by the same entries.
+    let mut whole = tidefold_fold::whole::WholeFold::new(
+        Arc::clone(&shop.app),
+        TOPIC,
+        Partition(0),
+        tidefold_fold::FoldSettings { window: WINDOW },
+    );
+    for (offset, reason) in sender.borrow().projection("orders").unwrap().dead_letters(0, Offset::ZERO) {
+        whole.pass_over(offset, reason);
+    }
+    let app = Arc::clone(&shop.app);
+    whole.fold(&shop.records(Partition(0)).await, None, |id| crate::support::fate(&app, id)).unwrap();
+    let again: Vec<_> =
+        whole.rows(tidefold_fold::TableSlot::Verdicts).into_iter().map(|(_, value)| value).collect();
+    let stored: Vec<_> = verdicts.into_iter().map(|(_, (_, value))| value.unwrap()).collect();
+    assert_eq!(again, stored);
+    assert_eq!(whole.rows(tidefold_fold::TableSlot::Entity).len(), 3);
 }

@@ -205,11 +205,16 @@ impl Shop {
     }
 
     pub async fn append(&mut self, key: &[u8], value: &[u8], id: &str, message: &str) {
+        self.append_from("/shop", key, value, id, message).await;
+    }
+
+    /// Appends what another publisher sent.
+    pub async fn append_from(&mut self, source: &str, key: &[u8], value: &[u8], id: &str, message: &str) {
         let minute = self.sent.len() % 60;
         let time = format!("2026-01-31T12:{minute:02}:00Z");
         let mut headers = HeadersBuilder::new();
         headers.push(Known::CeId, id.as_bytes());
-        headers.push(Known::CeSource, b"/shop");
+        headers.push(Known::CeSource, source.as_bytes());
         headers.push(Known::CeType, message.as_bytes());
         headers.push(Known::CeTime, time.as_bytes());
         headers.push(Known::AppendTime, time.as_bytes());

@@ -208,3 +208,38 @@ fn ids_that_were_refused_one_by_one_before_leave_the_next_ones_open() {
     }
     assert_eq!(control.free_id(), Some(SchemaId(5)));
 }
+
+#[test]
+fn a_record_that_was_declared_dead_stays_so_in_every_generation() {
+    let added = |partition, offset, reason: &str| Entry::DeadLetterAdded {
+        topic: "orders".into(),
+        partition,
+        offset,
+        reason: reason.into(),
+    };
+    let mut control = Control::default();
+    let entries = vec![added(0, 7, "early"), building(1), activated(1), added(0, 7, "a"), added(0, 7, "b")];
+    assert_eq!(
+        apply_all(&mut control, entries),
+        [false, true, true, true, false],
+        "there is a projection first"
+    );
+    let entries = vec![added(0, 3, "c"), added(1, 5, "d"), building(2), activated(2)];
+    assert_eq!(apply_all(&mut control, entries), [true; 4]);
+    let projection = control.projection("orders").unwrap();
+    let of = |partition, from| projection.dead_letters(partition, Offset(from)).collect::<Vec<_>>();
+    assert_eq!(of(0, 0), [(Offset(3), "c"), (Offset(7), "a")]);
+    assert_eq!((of(0, 4), of(1, 5), of(2, 0)), (vec![(Offset(7), "a")], vec![(Offset(5), "d")], vec![]));
+}
+
+#[test]
+fn the_breaker_is_lifted_where_a_partition_stands() {
+    let lifted = |partition, next| Entry::BreakerLifted { topic: "orders".into(), partition, next };
+    let mut control = Control::default();
+    assert_eq!(
+        apply_all(&mut control, vec![building(1), activated(1), lifted(0, 7), lifted(0, 9)]),
+        [true; 4]
+    );
+    let projection = control.projection("orders").unwrap();
+    assert_eq!((projection.lifted(0), projection.lifted(1)), (Some(Offset(9)), None));
+}

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use super::acts;
 use super::admin::{Admin, segment};
 use crate::cli::{DeadLettersCommand, DeadLettersListArgs};
 use crate::failure::{Code, Failure};
@@ -13,6 +14,9 @@ use crate::settings::parse_duration;
 pub(super) async fn dead_letters(command: DeadLettersCommand, output: &Output) -> Result<ExitCode, Failure> {
     match command {
         DeadLettersCommand::List(args) => list(&args, output).await,
+        DeadLettersCommand::Add { position, reason, node } => {
+            acts::dead_letters_add(&position, &reason, &node, output).await
+        }
         DeadLettersCommand::Show { position, node } => {
             let admin = Admin::new(&node.node);
             let value = admin.get(&format!("/admin/v1/dead-letters/{}", segment(&position))).await?;

@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod acts;
 mod admin;
 mod check;
 mod config;
@@ -59,6 +60,7 @@ fn dispatch(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Abandon(args) => on_runtime(operate::change(args, "abandon", output)),
         Command::Schemas(args) => on_runtime(operate::schemas(args, output)),
         Command::DeadLetters { command } => on_runtime(dead_letters::dead_letters(command, output)),
+        Command::Breaker { command } => on_runtime(acts::breaker(command, output)),
         Command::Config(args) => config::config(&args, output),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tidefold", &mut std::io::stdout());

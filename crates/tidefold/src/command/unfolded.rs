@@ -59,7 +59,8 @@ pub(super) fn may_go_on(unfolded: &Value) -> bool {
 /// Why a partition of a status does not go on.
 fn reason(partition: &Value) -> Option<&str> {
     let state = partition["state"].as_str()?;
-    Some(state.strip_prefix("halted")?.trim_start_matches(": "))
+    let halted = state.strip_prefix("halted").map(|reason| reason.trim_start_matches(": "));
+    halted.or_else(|| state.starts_with("held by the breaker").then_some(state))
 }
 
 #[cfg(test)]

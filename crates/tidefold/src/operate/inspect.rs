@@ -15,7 +15,7 @@ use tidefold_app::model::{Entity, Topic};
 use tidefold_codec::json_out::Longs;
 use tidefold_codec::text;
 use tidefold_fold::state::StateRef;
-use tidefold_fold::verdict::verdict_key;
+use tidefold_fold::verdict::{PASSED_OVER, verdict_key};
 use tidefold_fold::{Changes, FoldSettings, Folder, Given, RowCache, Verdict};
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::ReadLimit;
@@ -76,6 +76,11 @@ pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Resu
             }
             let published =
                 BTreeMap::from_iter((verdict != Verdict::Applied).then(|| (record.offset, verdict.clone())));
+            if let Verdict::Dead(reason) = &verdict
+                && reason.code == PASSED_OVER
+            {
+                folder.pass_over(record.offset, &reason.detail);
+            }
             let given = Given { published: Some(&published), own: None };
             let mut changes = Changes::default();
             rows.missing(std::iter::once(&key[..]));

@@ -3,6 +3,7 @@
 //! An embedded log and store belong to one process, so the command line never opens them beside a running node: it asks
 //! the node. Long work answers as NDJSON: progress lines, then one line with the result.
 
+mod acts;
 mod audit;
 mod dead_letters;
 mod inspect;
@@ -93,8 +94,19 @@ impl Operator {
                 lines.push(format!("{name}: {reason}"));
             }
             for lane in &generation.lanes {
-                if let LaneState::Halted(halt) = &lane.state {
-                    lines.push(format!("{name} in partition {}: {halt}", lane.partition.0));
+                let partition = lane.partition;
+                match &lane.state {
+                    LaneState::Halted(halt) => {
+                        lines.push(format!("{name} in partition {partition}: {halt}"));
+                    }
+                    LaneState::Tripped(_) => {
+                        let (topic, number) = (&generation.topic, generation.generation);
+                        let reason = lane.state.reason().unwrap_or_default();
+                        lines.push(format!(
+                            "projection of {topic} g{number} in partition {partition}: {reason}"
+                        ));
+                    }
+                    _ => {}
                 }
             }
         }

@@ -163,7 +163,7 @@ pub(super) async fn change(
     Ok(done)
 }
 
-fn refused(error: DeployError) -> Problem {
+pub(super) fn refused(error: DeployError) -> Problem {
     let kind = if error.is_passing() { ProblemKind::LogUnavailable } else { ProblemKind::Conflict };
     Problem::new(kind, crate::failure::chain(&error))
 }

@@ -20,7 +20,7 @@ use tidefold_record::Position;
 
 use super::letter::DeadLetterRecord;
 use super::replay::{Change, Replay};
-use super::{Operator, audit, dead_letters, inspect, replay, schemas, status, verify};
+use super::{Operator, acts, audit, dead_letters, inspect, replay, schemas, status, verify};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,7 +37,7 @@ struct ReplayParameters {
 }
 
 /// The parameters of a request; one that is unknown or cannot be read is a mistake, not left out.
-struct Parameters<T>(T);
+pub(super) struct Parameters<T>(pub(super) T);
 
 type Shared = State<Arc<Operator>>;
 
@@ -57,7 +57,8 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/v1/{app}/abandon", post(abandon))
         .route("/admin/v1/inspect/{table}/{key}", get(inspect_key))
         .route("/admin/v1/{app}/dead-letters", get(dead_list))
-        .route("/admin/v1/dead-letters/{position}", get(dead_show))
+        .route("/admin/v1/dead-letters/{position}", get(dead_show).post(acts::dead_add))
+        .route("/admin/v1/{app}/breaker/lift", post(acts::lift_breaker))
         .route_layer(axum::middleware::from_fn(audit::audit))
         .with_state(operator)
 }

@@ -193,6 +193,7 @@ fn told(state: &LaneState) -> String {
     match state {
         LaneState::Retrying { doing, error } => format!("retrying to {doing}: {error}"),
         LaneState::Halted(halt) => format!("halted: {halt}"),
+        LaneState::Tripped(_) => state.reason().unwrap_or_default(),
         other => other.as_str().to_owned(),
     }
 }

@@ -149,6 +149,13 @@ impl Folded<'_> {
                 .into());
             }
             let control = self.operator.deployer().driver().control();
+            let next = fold.next_offset();
+            let declared = control.projection(self.topic.name.as_str()).into_iter();
+            for (offset, reason) in
+                declared.flat_map(|of_topic| of_topic.dead_letters(partition as u32, next))
+            {
+                fold.pass_over(offset, reason);
+            }
             fold.fold(&batch, None, |id: SchemaId| match control.schema(id) {
                 Some(SchemaRecord::Registered(schema)) => SchemaFate::Registered(Arc::clone(schema)),
                 _ => SchemaFate::Refused,

@@ -208,7 +208,7 @@ pub const SETTINGS: &[Setting] = &[
         "projector.breaker",
         Kind::Switch,
         "on",
-        "whether a partition halts when most of its records are dead letters; off lets them pass",
+        "whether a partition is held when most of its records are dead letters; off lets them pass",
     ),
     setting(
         "fold.window",
