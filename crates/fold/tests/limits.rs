@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bumpalo::Bump;
-use tidefold_app::limits::{EXTREMES_BYTES, ROW_BYTES, row_key_bytes};
+use tidefold_app::limits::{EXTREMES_BYTES, RECORD_ROWS_BYTES, ROW_BYTES, row_key_bytes};
 use tidefold_app::{App, SourceFile};
 use tidefold_codec::Datum;
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
@@ -33,6 +33,10 @@ clustering = ["k"]
 [views.copies]
 sql = "SELECT k, text FROM Said WHERE kind = 'row'"
 partition_key = ["k"]
+[views.spread]
+sql = "SELECT k, n, item, text FROM Said, UNNEST(list) WITH ORDINALITY AS u(item, n) WHERE kind = 'rows'"
+partition_key = ["k"]
+clustering = ["n"]
 [views.longest]
 sql = "SELECT k, max(text) AS most, min(text) AS least FROM Said WHERE kind = 'max' GROUP BY k"
 partition_key = ["k"]
@@ -40,7 +44,11 @@ partition_key = ["k"]
 
 const SAID: &str = r#"{"type": "record", "name": "Said", "fields": [{"name": "k", "type": "string"},
     {"name": "kind", "type": "string"}, {"name": "text", "type": "string"},
+    {"name": "list", "type": {"type": "array", "items": "int"}},
     {"name": "x", "type": {"type": "bytes", "logicalType": "decimal", "precision": 38, "scale": 0}}]}"#;
+
+/// How many rows a message of the kind `rows` makes.
+const ITEMS: usize = 20;
 
 fn app() -> Arc<App> {
     let file = |path: &str, text: &str| SourceFile { path: path.into(), text: text.into() };
@@ -56,7 +64,8 @@ fn fold(app: &Arc<App>, said: &[(&str, String, &str)]) -> WholeFold {
     let encoder = JsonEncoder::new(Arc::clone(&message.record), message.key.clone(), JsonLimits::default());
     let mut batch = BatchBuilder::new();
     for (kind, text, x) in said {
-        let json = format!(r#"{{"k":"k","kind":"{kind}","text":"{text}","x":"{x}"}}"#);
+        let list = if *kind == "rows" { ["1"; ITEMS].join(",") } else { String::new() };
+        let json = format!(r#"{{"k":"k","kind":"{kind}","text":"{text}","list":[{list}],"x":"{x}"}}"#);
         let (mut value, mut key) = (Vec::new(), Vec::new());
         frame(SchemaId(7), &mut value);
         encoder.encode(json.as_bytes(), &mut value, &mut key).unwrap();
@@ -100,6 +109,9 @@ fn a_row_at_its_bound_is_kept_and_one_past_it_makes_its_record_dead_and_no_other
         ("row", "a".repeat(row + 1), Some(("row_too_large", "copies"))),
         ("max", "a".repeat(share - 4), None),
         ("max", "a".repeat(share), Some(("row_too_large", "longest"))),
+        // Each row has a key of eleven bytes, an item of one and the text's length in four.
+        ("rows", "a".repeat(RECORD_ROWS_BYTES / ITEMS - 64), None),
+        ("rows", "a".repeat(RECORD_ROWS_BYTES / ITEMS), Some(("rows_too_large", "spread"))),
         ("none", "a".to_owned(), None),
     ];
     let said: Vec<_> = cases.iter().map(|(kind, text, _)| (*kind, text.clone(), "1")).collect();
