@@ -109,6 +109,10 @@ pub(crate) fn scalar_type(schema: &Schema) -> Result<Type, String> {
         Schema::Decimal(decimal) => {
             let fixed = match &decimal.inner {
                 InnerDecimalSchema::Bytes => None,
+                // As Avro says: a logical type that is invalid is ignored. A value would be cut to its lower bytes.
+                InnerDecimalSchema::Fixed(fixed) if decimal.precision > digits_of(fixed.size) => {
+                    return Ok(Type::Fixed(fixed_type(fixed)));
+                }
                 InnerDecimalSchema::Fixed(fixed) => Some(fixed_type(fixed)),
             };
             return decimal_type(decimal.precision, decimal.scale, fixed);
@@ -119,6 +123,15 @@ pub(crate) fn scalar_type(schema: &Schema) -> Result<Type, String> {
 
 fn fixed_type(fixed: &apache_avro::schema::FixedSchema) -> Arc<FixedType> {
     Arc::new(FixedType { full_name: fixed.name.fullname(None), size: fixed.size })
+}
+
+/// How many digits every number has that so many bytes hold in two's complement; of seventeen and more at least 38.
+fn digits_of(bytes: usize) -> usize {
+    match u32::try_from(bytes) {
+        Ok(0) => 0,
+        Ok(bytes @ 1..=16) => (i128::MAX >> (128 - 8 * bytes)).ilog10() as usize,
+        _ => usize::MAX,
+    }
 }
 
 fn decimal_type(precision: usize, scale: usize, fixed: Option<Arc<FixedType>>) -> Result<Type, String> {

@@ -241,3 +241,33 @@ fn enums_are_compared_and_cast_by_the_names_of_their_symbols_everywhere() {
         assert_eq!((found, result), (ty, wanted), "{sql}");
     }
 }
+
+/// Two bytes hold four digits of any kind: a fifth would be cut off without a word.
+#[test]
+fn a_decimal_on_fewer_bytes_than_its_digits_need_is_its_bytes() {
+    let toml = "app = \"small\"\n[topics.t]\nkey = [\"k\"]\npartitions = 1\ncommands = [\"Put\"]\n[entities.e]\ntopic = \"t\"\n\
+                [entities.e.columns]\nd = \"Tiny\"\n[entities.e.on.Put]\nwhen = \"any\"\nset = \"d = msg.d\"\n";
+    for (size, precision, is_decimal) in [
+        (2, 4, true),
+        (2, 5, false),
+        (4, 9, true),
+        (4, 10, false),
+        (16, 38, true),
+        (15, 38, false),
+        (20, 38, true),
+    ] {
+        let schemas = format!(
+            r#"[{{"type": "fixed", "name": "Tiny", "size": {size}, "logicalType": "decimal", "precision": {precision}}},
+                {{"type": "record", "name": "Put", "fields": [{{"name": "k", "type": "string"}}, {{"name": "d", "type": "Tiny"}}]}}]"#
+        );
+        let file = |path: &str, text: &str| tidefold_app::SourceFile { path: path.into(), text: text.into() };
+        let app = tidefold_app::load(vec![file("app.toml", toml), file("a.avsc", &schemas)]);
+        let app = app.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let column = &app.topics[0].entity.as_ref().unwrap().columns[1].column.ty;
+        assert_eq!(
+            matches!(column, Type::Decimal { .. }),
+            is_decimal,
+            "{precision} digits on {size} bytes: {column:?}"
+        );
+    }
+}
