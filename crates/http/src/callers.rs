@@ -4,8 +4,7 @@
 //! a network gets. Everything that a stranger can hold for a while has a bound over all callers and a share of it for each,
 //! so that whoever takes his whole share leaves the rest to the others.
 //!
-//! A connection that answers nothing makes room for a new one, the longest idle first and of the same address first: idle
-//! connections cost their owner, not the polite.
+//! A connection that answers nothing makes room for a new one, of the same address first: idle connections cost their owner.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -80,6 +79,9 @@ struct Link {
 }
 
 const BUSY: u64 = u64::MAX;
+
+/// For how long a connection is new: its first request may be on its way.
+const NEW_MS: u64 = 100;
 
 /// The connections of a server, by caller.
 #[derive(Debug)]
@@ -327,11 +329,11 @@ impl Callers {
         let mut open = self.lock();
         let most = share(self.limits.connections, self.limits.address_share);
         if open.of.get(&address).is_some_and(|group| group.links.len() >= most) {
-            open.evict(address)?;
+            open.evict(address, now)?;
         } else if open.count >= self.limits.connections {
             let largest =
                 open.of.iter().max_by_key(|(_, group)| group.links.len()).map(|(address, _)| *address);
-            open.evict(largest?)?;
+            open.evict(largest?, now)?;
         }
         let id = open.next;
         open.next += 1;
@@ -371,12 +373,15 @@ impl Drop for Answering {
 // === impl Open ===
 
 impl Open {
-    /// Cuts the longest idle connection of a caller; those that never asked for anything come first.
-    fn evict(&mut self, address: IpAddr) -> Option<()> {
+    /// Cuts an idle connection of a caller: of those that never asked for anything the youngest that had the time to, else
+    /// the longest idle.
+    fn evict(&mut self, address: IpAddr, now: u64) -> Option<()> {
         let group = self.of.get(&address)?;
         let idle = group.links.iter().filter_map(|(id, link)| {
             let since = link.idle_since.load(Ordering::Relaxed);
-            (since != BUSY).then(|| (link.asked.load(Ordering::Relaxed), since, *id))
+            let (asked, new) = (link.asked.load(Ordering::Relaxed), now.saturating_sub(since) < NEW_MS);
+            let order = if asked { (since, *id) } else { (u64::MAX - since, u64::MAX - id) };
+            (since != BUSY).then_some(((asked, !asked && new), order, *id))
         });
         let (_, _, id) = idle.min()?;
         self.close(address, id)?.cut.cancel();
@@ -403,97 +408,4 @@ impl Drop for Connected {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn callers(limits: Limits) -> Arc<Callers> {
-        Callers::new(Limits { address_share: 4, ..limits })
-    }
-
-    fn open(callers: &Arc<Callers>, address: &str) -> Option<Connected> {
-        callers.open(address.parse().unwrap())
-    }
-
-    #[test]
-    fn a_caller_is_an_address_or_a_network_of_64_bits() {
-        let group = |text: &str| group_of(text.parse().unwrap()).to_string();
-        assert_eq!(group("192.0.2.7"), "192.0.2.7");
-        assert_eq!(group("::ffff:192.0.2.7"), "192.0.2.7");
-        assert_eq!(group("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        assert_eq!(group("2001:db8:1:2:ffff::1"), group("2001:db8:1:2::9"));
-    }
-
-    #[test]
-    fn whatever_one_caller_takes_the_others_find_theirs() {
-        let callers = callers(Limits { connections: 100, ..Limits::default() });
-        let greedy = open(&callers, "192.0.2.1").unwrap();
-        let polite = open(&callers, "192.0.2.2").unwrap();
-        for what in [Shared::Places, Shared::Waits, Shared::Bytes, Shared::Answers] {
-            let mut held = Vec::new();
-            while let Some(one) = greedy.caller.take(what, 1, 40, 1) {
-                held.push(one);
-            }
-            assert_eq!(held.len(), 10, "{what:?}");
-            assert!(polite.caller.take(what, 10, 40, 1).is_some(), "{what:?}");
-            drop(held);
-            assert!(greedy.caller.take(what, 10, 40, 1).is_some(), "{what:?} was given back");
-        }
-    }
-
-    #[test]
-    fn one_caller_can_do_the_largest_thing_and_all_together_stay_below_the_bound() {
-        let callers = callers(Limits::default());
-        let connections: Vec<_> = (0..8).map(|n| open(&callers, &format!("192.0.2.{n}")).unwrap()).collect();
-        let take = |n: usize, amount| connections[n].caller.take(Shared::Bytes, amount, 40, 30);
-        let mut largest = take(0, 30).unwrap();
-        assert!(!largest.grow(1), "over the share");
-        assert!(take(1, 11).is_none() && take(2, 10).is_some());
-        let rest = take(2, 10).unwrap();
-        assert!(take(3, 1).is_none());
-        largest.shrink_to(5);
-        assert!(take(3, 25).is_some() && rest.amount() == 10);
-    }
-
-    #[test]
-    fn who_waits_gives_its_place_to_others() {
-        let callers = callers(Limits { requests: 4, waits: 8, ..Limits::default() });
-        let connected = open(&callers, "192.0.2.1").unwrap();
-        let (_first, placed) = callers.answering(&connected.caller);
-        assert!(placed && !callers.answering(&connected.caller).1);
-        let waiting = connected.caller.wait().unwrap();
-        let (second, placed) = callers.answering(&connected.caller);
-        assert!(placed, "the place is another's meanwhile");
-        let also = connected.caller.wait().unwrap();
-        assert!(connected.caller.wait().is_none(), "a quarter of 8 may wait");
-        drop((waiting, also, second));
-        assert!(!callers.answering(&connected.caller).1, "the first works again");
-    }
-
-    #[test]
-    fn the_longest_idle_makes_room_and_the_busy_stay() {
-        let callers = callers(Limits { connections: 8, ..Limits::default() });
-        let first = open(&callers, "192.0.2.1").unwrap();
-        let second = open(&callers, "192.0.2.1").unwrap();
-        let (answering, _) = callers.answering(&first.caller);
-        let third = open(&callers, "192.0.2.1").unwrap();
-        assert!(second.caller.cut().is_cancelled() && !first.caller.cut().is_cancelled());
-        let (_also, _) = callers.answering(&third.caller);
-        assert!(open(&callers, "192.0.2.1").is_none(), "both are busy");
-        assert!(open(&callers, "192.0.2.2").is_some(), "another finds its share");
-        drop(answering);
-        assert!(open(&callers, "192.0.2.1").is_some() && first.caller.cut().is_cancelled());
-    }
-
-    #[test]
-    fn at_the_bound_the_caller_with_the_most_makes_room() {
-        let callers = callers(Limits { connections: 6, ..Limits::default() });
-        let two = [open(&callers, "192.0.2.1").unwrap(), open(&callers, "192.0.2.1").unwrap()];
-        let others: Vec<_> = (2..6).map(|n| open(&callers, &format!("192.0.2.{n}")).unwrap()).collect();
-        let last = open(&callers, "192.0.2.9").unwrap();
-        assert_eq!(two.iter().filter(|one| one.caller.cut().is_cancelled()).count(), 1);
-        assert!(!others.iter().any(|one| one.caller.cut().is_cancelled()));
-        drop((two, others, last));
-        let open = callers.lock();
-        assert_eq!((open.count, open.of.len()), (0, 0));
-    }
-}
+mod tests;

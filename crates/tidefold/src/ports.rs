@@ -7,7 +7,7 @@ use axum::Router;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tidefold_http::{Admission, Drained, Limits, Readiness, Routes, Server};
 use tidefold_telemetry::Telemetry;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -32,6 +32,10 @@ pub(crate) struct Ports {
 /// Connections of the admin port.
 const ADMIN_CONNECTIONS: usize = 64;
 
+/// Bytes of answers that the system keeps for one connection: enough for a page to go out in few round trips, and not so
+/// many that who reads nothing has pages made for it in vain.
+const SEND_BUFFER: u32 = 256 << 10;
+
 /// Descriptors that a node has open before anybody asks for anything: sockets, locks, timers.
 const AT_REST: u64 = 32;
 
@@ -50,10 +54,10 @@ impl Ports {
         telemetry: &Telemetry,
     ) -> Result<Ports, Failure> {
         let public_listener = match http {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind(address)?),
             None => None,
         };
-        let admin_listener = bind(settings.admin).await?;
+        let admin_listener = bind(settings.admin)?;
         let before = tidefold_http::admin(readiness.clone(), telemetry.clone());
         let shutdown = CancellationToken::new();
         let mut ports = Ports {
@@ -125,8 +129,20 @@ fn connections_of(files: u64) -> usize {
     usize::try_from(half - half / 8).unwrap_or(usize::MAX).max(4)
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+/// Listens at an address. What callers do not read stands in the system's buffers, so those of its connections are bounded.
+fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        // Its connections inherit it.
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        socket.bind(address)?;
+        socket.listen(1_024)
+    };
+    listen().map_err(|error: std::io::Error| {
         let text = format!(
             "{address} cannot be listened on\n  because: {error}\nchoose another with --http or --admin"
         );
