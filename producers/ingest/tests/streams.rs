@@ -165,6 +165,38 @@ async fn no_line_is_taken_out_of_a_layout() {
     assert!(lines[3]["problem"]["detail"].as_str().unwrap().contains("--data-binary"));
 }
 
+/// In every encoding but UTF-8 a stream is named in its first answer, and nothing of it is taken.
+#[tokio::test]
+async fn a_stream_in_another_encoding_is_named() {
+    let shop = Shop::open().await;
+    let wide = |text: &str, big_endian: bool| -> Vec<u8> {
+        let bytes = |unit: u16| if big_endian { unit.to_be_bytes() } else { unit.to_le_bytes() };
+        text.encode_utf16().flat_map(bytes).collect()
+    };
+    for (path, line) in
+        [("/v1/shop/Clicked", r#"{"page":"a"}"#), ("/v1/shop", r#"{"type":"Clicked","data":{"page":"a"}}"#)]
+    {
+        let text = format!("{line}\n{line}\n");
+        let marked = format!("\u{feff}{text}");
+        let bodies: [(Vec<u8>, &str); 6] = [
+            (wide(&text, false), "UTF-16LE"),
+            (wide(&marked, false), "UTF-16LE"),
+            (wide(&text, true), "UTF-16BE"),
+            (wide(&marked, true), "UTF-16BE"),
+            (b"\x1f\x8b\x08\0\0\0\0\0\0\x03rest".to_vec(), "gzip"),
+            (b"\x28\xb5\x2f\xfd\x04\0rest".to_vec(), "zstd"),
+        ];
+        for (body, named) in bodies {
+            let lines = shop.stream(path, &[], body).await.lines();
+            assert!(lines.iter().all(|line| line["status"] == 400), "{named}: {lines:?}");
+            let said = lines[0]["problem"]["detail"].as_str().unwrap();
+            assert!(said.contains(named) && said.contains("first"), "{named}: {said}");
+        }
+        assert_eq!(statuses(&shop.stream(path, &[], marked.clone()).await.lines()), [202, 202], "{path}");
+    }
+    assert_eq!(shop.all_records("clicks").await.len(), 4);
+}
+
 #[tokio::test]
 async fn a_line_over_the_limit_is_refused_and_the_stream_goes_on() {
     let mut settings = Settings::default();

@@ -96,7 +96,11 @@ pub fn lines<'m>(
             Err(Fault { line, detail }) if lenient => {
                 return Some(Err(SourceError::Line { number: line, detail }));
             }
-            Err(fault) => return Some(Err(SourceError::shape(&table.path, fault))),
+            Err(Fault { line, detail }) => {
+                let detail =
+                    format!("{detail}; rows behind it are not sent, --lenient passes over such a row");
+                return Some(Err(SourceError::shape(&table.path, Fault { line, detail })));
+            }
         };
         Some(table.line(number, &cells, message, &run))
     }))
@@ -206,9 +210,6 @@ impl Table {
             if field.default.is_none() && !self.feeds.iter().any(|feed| *feed.name == *field.name) {
                 faults.push(format!("no column feeds the field `{}`, which has no default", field.name));
             }
-        }
-        if !faults.is_empty() {
-            faults.push("--lenient sends what the columns do feed".to_owned());
         }
         faults
     }
