@@ -59,8 +59,10 @@ async fn lines_that_are_no_messages_are_named_and_the_others_are_sent(backends: 
     assert_eq!(refused, [2, 3, 4]);
     let (code, out, _) = tidefold(&[&publish[..], &["--again"]].concat());
     let said: Vec<_> = out.lines().collect();
-    assert_eq!((code, said.len()), (6, 4), "{out}");
+    assert_eq!((code, said.len()), (6, 7), "{out}");
     assert!(said[0].starts_with("2 accepted, 3 refused"), "{out}");
+    assert_eq!(said[4], "accepted but not counted: 2 duplicate");
+    assert_eq!(said[5..], [format!("{file}:1: duplicate"), format!("{file}:5: duplicate")]);
     assert!(said[1].starts_with(&format!("{file}:2: not a JSON object")), "{out}");
     assert!(said[2].starts_with(&format!("{file}:3: 400 field /")), "{out}");
     assert!(said[2].contains("total_cents: found a string") && !said[2].contains('{'), "{out}");
@@ -152,8 +154,10 @@ async fn every_line_counts_unless_an_id_says_otherwise(backends: &Backends) {
     let publish = |input: &str, message: &str, more: &[&str]| {
         let all = ["publish", "storefront", "-", "--type", message, "--url", &node.http, "-o", "json", "-q"];
         let (code, out, err) = tidefold_given(&[&all[..], more].concat(), &[], input);
-        assert_eq!(code, 0, "{err}");
-        json(&out)["accepted"].clone()
+        let report = json(&out);
+        let counted = report["uncounted"] == json!({});
+        assert_eq!((code, &report["pending"]), (if counted { 0 } else { 6 }, &json!(0)), "{out}{err}");
+        report["uncounted"].clone()
     };
     let judged = || {
         let (code, out, err) = tidefold(&["status", "--wait", "-q", "-o", "json", "--node", &node.admin]);
@@ -161,11 +165,11 @@ async fn every_line_counts_unless_an_id_says_otherwise(backends: &Backends) {
         let verdicts = json(&out)["generations"][0]["verdicts"].clone();
         ["applied", "rejected", "duplicate"].map(|verdict| verdicts[verdict].as_u64().unwrap())
     };
-    publish(&place, "PlaceOrder", &["--id", "order_id"]);
+    assert_eq!(publish(&place, "PlaceOrder", &["--id", "order_id"]), json!({}));
     assert_eq!(judged(), [3, 0, 0]);
-    publish(&place, "PlaceOrder", &["--id", "order_id"]);
+    assert_eq!(publish(&place, "PlaceOrder", &["--id", "order_id"]), json!({"duplicate": 3}));
     assert_eq!(judged(), [3, 0, 3], "the same ids");
-    publish(&place, "PlaceOrder", &[]);
+    assert_eq!(publish(&place, "PlaceOrder", &[]), json!({"rejected": 3}));
     assert_eq!(judged(), [3, 3, 3], "other messages, so they are judged: the orders exist");
     // Two lines of one input that read the same, and one line piped in three times.
     publish(&format!("{}{}", pay("o-0"), pay("o-0")), "PayOrder", &[]);
@@ -267,7 +271,8 @@ async fn refused_lines_are_mended_and_sent_alone(backends: &Backends) {
     assert_eq!(verdicts(&node), (4.into(), 0.into()));
     // Then the file is done with, and its lines count once more where it is sent once more.
     let (code, out, err) = publish(&[]);
-    assert!(code == 0 && out.starts_with("4 accepted, 0 refused"), "{out}{err}");
+    assert!(code == 6 && out.starts_with("4 accepted, 0 refused"), "{out}{err}");
+    assert!(out.contains("accepted but not counted: 4 rejected") && out.contains("already_exists"), "{out}");
 }
 
 #[test]

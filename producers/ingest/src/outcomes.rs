@@ -31,6 +31,8 @@ use crate::intake::Intake;
 use crate::proofs::{Folded, Untold};
 use crate::single::Standing;
 
+mod range;
+
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// When to come back where an operator has to act first.
@@ -155,6 +157,9 @@ pub(crate) async fn get(State(intake): State<Arc<Intake>>, request: Request) -> 
         text.parse().map_err(|error| Problem::new(ProblemKind::InvalidPosition, format!("{error}")))?;
     let topic = topic_of(&intake, &position)?;
     let (partition, offset) = (position.partition, position.offset);
+    if let Some(query) = request.uri().query() {
+        return range::answer(&intake, topic, &position, query).await;
+    }
     let id = intake.id_at(topic, partition, offset).await?;
     let outcome = intake.outcome(topic, partition, offset, true).await;
     let outcome = outcome.map_err(|untold| untold_problem(untold, &position))?;

@@ -30,6 +30,21 @@ pub struct LineAnswer {
     pub problem: Option<serde_json::Value>,
 }
 
+/// What the write API says of a range of positions: what was not applied before `until`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) until: u64,
+    pub(crate) items: Vec<Item>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Item {
+    pub(crate) position: String,
+    pub(crate) outcome: String,
+    #[serde(default)]
+    pub(crate) codes: Vec<String>,
+}
+
 /// A request that did not get answers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
@@ -126,6 +141,29 @@ impl Client {
             return Err(no_answer(format!("{} of {} lines were answered", answers.len(), lines.len())));
         }
         Ok(answers)
+    }
+}
+
+impl Client {
+    /// What was not applied of the positions of a partition from `first` on and before `until`, as far as it is folded.
+    pub(crate) async fn outcomes(
+        &self,
+        partition: &str,
+        first: u64,
+        until: u64,
+    ) -> Result<Told, ClientError> {
+        let uri = format!("{}/outcomes/{partition}:{first}?until={until}", self.uri);
+        let no_answer = |detail: String| ClientError::NoAnswer { uri: uri.clone(), detail };
+        let request = hyper::Request::get(&uri).body(Full::new(Bytes::new()));
+        let request = request.map_err(|error| no_answer(error.to_string()))?;
+        let response = self.http.request(request).await.map_err(|error| no_answer(chain(&error)))?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(|error| no_answer(chain(&error)))?.to_bytes();
+        if !status.is_success() {
+            let (status, body) = (status.as_u16(), told(&body));
+            return Err(ClientError::Refused { uri, status, retry_after_seconds: None, body });
+        }
+        serde_json::from_slice(&body).map_err(|error| no_answer(error.to_string()))
     }
 }
 

@@ -263,7 +263,7 @@ impl Table {
         } else {
             joined(&self.id.iter().filter_map(|at| cells.get(*at)).collect::<Vec<_>>())
         };
-        Ok(Line { number, text: envelope(&message.name, &id, &data) })
+        Ok(Line { number, text: envelope(&message.name, &id, &data), is_runs: self.id.is_empty() })
     }
 }
 

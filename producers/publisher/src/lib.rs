@@ -14,11 +14,13 @@
 //! * [`client`]: one POST of many lines, and what became of each.
 //! * [`ledger`]: what was settled of a source, on disk.
 //! * [`publish`]: batches, pace, retries, the report.
+//! * [`judged`]: what became of the lines, asked once they are sent.
 
 pub mod client;
 mod csv_rows;
 pub mod csv_source;
 pub mod input;
+pub mod judged;
 pub mod ledger;
 pub mod line;
 pub mod ndjson;
@@ -27,6 +29,7 @@ pub mod synthetic;
 mod utf16;
 
 pub use client::{Client, ClientError};
+pub use judged::{Judged, Uncounted, judged};
 pub use ledger::{Ledger, LedgerError, Pin, RunId, Subject};
 pub use line::{Fault, Line, SourceError};
 pub use publish::{Event, Options, Progress, Refusal, Report, publish, publish_by};

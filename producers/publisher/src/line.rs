@@ -9,6 +9,8 @@ pub struct Line {
     pub number: u64,
     /// `{"type":…,"id":…,"data":…}`, without a line break.
     pub text: String,
+    /// Whether its id is the run's and its number: then it is nobody's duplicate but its own.
+    pub is_runs: bool,
 }
 
 /// A mistake in a source's shape.

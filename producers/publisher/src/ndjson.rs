@@ -104,11 +104,12 @@ fn line(number: u64, bytes: &[u8], shape: &Shape, run: &RunId) -> Result<Line, S
             let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(|error| {
                 SourceError::Line { number, detail: format!("not a JSON object ({error})") }
             })?;
+            let is_runs = id.is_empty();
             let id = match id.as_slice() {
                 [] => run.id(number),
                 names => id_of(&members, names).map_err(|detail| SourceError::Line { number, detail })?,
             };
-            Ok(Line { number, text: envelope(message_type, &id, text) })
+            Ok(Line { number, text: envelope(message_type, &id, text), is_runs })
         }
         Shape::Envelope => {
             let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(|error| {
@@ -116,12 +117,12 @@ fn line(number: u64, bytes: &[u8], shape: &Shape, run: &RunId) -> Result<Line, S
                 SourceError::Line { number, detail }
             })?;
             if members.contains_key("id") {
-                return Ok(Line { number, text: text.to_owned() });
+                return Ok(Line { number, text: text.to_owned(), is_runs: false });
             }
             let id = run.id(number);
             let rest = text.trim_start().trim_start_matches('{').trim_start();
             let comma = if rest.starts_with('}') { "" } else { "," };
-            Ok(Line { number, text: format!("{{\"id\":\"{id}\"{comma}{rest}") })
+            Ok(Line { number, text: format!("{{\"id\":\"{id}\"{comma}{rest}"), is_runs: true })
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Batches, pace, retries, the report.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
@@ -61,6 +62,23 @@ pub struct Report {
     pub refusals: Vec<Refusal>,
     /// The last position that was acknowledged, for each partition in the order of first sight.
     pub positions: Vec<String>,
+    /// Where the accepted lines stand.
+    pub placed: Placed,
+}
+
+/// A line that stands in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) line: u64,
+    /// Whether its id is the run's.
+    pub(crate) is_runs: bool,
+}
+
+/// Where accepted lines stand in the log.
+#[derive(Clone, Debug, Default)]
+pub struct Placed {
+    /// By `topic:partition` and offset.
+    by_partition: BTreeMap<String, BTreeMap<u64, Place>>,
 }
 
 /// Publishing that stopped.
@@ -184,6 +202,30 @@ pub async fn publish_by(
     Ok(run.report)
 }
 
+// === impl Placed ===
+
+impl Placed {
+    fn add(&mut self, position: &str, place: Place) {
+        let Some((partition, offset)) = position.rsplit_once(':') else { return };
+        let Ok(offset) = offset.parse() else { return };
+        match self.by_partition.get_mut(partition) {
+            Some(places) => {
+                places.insert(offset, place);
+            }
+            None => {
+                self.by_partition.insert(partition.to_owned(), BTreeMap::from([(offset, place)]));
+            }
+        }
+    }
+
+    /// Each `topic:partition` with what stands there, by offset.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = (&String, &BTreeMap<u64, Place>)> {
+        self.by_partition.iter()
+    }
+}
+
+// === impl Run ===
+
 impl Run<'_> {
     /// Sends a batch until every line is accepted or refused for good.
     async fn send(&mut self, batch: &[Line]) -> Result<(), PublishError> {
@@ -231,8 +273,7 @@ impl Run<'_> {
             }
             if !rest.is_empty() {
                 self.report.progress.retries += 1;
-                let pause = pause.map_or(back_off, Duration::from_secs);
-                back_off_for(pause).await;
+                self::pause(pause.map_or(back_off, Duration::from_secs)).await;
                 back_off = (back_off * 2).min(Duration::from_secs(2));
             }
         }
@@ -246,6 +287,7 @@ impl Run<'_> {
                 202 => {
                     self.report.progress.accepted += 1;
                     if let Some(position) = answer.position {
+                        self.report.placed.add(&position, Place { line: line.number, is_runs: line.is_runs });
                         self.note(position);
                     }
                 }
@@ -321,6 +363,6 @@ fn retry_after(error: &ClientError) -> Option<u64> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "back-off between attempts")]
-async fn back_off_for(duration: Duration) {
+pub(crate) async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
 }

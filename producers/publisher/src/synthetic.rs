@@ -36,7 +36,7 @@ pub fn lines(
         let mut numbers = Numbers { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ n };
         let data = message_json(course.topic, message, step / length, seed, &mut numbers);
         let id = format!("synthetic-{seed}-{n}");
-        Ok(Line { number: n + 1, text: envelope(&message.name, &id, &data.to_string()) })
+        Ok(Line { number: n + 1, text: envelope(&message.name, &id, &data.to_string()), is_runs: false })
     })
 }
 

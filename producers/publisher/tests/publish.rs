@@ -58,7 +58,7 @@ async fn serve(script: Vec<Script>) -> (Api, Client) {
 }
 
 fn lines(count: u64) -> impl Iterator<Item = Result<Line, tidefold_publisher::SourceError>> + Send {
-    (1..=count).map(|number| Ok(Line { number, text: format!("{{\"n\":{number}}}") }))
+    (1..=count).map(|number| Ok(Line { number, text: format!("{{\"n\":{number}}}"), is_runs: true }))
 }
 
 fn options() -> Options {

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidefold_publisher::csv_source::{self, Mapping};
 use tidefold_publisher::ndjson::{self, Shape};
 use tidefold_publisher::publish::PublishError;
 use tidefold_publisher::{
-    Client, Event, Ledger, Line, Options, Refusal, Report, RunId, SourceError, input, synthetic,
+    Client, ClientError, Event, Judged, Ledger, Line, Options, Refusal, Report, RunId, SourceError,
+    Uncounted, input, judged, synthetic,
 };
 
 use crate::cli::{LineFormat, PublishArgs};
@@ -17,6 +19,9 @@ use crate::folder;
 use crate::output::{Output, Progress};
 
 mod ledger;
+
+/// How long the fold may stand still before what it has not folded is left open.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 type Lines<'a> = Box<dyn Iterator<Item = Result<Line, SourceError>> + Send + 'a>;
 
@@ -68,8 +73,15 @@ pub(super) async fn publish(args: PublishArgs, output: &Output) -> Result<ExitCo
             if let Some(ledger) = ledger {
                 ledger.finish().map_err(|error| Failure::from_error(Code::Partial, &error))?;
             }
-            print(&report, before, rate, &file, output);
-            Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(Code::Partial as u8) })
+            // Of made-up load some is made to be refused.
+            let judged = match args.synthetic {
+                Some(_) => Ok(Judged::default()),
+                None => judged::judged(&client, &report.placed, PATIENCE, options.refusals_shown).await,
+            };
+            let counted = judged.as_ref().is_ok_and(|judged| judged.uncounted.is_empty());
+            let said = Said { report: &report, judged: &judged, before, rate };
+            print(&said, &file, output);
+            Ok(if is_whole && counted { ExitCode::SUCCESS } else { ExitCode::from(Code::Partial as u8) })
         }
         Err(error) => Err(stopped(&error, ledger, progress, &args.url)),
     }
@@ -206,10 +218,25 @@ fn count_lines(file: &Path) -> Result<Option<u64>, Failure> {
     }
 }
 
-/// `before`: what the run had accepted when it was cut.
-fn print(report: &Report, before: u64, rate: f64, file: &Path, output: &Output) {
+/// What there is to say of a run.
+struct Said<'a> {
+    report: &'a Report,
+    judged: &'a Result<Judged, ClientError>,
+    /// What the run had accepted when it was cut.
+    before: u64,
+    rate: f64,
+}
+
+fn print(said: &Said<'_>, file: &Path, output: &Output) {
+    let Said { report, judged, before, rate } = *said;
     let progress = report.progress;
+    let (uncounted, pending) = match judged {
+        Ok(judged) => (json!(judged.uncounted), json!(judged.pending)),
+        Err(_) => (Value::Null, Value::Null),
+    };
+    let first = judged.as_ref().map(|judged| judged.first.as_slice()).unwrap_or_default();
     let value = json!({
+        "uncounted": uncounted, "pending": pending, "uncounted_lines": first,
         "accepted": progress.accepted, "accepted_before": before, "refused": progress.refused, "retries": progress.retries,
         "per_second": rate.round(), "refusals": report.refusals, "positions": report.positions,
     });
@@ -229,17 +256,48 @@ fn print(report: &Report, before: u64, rate: f64, file: &Path, output: &Output) 
         if unseen > 0 {
             text.push_str(&format!("\nand {unseen} more"));
         }
+        text.push_str(&judged_text(judged, file));
         text
     });
 }
 
+/// What of the accepted lines did not count, and the first of them; nothing where all did.
+fn judged_text(judged: &Result<Judged, ClientError>, file: &Path) -> String {
+    let judged = match judged {
+        Ok(judged) => judged,
+        Err(error) => return format!("\nwhat became of them is not known: {}", chain(error)),
+    };
+    let mut text = String::new();
+    if !judged.uncounted.is_empty() {
+        let kinds = judged.uncounted.iter().map(|(outcome, count)| format!("{count} {outcome}"));
+        let kinds: Vec<_> = kinds.collect();
+        text.push_str(&format!("\naccepted but not counted: {}", kinds.join(", ")));
+        for Uncounted { line, outcome, codes } in &judged.first {
+            text.push_str(&format!("\n{}: {outcome} {}", place_of(*line, file), codes.join(", ")));
+            text.truncate(text.trim_end().len());
+        }
+        let all: u64 = judged.uncounted.values().sum();
+        let unseen = all.saturating_sub(judged.first.len() as u64);
+        if unseen > 0 {
+            text.push_str(&format!("\nand {unseen} more"));
+        }
+    }
+    if judged.pending > 0 {
+        text.push_str(&format!("\n{} are not folded yet; `tidefold status` tells why", judged.pending));
+    }
+    text
+}
+
+fn place_of(line: u64, file: &Path) -> String {
+    match file.as_os_str() == "-" {
+        true => format!("line {line}"),
+        false => format!("{}:{line}", file.display()),
+    }
+}
+
 /// `orders.ndjson:7: 400 field /total_cents: …`; further mistakes of the line below it, indented.
 fn refusal_text(refusal: &Refusal, file: &Path) -> String {
-    let place = if file.as_os_str() == "-" {
-        format!("line {}", refusal.line)
-    } else {
-        format!("{}:{}", file.display(), refusal.line)
-    };
+    let place = place_of(refusal.line, file);
     let status = refusal.status.map(|status| format!(" {status}")).unwrap_or_default();
     let problem = refusal.problem.as_ref().unwrap_or(&Value::Null);
     let errors = problem["errors"].as_array().map(Vec::as_slice).unwrap_or_default();

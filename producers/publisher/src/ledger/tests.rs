@@ -9,7 +9,7 @@ fn subject() -> Subject {
 }
 
 fn line(number: u64) -> Line {
-    Line { number, text: format!("{{\"n\":{number}}}") }
+    Line { number, text: format!("{{\"n\":{number}}}"), is_runs: true }
 }
 
 fn numbers(lines: impl Iterator<Item = Result<Line, SourceError>>) -> Vec<u64> {
