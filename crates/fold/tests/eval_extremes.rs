@@ -100,9 +100,9 @@ proptest! {
         let columns = [("a", decimal(p, s), Datum::Decimal(a)), ("b", decimal(q, z), Datum::Decimal(b))];
         let (ty, found) = value(&format!("state.a {op} state.b"), &columns, &[], &arena);
         let Type::Decimal { precision, scale, .. } = ty else { panic!("{ty:?}") };
-        let common = u32::from(s.max(z));
+        let finer = u32::from(s.max(z));
         let (x, y) = (BigInt::from(a), BigInt::from(b));
-        let (left, right) = (&x * ten(common - u32::from(s)), &y * ten(common - u32::from(z)));
+        let (left, right) = (&x * ten(finer - u32::from(s)), &y * ten(finer - u32::from(z)));
         let nothing = BigInt::from(0);
         let exact = match op {
             "+" => Some(left + right),

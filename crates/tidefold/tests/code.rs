@@ -26,6 +26,9 @@ const RUN_BY_OTHERS: &[&str] = &[
     "crates/log-embedded/tests/kill.rs",
     "crates/log-embedded/tests/disk_full.rs",
     "crates/telemetry/tests/panics.rs",
+    // In full by `make damage`; a sample of theirs is a test.
+    "crates/log-embedded/tests/every_byte.rs",
+    "crates/store-embedded/tests/every_byte.rs",
 ];
 
 /// Where waiting for time to pass is what is wanted: back-off.

@@ -10,6 +10,8 @@
 #[macro_use]
 mod support;
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use support::backends::Backends;
 use support::{Client, Node, tidefold};
@@ -50,13 +52,27 @@ fn list(node: &Node, flags: &str) -> (Vec<Value>, Value) {
 
 async fn dead_letters_are_counted_filtered_and_shown_with_what_they_say(backends: &Backends) {
     let folder = tempfile::tempdir().unwrap();
-    let app = folder.path().join("doors");
+    let node = node_with_sixty_dead_letters(folder.path(), backends).await;
+    let (all, rest) = list(&node, "--limit 1000");
+    assert_eq!((all.len(), rest), (60, Value::Null));
+    let first = &all[0];
+    assert!(first["time"].as_str().unwrap().ends_with('Z'), "{first}");
+    assert!(first["detail"].is_string() && first["key"].is_string() && first["id"].is_string(), "{first}");
+
+    pages_have_all_letters_once(&node, &all);
+    filters_and_their_counts_agree(&node, &all);
+    wrong_calls_are_told_what_is_right(&node);
+    a_letter_is_shown_with_headers_and_payload(&node, first);
+}
+
+async fn node_with_sixty_dead_letters(folder: &Path, backends: &Backends) -> Node {
+    let app = folder.join("doors");
     std::fs::create_dir(&app).unwrap();
     std::fs::write(app.join("app.toml"), APP).unwrap();
     for name in ["Made", "Moved"] {
         std::fs::write(app.join(format!("{name}.avsc")), schema(name)).unwrap();
     }
-    let node = Node::try_start(&app, &folder.path().join("data"), &backends.flags()).unwrap();
+    let node = Node::try_start(&app, &folder.join("data"), &backends.flags()).unwrap();
     let client = Client::new();
     for n in 0..30 {
         // Every door is made twice, and one that was never made is moved: 60 dead letters, in both partitions.
@@ -68,23 +84,23 @@ async fn dead_letters_are_counted_filtered_and_shown_with_what_they_say(backends
             assert!(answer.status < 300 || answer.status == 422, "{:?}", answer.body);
         }
     }
-    let (all, rest) = list(&node, "--limit 1000");
-    assert_eq!((all.len(), rest), (60, Value::Null));
-    let first = &all[0];
-    assert!(first["time"].as_str().unwrap().ends_with('Z'), "{first}");
-    assert!(first["detail"].is_string() && first["key"].is_string() && first["id"].is_string(), "{first}");
+    node
+}
 
-    // Page by page: nothing twice, nothing left out, and the count goes down with it.
+/// Page by page: nothing twice, nothing left out, and the count goes down with it.
+fn pages_have_all_letters_once(node: &Node, all: &[Value]) {
     let (mut pages, mut after) = (Vec::new(), String::new());
     loop {
-        let (page, rest) = list(&node, &format!("--limit 25 {after}"));
+        let (page, rest) = list(node, &format!("--limit 25 {after}"));
         pages.extend(page);
         assert_eq!(rest["more"].as_u64().unwrap_or(0), 60 - pages.len() as u64);
         let Some(next) = rest["next"].as_str() else { break };
         after = format!("--after {next}");
     }
     assert_eq!(pages, all);
+}
 
+fn filters_and_their_counts_agree(node: &Node, all: &[Value]) {
     let of = |name: &str, value: &str| all.iter().filter(|letter| letter[name] == value).count();
     let in_one = all.iter().filter(|l| l["position"].as_str().unwrap().starts_with("doors:1:")).count();
     let middle = all[30]["time"].as_str().unwrap();
@@ -101,10 +117,13 @@ async fn dead_letters_are_counted_filtered_and_shown_with_what_they_say(backends
         ("--since 24h".to_owned(), 60),
         ("--until 24h".to_owned(), 0),
     ] {
-        assert_eq!(list(&node, &format!("{flags} --limit 100")).0.len(), expected, "{flags}");
-        let (two, rest) = list(&node, &format!("{flags} --limit 2"));
+        assert_eq!(list(node, &format!("{flags} --limit 100")).0.len(), expected, "{flags}");
+        let (two, rest) = list(node, &format!("{flags} --limit 2"));
         assert_eq!(two.len() as u64 + rest["more"].as_u64().unwrap_or(0), expected as u64, "{flags}");
     }
+}
+
+fn wrong_calls_are_told_what_is_right(node: &Node) {
     let (_, table, _) = tidefold(&["dead-letters", "list", "doors", "--node", &node.admin]);
     assert!(table.contains("\n10 more: go on with --after doors:"), "{table}");
 
@@ -120,7 +139,9 @@ async fn dead_letters_are_counted_filtered_and_shown_with_what_they_say(backends
         let (found, _, err) = tidefold(&[&call[..], &["--node", &node.admin]].concat());
         assert_eq!((found, err.contains(said)), (code, true), "{flags}: {err}");
     }
+}
 
+fn a_letter_is_shown_with_headers_and_payload(node: &Node, first: &Value) {
     let position = first["position"].as_str().unwrap();
     let show = |more: &[&str]| {
         tidefold(&[&["dead-letters", "show", position, "--node", &node.admin], more].concat()).1
