@@ -85,7 +85,7 @@ fn operand() -> impl Strategy<Value = (u8, u8, i128)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6_000, max_global_rejects: 60_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn decimals_are_computed_as_numbers_without_bounds_are(

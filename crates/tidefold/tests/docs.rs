@@ -36,10 +36,16 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "orders.ndjson",
-        r#"{"type":"PayOrder","id":"f-1","data":{"order_id":"o-1"}}
+        r#"{"type":"PlaceOrder","id":"f-1","data":{"order_id":"f-1","customer_id":"c-9","currency":"EUR","total_cents":5,"items":[]}}
 order_id=o-2
 {"type":"PlaceOrder","id":"f-3","data":{"order_id":"o-3","customer_id":"c-1","currency":"EUR","total_cents":"x","items":[]}}
-{"type":"ShipOrder","id":"f-4","data":{"order_id":"o-1"}}
+{"type":"PlaceOrder","id":"f-4","data":{"order_id":"f-4","customer_id":"c-9","currency":"EUR","total_cents":5,"items":[]}}
+"#,
+    ),
+    (
+        "evening.ndjson",
+        r#"{"type":"PlaceOrder","id":"f-1","data":{"order_id":"f-1","customer_id":"c-9","currency":"EUR","total_cents":5,"items":[]}}
+{"type":"ShipOrder","id":"f-5","data":{"order_id":"f-4"}}
 "#,
     ),
     (

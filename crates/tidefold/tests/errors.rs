@@ -28,6 +28,8 @@ const COMMANDS: &[&str] = &[
     "retire storefront",
     "abandon storefront",
     "schemas storefront",
+    "breaker lift storefront",
+    "dead-letters add orders:0:0 --reason because",
     "dead-letters list storefront",
     "dead-letters show orders:0:0",
     "config",

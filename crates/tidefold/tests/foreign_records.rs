@@ -177,7 +177,9 @@ async fn judged(node: &Node, good: &[Good], appends: &Appends, placed: u64) {
         assert_ne!(letter["detail"], "", "{letter}");
         let position = letter["position"].as_str().unwrap();
         let shown = printed(&["dead-letters", "show", position, "-o", "json", "--node", &node.admin]);
-        assert_eq!(&shown, letter);
+        for (member, value) in letter.as_object().unwrap() {
+            assert_eq!(&shown[member], value, "{member} of {position}");
+        }
     }
     let (code, out, _) = tidefold(&["dead-letters", "list", "storefront", "--node", &node.admin]);
     assert_eq!((code, out.lines().count()), (0, 17), "{out}");
