@@ -374,16 +374,25 @@ impl Drop for Answering {
 
 impl Open {
     /// Cuts an idle connection of a caller: of those that never asked for anything the youngest that had the time to, else
-    /// the longest idle.
+    /// the longest idle. Where most of those that never asked have only just come, the crowd makes room for itself, not who
+    /// came before it.
     fn evict(&mut self, address: IpAddr, now: u64) -> Option<()> {
         let group = self.of.get(&address)?;
-        let idle = group.links.iter().filter_map(|(id, link)| {
-            let since = link.idle_since.load(Ordering::Relaxed);
-            let (asked, new) = (link.asked.load(Ordering::Relaxed), now.saturating_sub(since) < NEW_MS);
-            let order = if asked { (since, *id) } else { (u64::MAX - since, u64::MAX - id) };
-            (since != BUSY).then_some(((asked, !asked && new), order, *id))
-        });
-        let (_, _, id) = idle.min()?;
+        let idle = || {
+            group.links.iter().filter_map(|(id, link)| {
+                let since = link.idle_since.load(Ordering::Relaxed);
+                let (asked, new) = (link.asked.load(Ordering::Relaxed), now.saturating_sub(since) < NEW_MS);
+                (since != BUSY).then_some((asked, new, since, *id))
+            })
+        };
+        let silent = idle().filter(|(asked, ..)| !asked).count();
+        let just_came = idle().filter(|(asked, new, ..)| !asked && *new).count();
+        let is_crowd = just_came * 2 > silent;
+        let (.., id) = idle().min_by_key(|(asked, new, since, id)| match (asked, new) {
+            (false, false) => (u8::from(is_crowd), u64::MAX - since, u64::MAX - id),
+            (false, true) => (u8::from(!is_crowd), u64::MAX - since, u64::MAX - id),
+            (true, _) => (2, *since, *id),
+        })?;
         self.close(address, id)?.cut.cancel();
         Some(())
     }

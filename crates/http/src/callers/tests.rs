@@ -101,3 +101,23 @@ fn who_is_connected_and_asks_later_is_not_cut_by_a_crowd_that_comes() {
     assert!(!first.caller.cut().is_cancelled());
     assert_eq!(crowd.iter().filter(|one| !one.caller.cut().is_cancelled()).count(), 6);
 }
+
+#[test]
+fn who_was_there_long_before_is_not_cut_by_a_crowd_that_comes_at_once() {
+    let callers = callers(Limits { connections: 28, ..Limits::default() });
+    let first = open(&callers, "192.0.2.1").unwrap();
+    first.caller.0.idle_since.store(0, Ordering::Relaxed);
+    let long_after = 10 * NEW_MS;
+    let crowd: Vec<_> = (0..20).map(|_| open(&callers, "192.0.2.1").unwrap()).collect();
+    for one in &crowd {
+        one.caller.0.idle_since.store(long_after, Ordering::Relaxed);
+    }
+    let address = "192.0.2.1".parse().unwrap();
+    for _ in 0..5 {
+        callers.lock().evict(address, long_after).unwrap();
+    }
+    assert!(!first.caller.cut().is_cancelled());
+    // Of a crowd that had the time to ask and did not, the youngest goes first.
+    callers.lock().evict(address, 20 * NEW_MS).unwrap();
+    assert!(!first.caller.cut().is_cancelled() && callers.lock().count == 1);
+}
