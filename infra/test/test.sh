@@ -45,7 +45,7 @@ if [ $java = yes ] && [ $kafka = yes ]; then
   fi
 fi
 for app in storefront pizzeria metering; do
-  cargo run -q -p tidefold --bin tidefold -- check schemas/$app --scenarios
+  target/debug/tidefold check schemas/$app --scenarios
 done
 
 # Random apps against an independent engine: the first of `make fuzz`.
