@@ -57,6 +57,8 @@ if command -v python3 >/dev/null; then
   if [ ${#servers_of_fuzz[@]} -gt 0 ]; then
     python3 infra/fuzz/fuzz.py target/debug/tidefold --apps 2 --seed 500 --every 1 "${servers_of_fuzz[@]}"
   fi
+  # One address takes all it can get: no request of a polite client beside it fails. How long they take says `make attack`.
+  ATTACK_SECONDS=1 python3 infra/attack/attack.py target/debug/tidefold "${TEST_ATTACK_PORT:-29180}"
 else
   missing+=("python3")
 fi
