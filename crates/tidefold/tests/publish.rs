@@ -265,14 +265,39 @@ async fn refused_lines_are_mended_and_sent_alone(backends: &Backends) {
     assert!(err.contains("2 refused, the first on line 2") && err.contains("--resume"), "{err}");
     let (code, out, err) = publish(&["--resume"]);
     assert!(code == 6 && out.starts_with("1 accepted, 1 refused"), "{out}{err}");
-    write([line(1, 5.into()), line(2, 5.into()), line(3, 5.into()), line(4, 5.into())]);
+    // A line deleted, one put in above, an accepted one edited: nothing is sent.
+    for (lines, named) in [
+        (
+            vec![line(1, 5.into()), line(2, 5.into()), line(4, 5.into())],
+            "line 4 was accepted, and there is none now",
+        ),
+        (
+            vec![line(0, 5.into()), line(1, 5.into()), line(2, 5.into()), line(3, 5.into())],
+            "line 1 is not the one",
+        ),
+        (
+            vec![line(1, 5.into()), line(2, 6.into()), line(3, 5.into()), line(4, 5.into())],
+            "line 2 is not the one",
+        ),
+    ] {
+        std::fs::write(&file, lines.concat()).unwrap();
+        let (code, out, err) = publish(&["--resume"]);
+        assert_eq!((code, out.as_str()), (2, ""), "{err}");
+        for said in [named, "nothing was sent", "back as and where it was", "--again"] {
+            assert!(err.contains(said), "{said} is not in: {err}");
+        }
+    }
+    // What is new behind the end goes with what was mended.
+    let lines =
+        [line(1, 5.into()), line(2, 5.into()), line(3, 5.into()), line(4, 5.into()), line(5, 5.into())];
+    std::fs::write(&file, lines.concat()).unwrap();
     let (code, out, err) = publish(&["--resume"]);
-    assert!(code == 0 && out.starts_with("1 accepted, 0 refused"), "{out}{err}");
-    assert_eq!(verdicts(&node), (4.into(), 0.into()));
+    assert!(code == 0 && out.starts_with("2 accepted, 0 refused"), "{out}{err}");
+    assert_eq!(verdicts(&node), (5.into(), 0.into()));
     // Then the file is done with, and its lines count once more where it is sent once more.
     let (code, out, err) = publish(&[]);
-    assert!(code == 6 && out.starts_with("4 accepted, 0 refused"), "{out}{err}");
-    assert!(out.contains("accepted but not counted: 4 rejected") && out.contains("already_exists"), "{out}");
+    assert!(code == 6 && out.starts_with("5 accepted, 0 refused"), "{out}{err}");
+    assert!(out.contains("accepted but not counted: 5 rejected") && out.contains("already_exists"), "{out}");
 }
 
 #[test]

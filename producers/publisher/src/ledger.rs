@@ -4,8 +4,12 @@
 //! answer how far it is. A message without an id of its own gets the run's id and its line's number. So the lines that were
 //! on their way when a run was cut are sent again under the ids they had, and count once; and no other run can have them.
 //!
-//! The ledger is there while a run is unfinished. A finished run takes it away, unless lines were refused: then it keeps
-//! their numbers, so that they can be mended and sent without the others.
+//! The ledger is there while a run is unfinished. A finished run takes it away, unless some lines were accepted and others
+//! refused: then those can be mended and sent without the others.
+//!
+//! Of every accepted line it keeps the number and a fingerprint. A run is gone on with only where each of them is as it was
+//! and stands where it stood; whatever else the source has was never accepted, so it is sent, under the run's id and its
+//! line's number.
 //!
 //! Everything that was settled is on the disk before the next lines are sent. A line that was cut off itself is passed over.
 
@@ -14,79 +18,13 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use self::notes::{Entry, Header, Mended, Unread, print};
+pub use self::notes::{Pin, RunId, Standing, Subject};
 use crate::line::{Line, SourceError};
 
-/// How much of a file's beginning tells it from another.
-const HEAD_BYTES: u64 = 1 << 20;
-
-/// How every ledger begins.
-const MARK: &str = "{\"tidefold_publish\":1,";
-
-/// The id of a run: random, so that no other has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunId(String);
-
-/// What a run is about. A run is gone on with under the same words only.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subject {
-    /// The app.
-    pub app: String,
-    /// How the source is read: format, type, columns.
-    pub reads: String,
-    /// What the source is; nothing where it can be read once only.
-    pub input: Option<Pin>,
-}
-
-/// What tells a file from another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pin {
-    bytes: u64,
-    head: String,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Header {
-    tidefold_publish: u32,
-    run: String,
-    #[serde(flatten)]
-    subject: Subject,
-}
-
-/// How far it is.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Entry {
-    /// Every line up to this one was accepted or refused.
-    done: u64,
-    /// A hash of the messages up to it.
-    prefix: String,
-    /// How many were accepted since the entry before.
-    accepted: u64,
-    /// Which were refused since.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    refused: Vec<u64>,
-    /// Which had been refused and were accepted since.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    mended: Vec<u64>,
-    /// The source has no more lines.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    end: bool,
-}
-
-/// What a ledger says of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Every line up to this one is settled.
-    pub done: u64,
-    /// How many lines were accepted.
-    pub accepted: u64,
-    /// Lines that were refused and not accepted since.
-    pub refused: BTreeSet<u64>,
-    /// Whether the source was read to its end.
-    pub ended: bool,
-    prefix: String,
-}
+mod notes;
 
 /// A ledger that is open, locked against other runs.
 #[derive(Debug)]
@@ -95,9 +33,12 @@ pub struct Ledger {
     path: PathBuf,
     run: RunId,
     standing: Standing,
-    hasher: blake3::Hasher,
     /// What a new ledger begins with, until something is sent.
     header: Option<Header>,
+    /// What is noted before refused lines are sent again.
+    mended: Option<Mended>,
+    /// Whether the write API may have taken lines of which it has not said so.
+    in_doubt: bool,
     /// Whether this run made it, and where there was none.
     is_new: bool,
     was_empty: bool,
@@ -143,69 +84,22 @@ pub enum LedgerError {
         /// As it is.
         is: String,
     },
-    /// What was sent is not what the source begins with.
-    #[error("{}: the first {done} lines are not those that the run has sent", path.display())]
+    /// A line that the run had accepted is not as it was, or not where it was.
+    #[error("{}: line {line} {}", path.display(), if *is_gone { "was accepted, and there is none now" } else { "is not the one that was accepted there" })]
     Changed {
         /// The ledger.
         path: PathBuf,
-        /// How many lines were settled.
-        done: u64,
+        /// The first such line.
+        line: u64,
+        /// Whether there is no such line any more.
+        is_gone: bool,
     },
+    /// It was written by an earlier version, which did not note what the accepted lines were.
+    #[error("{} is of an earlier version of publish, which does not tell whether the accepted lines are as they were", .0.display())]
+    Older(PathBuf),
     /// The file is something else.
     #[error("{} is no ledger of publish; it is left as it is", .0.display())]
     Foreign(PathBuf),
-}
-
-// === impl RunId ===
-
-impl RunId {
-    /// A fresh one.
-    #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "one id a run, made before anything is sent and kept in its ledger"
-    )]
-    pub fn fresh() -> RunId {
-        RunId(uuid::Uuid::now_v7().simple().to_string())
-    }
-
-    /// The id of the message on a line that brings none.
-    #[must_use]
-    pub fn id(&self, line: u64) -> String {
-        format!("{}-{line}", self.0)
-    }
-}
-
-// === impl Pin ===
-
-impl Pin {
-    /// Of a file as it is now.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn of(path: &Path) -> Result<Pin, SourceError> {
-        let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
-        let file = File::open(path).map_err(unreadable)?;
-        let bytes = file.metadata().map_err(unreadable)?.len();
-        let mut head = Vec::new();
-        file.take(HEAD_BYTES).read_to_end(&mut head).map_err(unreadable)?;
-        Ok(Pin { bytes, head: blake3::hash(&head).to_hex()[..32].to_owned() })
-    }
-}
-
-// === impl Standing ===
-
-impl Standing {
-    fn add(&mut self, entry: Entry) {
-        self.done = entry.done;
-        self.prefix = entry.prefix;
-        self.accepted += entry.accepted;
-        self.refused.extend(entry.refused);
-        entry.mended.iter().for_each(|line| {
-            self.refused.remove(line);
-        });
-        self.ended |= entry.end;
-    }
 }
 
 // === impl Ledger ===
@@ -225,20 +119,23 @@ impl Ledger {
     /// [`LedgerError::Unfinished`] where an earlier run left something to do, and when the ledger cannot be written.
     pub fn begin(path: &Path, subject: Subject, again: bool) -> Result<Ledger, LedgerError> {
         let (file, text) = open(path, true)?;
-        if let Some((_, standing)) = read(path, &text)?
-            && !again
-        {
-            return Err(LedgerError::Unfinished { path: path.to_owned(), standing });
+        match read(path, &text) {
+            Err(LedgerError::Older(_)) if again => {}
+            Ok(Some((_, standing))) if !again => {
+                return Err(LedgerError::Unfinished { path: path.to_owned(), standing });
+            }
+            read => drop(read?),
         }
         let run = RunId::fresh();
-        let header = Some(Header { tidefold_publish: 1, run: run.0.clone(), subject });
+        let header = Some(Header { tidefold_publish: 2, run: run.0.clone(), subject });
         Ok(Ledger {
             file,
             path: path.to_owned(),
             run,
             standing: Standing::default(),
-            hasher: blake3::Hasher::new(),
             header,
+            mended: None,
+            in_doubt: false,
             is_new: true,
             was_empty: text.is_empty(),
         })
@@ -250,7 +147,7 @@ impl Ledger {
     /// When there is none, or it is of another app or source, or cannot be read.
     pub fn resume(path: &Path, subject: &Subject) -> Result<Ledger, LedgerError> {
         let (mut file, text) = open(path, false)?;
-        let Some((header, standing)) = read(path, &text)? else {
+        let Some((header, mut standing)) = read(path, &text)? else {
             return Err(LedgerError::Missing(path.to_owned()));
         };
         let other = |what: &'static str, was: &str, is: &str| LedgerError::Other {
@@ -273,6 +170,11 @@ impl Ledger {
             };
             return Err(other("input", &said(&header.subject.input), &said(&subject.input)));
         }
+        let mended = standing.ended.then(|| Mended { input: subject.input.clone() });
+        if mended.is_some() {
+            standing.refused.clear();
+            standing.ended = false;
+        }
         // A line that was cut off is overwritten.
         let whole = text.rfind('\n').map_or(0, |end| end + 1) as u64;
         let placed = file.set_len(whole).and_then(|()| file.seek(SeekFrom::End(0)));
@@ -282,8 +184,9 @@ impl Ledger {
             path: path.to_owned(),
             run: RunId(header.run),
             standing,
-            hasher: blake3::Hasher::new(),
             header: None,
+            mended,
+            in_doubt: true,
             is_new: false,
             was_empty: false,
         })
@@ -301,40 +204,46 @@ impl Ledger {
         &self.standing
     }
 
-    /// What of the source is left to send. The lines before it are read, to be sure that they are the ones that were settled.
+    /// What of the source is left to send: every line that was not accepted, and of a run that was cut not what it had
+    /// refused already. First all that was accepted is read, to be sure that it is as it was and where it was.
     ///
     /// # Errors
-    /// When they are not.
+    /// When it is not: with the first line that differs.
     pub fn rest<'l>(
         &mut self,
         lines: impl Iterator<Item = Result<Line, SourceError>> + Send + 'l,
     ) -> Result<Rest<'l>, LedgerError> {
-        let Standing { done, prefix, refused, ended, .. } = self.standing.clone();
+        let done = self.standing.done;
         let number = |line: &Result<Line, SourceError>| match line {
             Ok(line) => Some(line.number),
             Err(SourceError::Line { number, .. }) => Some(*number),
             Err(_) => None,
         };
-        if ended {
-            let is_left = move |line: &_| number(line).is_none_or(|line| refused.contains(&line));
-            return Ok(Box::new(lines.filter(is_left)));
-        }
-        if done == 0 {
-            return Ok(Box::new(lines));
-        }
+        let prints = std::mem::take(&mut self.standing.prints);
+        let changed = |line: u64, is_gone| LedgerError::Changed { path: self.path.clone(), line, is_gone };
+        let mut expected = prints.into_iter().peekable();
         let mut lines = lines.peekable();
-        let mut hasher = blake3::Hasher::new();
+        let mut unsent = Vec::new();
         while let Some(line) = lines.next_if(|line| number(line).is_some_and(|line| line <= done)) {
-            if let Ok(line) = line {
-                hash(&mut hasher, &line);
+            let at = number(&line).unwrap_or_default();
+            if let Some((gone, _)) = expected.next_if(|(expected, _)| *expected < at) {
+                return Err(changed(gone, true));
+            }
+            match expected.next_if(|(expected, _)| *expected == at) {
+                Some((_, was)) if line.as_ref().is_ok_and(|line| print(line) == was) => {}
+                Some(_) => return Err(changed(at, false)),
+                None if self.standing.refused.contains(&at) => {}
+                None => unsent.push(line),
             }
         }
-        let is_broken = lines.peek().is_some_and(|line| number(line).is_none());
-        if short(&hasher) != prefix && !is_broken {
-            return Err(LedgerError::Changed { path: self.path.clone(), done });
+        // Of a source that cannot be read on nothing is sent: what is behind may have changed.
+        if let Some(broken) = lines.next_if(|line| number(line).is_none()) {
+            return Ok(Box::new(std::iter::once(broken)));
         }
-        self.hasher = hasher;
-        Ok(Box::new(lines))
+        match expected.next() {
+            Some((gone, _)) => Err(changed(gone, true)),
+            None => Ok(Box::new(unsent.into_iter().chain(lines))),
+        }
     }
 
     /// Makes sure that the run's id is on the disk: before the first lines are sent.
@@ -342,6 +251,10 @@ impl Ledger {
     /// # Errors
     /// When it cannot be written: nothing may be sent.
     pub(crate) fn begin_sending(&mut self) -> Result<(), LedgerError> {
+        if let Some(mended) = self.mended.take() {
+            let entry = Entry { done: self.standing.done, mended: Some(mended), ..Entry::default() };
+            return self.put(&entry);
+        }
         let Some(header) = self.header.take() else { return Ok(()) };
         let file = &mut self.file;
         let written =
@@ -349,20 +262,20 @@ impl Ledger {
         written.map_err(|source| LedgerError::Io { path: self.path.clone(), source })
     }
 
-    /// Whether anything may have been sent by it.
-    #[must_use]
-    pub fn is_begun(&self) -> bool {
-        self.header.is_none()
+    /// Lines were sent, and whether they were taken is not known.
+    pub(crate) fn doubt(&mut self) {
+        self.in_doubt = true;
     }
 
-    /// Nothing was sent after all: a ledger that this run made is taken away.
+    /// A run that stops: where nothing of it was taken, its ledger is taken away. Returns whether there is one to go on with.
     ///
     /// # Errors
-    /// When it cannot be.
-    pub fn discard(self) -> Result<(), LedgerError> {
-        match self.is_new && self.header.is_none() {
-            true => self.remove(),
-            false => Ok(()),
+    /// When it cannot be taken away.
+    pub fn stop(self) -> Result<bool, LedgerError> {
+        let is_begun = self.header.is_none();
+        match self.is_new && is_begun && !self.in_doubt && self.standing.accepted == 0 {
+            true => self.remove().map(|()| false),
+            false => Ok(is_begun),
         }
     }
 
@@ -377,45 +290,41 @@ impl Ledger {
         through: u64,
         refused: Vec<u64>,
     ) -> Result<(), LedgerError> {
-        let is_mending = self.standing.ended;
-        let accepted: Vec<u64> =
-            lines.iter().map(|line| line.number).filter(|line| !refused.contains(line)).collect();
-        if !is_mending {
-            lines.iter().for_each(|line| hash(&mut self.hasher, line));
-        }
-        let entry = Entry {
-            done: if is_mending { self.standing.done } else { through.max(self.standing.done) },
-            prefix: if is_mending { self.standing.prefix.clone() } else { short(&self.hasher) },
-            accepted: accepted.len() as u64,
-            refused: if is_mending { Vec::new() } else { refused },
-            mended: if is_mending { accepted } else { Vec::new() },
-            end: false,
-        };
-        self.append(entry)
+        let mut entry = Entry { done: through.max(self.standing.done), ..Entry::default() };
+        let unaccepted: BTreeSet<u64> = refused.iter().copied().collect();
+        lines.iter().filter(|line| !unaccepted.contains(&line.number)).for_each(|line| entry.accept(line));
+        entry.refused = refused;
+        self.append(&entry)
     }
 
-    /// The source was sent to its end: nothing is left to do, or its refused lines are.
+    /// The source was sent to its end: nothing is left to do, or its refused lines are. Where none was accepted the whole
+    /// source can be sent as it were the first time.
     ///
     /// # Errors
     /// When the ledger can be neither written nor taken away.
     pub fn finish(mut self) -> Result<(), LedgerError> {
-        if self.standing.refused.is_empty() {
+        if self.standing.refused.is_empty() || self.standing.accepted == 0 {
             return self.remove();
         }
-        let (done, prefix) = (self.standing.done, self.standing.prefix.clone());
-        self.append(Entry { done, prefix, end: true, ..Entry::default() })
+        self.append(&Entry { done: self.standing.done, end: true, ..Entry::default() })
     }
 
     fn remove(&self) -> Result<(), LedgerError> {
         std::fs::remove_file(&self.path).map_err(|source| LedgerError::Io { path: self.path.clone(), source })
     }
 
-    fn append(&mut self, entry: Entry) -> Result<(), LedgerError> {
+    fn append(&mut self, entry: &Entry) -> Result<(), LedgerError> {
         self.begin_sending()?;
-        let written = put(&mut self.file, &entry);
-        written.map_err(|source| LedgerError::Io { path: self.path.clone(), source })?;
+        // What cannot be noted was taken all the same.
+        let noted = self.put(entry);
+        self.in_doubt |= noted.is_err();
+        noted?;
         self.standing.add(entry);
         Ok(())
+    }
+
+    fn put(&mut self, entry: &Entry) -> Result<(), LedgerError> {
+        put(&mut self.file, entry).map_err(|source| LedgerError::Io { path: self.path.clone(), source })
     }
 }
 
@@ -448,20 +357,11 @@ fn open(path: &Path, create: bool) -> Result<(File, String), LedgerError> {
     Ok((file, text))
 }
 
-/// What stands in a ledger; nothing where its first line was cut off, before anything was sent.
 fn read(path: &Path, text: &str) -> Result<Option<(Header, Standing)>, LedgerError> {
-    let foreign = || LedgerError::Foreign(path.to_owned());
-    if !text.starts_with(MARK) && !MARK.starts_with(text) {
-        return Err(foreign());
-    }
-    let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-    let Some(first) = lines.next() else { return Ok(None) };
-    let header: Header = serde_json::from_str(first).map_err(|_| foreign())?;
-    let mut standing = Standing::default();
-    for line in lines {
-        standing.add(serde_json::from_str(line).map_err(|_| foreign())?);
-    }
-    Ok(Some((header, standing)))
+    notes::read(text).map_err(|unread| match unread {
+        Unread::Older => LedgerError::Older(path.to_owned()),
+        Unread::Foreign => LedgerError::Foreign(path.to_owned()),
+    })
 }
 
 fn put(file: &mut File, value: &impl Serialize) -> io::Result<()> {
@@ -475,16 +375,6 @@ fn put(file: &mut File, value: &impl Serialize) -> io::Result<()> {
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-fn hash(hasher: &mut blake3::Hasher, line: &Line) {
-    hasher.update(&line.number.to_be_bytes());
-    hasher.update(&(line.text.len() as u64).to_be_bytes());
-    hasher.update(line.text.as_bytes());
-}
-
-fn short(hasher: &blake3::Hasher) -> String {
-    hasher.finalize().to_hex()[..32].to_owned()
 }
 
 #[cfg(test)]

@@ -245,6 +245,9 @@ impl Run<'_> {
                 Ok(answers) => {
                     self.answered = true;
                     let done = self.settle(rest, answers);
+                    if done < rest.len() {
+                        self.doubt();
+                    }
                     if let Some(last) = rest[..done].last() {
                         self.note_settled(&rest[..done], last.number)?;
                     }
@@ -254,9 +257,13 @@ impl Run<'_> {
                     return Err(PublishError::NoServer { source });
                 }
                 Err(error) if is_final(&error) || last_success.elapsed() > self.options.patience => {
+                    if !is_final(&error) {
+                        self.doubt();
+                    }
                     return Err(self.gave_up(error));
                 }
                 Err(error) => {
+                    self.doubt();
                     self.answered |= !matches!(error, ClientError::Unreachable { .. });
                     if !std::mem::replace(&mut told, true) {
                         (self.seen)(Event::Retrying(&error));
@@ -300,10 +307,16 @@ impl Run<'_> {
         lines.len()
     }
 
+    fn doubt(&mut self) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.doubt();
+        }
+    }
+
     /// Notes in the ledger that lines are done with, and all up to `through`.
     fn note_settled(&mut self, lines: &[Line], through: u64) -> Result<(), PublishError> {
         let Some(ledger) = &mut self.ledger else { return Ok(()) };
-        if lines.is_empty() && self.refused.is_empty() {
+        if lines.is_empty() && self.refused.is_empty() && through <= ledger.standing().done {
             return Ok(());
         }
         let noted = ledger.settle(lines, through, std::mem::take(&mut self.refused));

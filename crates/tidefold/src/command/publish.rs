@@ -91,7 +91,7 @@ fn stopped(error: &PublishError, ledger: Option<Ledger>, progress: Progress, url
     let accepted = match error {
         PublishError::NoServer { .. } => {
             progress.discard();
-            let kept = ledger.and_then(|ledger| ledger.discard().err());
+            let kept = ledger.and_then(|ledger| ledger.stop().err());
             let kept = kept.map(|error| format!("\n{}", chain(&error)));
             let text = format!(
                 "{}\nstart a node with `tidefold up FOLDER`, or say where one is with --url (now {url}){}",
@@ -106,11 +106,12 @@ fn stopped(error: &PublishError, ledger: Option<Ledger>, progress: Progress, url
     };
     progress.finish(accepted);
     let code = if accepted > 0 { Code::Partial } else { Code::Failed };
-    let remedy = match &ledger {
-        Some(ledger) if ledger.is_begun() => {
-            "\nthe same command with --resume goes on behind them; each line counts once"
+    let remedy = match ledger.map(Ledger::stop) {
+        Some(Ok(true)) => {
+            "\nthe same command with --resume goes on behind them; each line counts once".to_owned()
         }
-        _ => "",
+        Some(Err(error)) => format!("\n{}", chain(&error)),
+        _ => String::new(),
     };
     Failure::new(code, format!("{}{remedy}", chain(error)))
 }

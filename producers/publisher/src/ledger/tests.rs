@@ -75,7 +75,7 @@ fn a_finished_run_leaves_no_ledger_and_one_that_sent_nothing_neither() {
     assert!(!place.path.exists());
     let mut unanswered = Ledger::begin(&place.path, subject(), false).unwrap();
     unanswered.begin_sending().unwrap();
-    unanswered.discard().unwrap();
+    assert!(!unanswered.stop().unwrap());
     assert!(!place.path.exists());
 }
 
@@ -114,7 +114,7 @@ fn what_a_run_is_about_may_not_change_under_it() {
     for changed in [vec![1, 2], vec![1, 2, 4, 5], vec![2, 3, 4]] {
         let mut ledger = Ledger::resume(&place.path, &subject()).unwrap();
         let lines = changed.into_iter().map(|number| Ok(line(number)));
-        assert!(matches!(ledger.rest(lines).err(), Some(LedgerError::Changed { done: 3, .. })));
+        assert!(matches!(ledger.rest(lines).err(), Some(LedgerError::Changed { .. })));
     }
     let mut ledger = Ledger::resume(&place.path, &subject()).unwrap();
     let other = source(4).map(|line| line.map(|line| Line { text: line.text.replace("2", "7"), ..line }));
@@ -136,7 +136,7 @@ fn two_runs_at_once_do_not_share_a_ledger() {
 #[test]
 fn a_file_of_something_else_is_left_as_it_is() {
     let place = place();
-    for text in ["{\"n\":1}\n", "notes", "{\"tidefold_publish\":1,}\n"] {
+    for text in ["{\"n\":1}\n", "notes", "{\"tidefold_publish\":2,}\n"] {
         std::fs::write(&place.path, text).unwrap();
         for again in [false, true] {
             let error = Ledger::begin(&place.path, subject(), again).unwrap_err();
@@ -187,4 +187,135 @@ proptest! {
             }
         }
     }
+}
+
+/// What was accepted of which line, under the run's id: what a real server would count.
+type Counted = std::collections::BTreeMap<u64, String>;
+
+/// A file's lines: one with an `x` is refused, an empty one is none.
+fn file(texts: &[String]) -> Vec<Result<Line, SourceError>> {
+    let numbered = texts.iter().zip(1..).filter(|(text, _)| !text.is_empty());
+    numbered.map(|(text, number)| Ok(Line { number, text: text.clone(), is_runs: true })).collect()
+}
+
+/// Sends what is left, `batch` lines at a time; stops behind `batches`. False where the file is refused.
+fn send(mut ledger: Ledger, texts: &[String], counted: &mut Counted, batch: usize, batches: usize) -> bool {
+    let Ok(rest) = ledger.rest(file(texts).into_iter()) else { return false };
+    let lines: Vec<_> = rest.map(Result::unwrap).collect();
+    for (at, lines) in lines.chunks(batch).enumerate() {
+        if at == batches {
+            return true;
+        }
+        ledger.begin_sending().unwrap();
+        let refused: Vec<_> =
+            lines.iter().filter(|line| line.text.contains('x')).map(|line| line.number).collect();
+        for line in lines.iter().filter(|line| !refused.contains(&line.number)) {
+            assert_eq!(counted.insert(line.number, line.text.clone()), None, "line {} twice", line.number);
+        }
+        ledger.settle(lines, lines.last().unwrap().number, refused).unwrap();
+    }
+    ledger.finish().unwrap();
+    true
+}
+
+/// An edit of a file, at a place in it.
+fn edited(texts: &mut Vec<String>, (kind, place, text): &(u8, prop::sample::Index, String)) {
+    let at = place.index(texts.len() + 1).min(texts.len().saturating_sub(1));
+    match kind {
+        0 if !texts.is_empty() => drop(texts.remove(at)),
+        1 => texts.insert(at, text.clone()),
+        2 => texts.push(text.clone()),
+        3 if !texts.is_empty() => texts[at].clone_from(text),
+        // What the documentation says is to be done.
+        _ => texts.iter_mut().filter(|text| text.contains('x')).for_each(|line| *line = format!("{text}m")),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// However a file is edited behind a run with refusals, cut while it is mended or not: either every line of it counts
+    /// exactly once and as it stands, or it is refused and nothing is sent.
+    #[test]
+    fn an_edited_file_counts_exactly_or_is_refused(
+        first in prop::collection::vec("[ab]?x?", 0..8),
+        rounds in prop::collection::vec(
+            (prop::collection::vec((0..6u8, any::<prop::sample::Index>(), "[ab]?x?"), 0..3), 1..4usize, 0..5usize), 1..4),
+    ) {
+        let place = place();
+        let about = |texts: &[String]| Subject {
+            input: Some(Pin { bytes: texts.len() as u64, head: texts.join("\n") }), ..subject()
+        };
+        let (mut texts, mut counted) = (first, Counted::new());
+        prop_assert!(send(Ledger::begin(&place.path, about(&texts), false).unwrap(), &texts, &mut counted, 3, 99));
+        for (edits, batch, batches) in rounds {
+            if !place.path.exists() {
+                break; // Nothing was refused or nothing accepted: the next command is a run of its own.
+            }
+            edits.iter().for_each(|edit| edited(&mut texts, edit));
+            let stands: Counted = file(&texts).into_iter().map(|line| line.unwrap())
+                .filter(|line| !line.text.contains('x')).map(|line| (line.number, line.text)).collect();
+            let is_as_it_was = counted.iter().all(|(number, text)| stands.get(number) == Some(text));
+            let before = counted.clone();
+            let Ok(ledger) = Ledger::resume(&place.path, &about(&texts)) else {
+                continue; // It was cut while it was mended, and the file changed since.
+            };
+            let taken = send(ledger, &texts, &mut counted, batch, batches);
+            prop_assert_eq!(taken, is_as_it_was);
+            if !taken {
+                prop_assert_eq!(&counted, &before);
+            } else if batches >= 99 || !place.path.exists() {
+                prop_assert_eq!(&counted, &stands);
+            }
+            prop_assert!(counted.iter().all(|(number, text)| !taken || stands.get(number) == Some(text)));
+        }
+        if let Ok(ledger) = Ledger::resume(&place.path, &about(&texts)) {
+            let stands: Counted = file(&texts).into_iter().map(|line| line.unwrap())
+                .filter(|line| !line.text.contains('x')).map(|line| (line.number, line.text)).collect();
+            if send(ledger, &texts, &mut counted, 2, 99) {
+                prop_assert_eq!(&counted, &stands);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_accepted_line_that_differs_is_named_and_a_ledger_without_fingerprints_is_refused() {
+    let texts = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    for (edited, line, gone) in
+        [("a b", 3, true), ("a x x b", 3, false), ("a m c", 3, false), ("q m b", 1, false)]
+    {
+        let place = place();
+        let ledger = Ledger::begin(&place.path, subject(), false).unwrap();
+        assert!(send(ledger, &texts("a x b"), &mut Counted::new(), 9, 9));
+        let error = Ledger::resume(&place.path, &subject()).unwrap();
+        let error = { error }.rest(file(&texts(edited)).into_iter()).err();
+        assert!(
+            matches!(&error, Some(LedgerError::Changed { line: at, is_gone, .. }) if (*at, *is_gone) == (line, gone)),
+            "{edited}: {error:?}"
+        );
+    }
+    let place = place();
+    std::fs::write(
+        &place.path,
+        "{\"tidefold_publish\":1,\"run\":\"r\",\"app\":\"shop\",\"reads\":\"ndjson\",\"input\":null}\n",
+    )
+    .unwrap();
+    assert!(matches!(Ledger::resume(&place.path, &subject()), Err(LedgerError::Older(_))));
+    assert!(matches!(Ledger::begin(&place.path, subject(), false), Err(LedgerError::Older(_))));
+    assert!(Ledger::begin(&place.path, subject(), true).is_ok());
+}
+
+#[test]
+fn a_run_of_which_nothing_was_accepted_leaves_no_ledger() {
+    let place = place();
+    let texts = ["x".to_owned(), "x".to_owned()];
+    let ledger = Ledger::begin(&place.path, subject(), false).unwrap();
+    assert!(send(ledger, &texts, &mut Counted::new(), 9, 9));
+    assert!(!place.path.exists());
+    // Where it is not known whether lines were taken, it stays.
+    let mut ledger = Ledger::begin(&place.path, subject(), false).unwrap();
+    ledger.begin_sending().unwrap();
+    ledger.doubt();
+    assert!(ledger.stop().unwrap() && place.path.exists());
 }

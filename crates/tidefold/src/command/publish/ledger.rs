@@ -70,7 +70,7 @@ pub(super) fn refusal(error: &LedgerError, file: &Path) -> Failure {
             let first = standing.refused.first().copied().unwrap_or_default();
             let text = format!(
                 "it accepted {} lines of {} and had {refused} refused, the first on line {first}\n\
-                 --resume sends those that were refused, once they are mended where they stand\n{again}",
+                 --resume sends those that were refused, once they are mended where they stand, and what is new behind the end\n{again}",
                 standing.accepted,
                 file.display()
             );
@@ -87,7 +87,18 @@ pub(super) fn refusal(error: &LedgerError, file: &Path) -> Failure {
         LedgerError::Missing(_) => {
             (Code::NotFound, "without --resume every line is sent as a new message".to_owned())
         }
-        LedgerError::Other { .. } | LedgerError::Changed { .. } => {
+        LedgerError::Changed { line, .. } => {
+            let text = format!(
+                "put line {line} of {} back as and where it was, and mend refused lines where they stand (a blank line gives \
+                 one up); new lines go behind the end; then --resume\nor {again}",
+                file.display()
+            );
+            (Code::Usage, text)
+        }
+        LedgerError::Older(_) => {
+            (Code::Usage, format!("finish the run with the version that began it; or {again}"))
+        }
+        LedgerError::Other { .. } => {
             (Code::Usage, format!("put back what the run was begun with; or {again}"))
         }
         LedgerError::Busy(_) => (Code::Conflict, "wait for it to end".to_owned()),
