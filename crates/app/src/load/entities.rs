@@ -38,7 +38,7 @@ pub(crate) fn build<'s>(
     let mut drafts: Vec<EntityDraft<'s>> = Vec::new();
     for entity in &spec.entities {
         table_name(report, "an entity", &entity.name);
-        let topic = topic_of(entity, topics, report);
+        let topic = topic_of(entity, spec, topics, report);
         let taken = drafts.iter().find(|draft| topic.is_some() && draft.topic == topic);
         if let (Some(first), Some(at)) = (taken, &entity.topic) {
             let message =
@@ -78,15 +78,37 @@ pub(crate) fn table_name(report: &mut Report, what: &str, name: &Text) {
     }
 }
 
-fn topic_of(entity: &EntitySpec, topics: &[TopicDraft<'_>], report: &mut Report) -> Option<usize> {
+/// The topic of an entity. One that there is not is a mistake; the one that was probably meant stands for it, so that the
+/// entity's other mistakes are told in the same go.
+fn topic_of(
+    entity: &EntitySpec,
+    spec: &Spec,
+    topics: &[TopicDraft<'_>],
+    report: &mut Report,
+) -> Option<usize> {
     let name = entity.topic.as_ref()?;
-    let found = topics.iter().position(|topic| topic.spec.name.value == name.value);
-    if found.is_none() {
-        let known = topics.iter().map(|topic| topic.spec.name.value.as_str());
-        let help = names::nearest_or_all(&name.value, known, "topic");
-        report.toml(rules::UNKNOWN_TOPIC, &name.span, format!("there is no topic `{}`", name.value), help);
+    let found = place(topics, &name.value);
+    if found.is_some() {
+        return found;
     }
-    found
+    let known = topics.iter().map(|topic| topic.spec.name.value.as_str());
+    let help = names::nearest_or_all(&name.value, known.clone(), "topic");
+    report.toml(rules::UNKNOWN_TOPIC, &name.span, format!("there is no topic `{}`", name.value), help);
+    let is_taken = |topic: &str| {
+        spec.entities.iter().any(|other| other.topic.as_ref().is_some_and(|other| other.value == topic))
+    };
+    let near = |entity: &EntitySpec| names::nearest(&entity.topic.as_ref()?.value, known.clone());
+    let meant = near(entity).filter(|topic| !is_taken(topic))?;
+    let others = spec.entities.iter().filter(|other| place(topics, topic_name(other)).is_none());
+    (others.filter(|other| near(other) == Some(meant)).count() == 1).then(|| place(topics, meant))?
+}
+
+fn topic_name(entity: &EntitySpec) -> &str {
+    entity.topic.as_ref().map_or("", |topic| topic.value.as_str())
+}
+
+fn place(topics: &[TopicDraft<'_>], name: &str) -> Option<usize> {
+    topics.iter().position(|topic| topic.spec.name.value == name)
 }
 
 fn commands_without_entity(
@@ -98,7 +120,7 @@ fn commands_without_entity(
     for topic in topics {
         let name = &topic.spec.name.value;
         let named = |entity: &EntitySpec| entity.topic.as_ref().is_none_or(|topic| topic.value == *name);
-        let misspelled = drafts.iter().any(|draft| draft.topic.is_none());
+        let misspelled = drafts.iter().any(|draft| place(topics, topic_name(draft.spec)).is_none());
         if misspelled || spec.entities.iter().any(named) {
             continue;
         }
