@@ -262,3 +262,22 @@ async fn a_position_past_the_end_of_the_log_is_refused_at_once() {
     let other = (0..12).find(|other| *other != partition).unwrap();
     assert_eq!(asked(&reader, &format!("orders:{other}:0")).await.0, 404);
 }
+
+#[tokio::test]
+async fn a_position_behind_an_open_transaction_is_not_reached_yet_rather_than_unknown() {
+    let reader = Reader::open("storefront").await;
+    let (partition, offset) = place_of(&place(&reader, "o-1").await);
+    reader.fold().await;
+    let topic = reader.app.topics[0].name.in_app(&reader.app.name);
+    reader.log.faults().open_transaction(&topic, Partition(partition), 3);
+    for (beyond, told) in [
+        (0, (200, String::new())),
+        (1, (503, "position_not_reached".to_owned())),
+        (3, (503, "position_not_reached".to_owned())),
+        (4, (404, "unknown_position".to_owned())),
+    ] {
+        let position = format!("orders:{partition}:{}", offset + beyond);
+        let (status, code) = asked(&reader, &position).await;
+        assert_eq!((status, if status == 200 { String::new() } else { code }), told, "{position}");
+    }
+}

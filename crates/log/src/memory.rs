@@ -69,6 +69,8 @@ struct MemoryPartition {
     batches: Vec<RecordBatch>,
     start: Offset,
     end: watch::Sender<Offset>,
+    /// Offsets behind the end that stand in the log and cannot be read yet.
+    open: u64,
 }
 
 /// An append that was taken but does not stand yet.
@@ -210,6 +212,14 @@ impl Faults {
             let end = place.bounds().end.advance(offsets);
             place.batches.push(RecordBatch::empty(partition, end));
             place.end.send_replace(end);
+        }
+    }
+
+    /// Another producer's transaction is open at the end: so many offsets stand in the log and cannot be read. 0 ends it as
+    /// if it had never been.
+    pub fn open_transaction(&self, topic: &TopicName, partition: Partition, offsets: u64) {
+        if let Ok(place) = lock(&self.state).partition(topic, partition) {
+            place.open = offsets;
         }
     }
 
@@ -392,12 +402,17 @@ impl State {
 
 impl MemoryPartition {
     fn new() -> MemoryPartition {
-        MemoryPartition { batches: Vec::new(), start: Offset::ZERO, end: watch::Sender::new(Offset::ZERO) }
+        MemoryPartition {
+            batches: Vec::new(),
+            start: Offset::ZERO,
+            end: watch::Sender::new(Offset::ZERO),
+            open: 0,
+        }
     }
 
     fn bounds(&self) -> Bounds {
         let end = *self.end.borrow();
-        Bounds { start: self.start, end, appended: end }
+        Bounds { start: self.start, end, appended: end.advance(self.open) }
     }
 }
 
