@@ -400,7 +400,7 @@ impl<'a> Reading<'a> {
 }
 
 /// The nearest of some names, if it is near.
-pub(crate) fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     names
         .map(|known| (strsim::damerau_levenshtein(known, name), known))
         .min()

@@ -129,6 +129,12 @@ fn wrong_calls_are_told_what_is_right(node: &Node) {
 
     for (flags, code, said) in [
         ("list doors --code unheard_of", 2, "undecodable"),
+        ("list doors --type Mode", 2, "did you mean Made?"),
+        ("list doors --type Mode --code not_found --until 24h", 2, "did you mean Made?"),
+        ("list doors --type Xylophone", 2, "the app has Made, Moved"),
+        ("list doors --partition 99", 2, "topic doors has partitions 0 to "),
+        ("list doors --partition 99 --topic doors", 2, "there is no partition 99"),
+        ("list doors --after doors:99:0", 2, "there is no partition 99"),
         ("list doors --since yesterday", 2, "90m"),
         ("list doors --topic windows", 3, "there are doors"),
         ("list doors --after doors", 2, "position"),

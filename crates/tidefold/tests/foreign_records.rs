@@ -181,6 +181,16 @@ async fn judged(node: &Node, good: &[Good], appends: &Appends, placed: u64) {
             assert_eq!(&shown[member], value, "{member} of {position}");
         }
     }
+    for kind in listed.iter().filter_map(|letter| letter["type"].as_str()) {
+        let of_kind = |more: &[&str]| {
+            let list =
+                ["dead-letters", "list", "storefront", "-o", "json", "--node", &node.admin, "--type", kind];
+            printed(&[&list[..], more].concat()).as_array().unwrap().len()
+        };
+        let all = listed.iter().filter(|letter| letter["type"] == kind).count();
+        // Whether the app has the type or not; and where other filters leave nothing, that is no mistake.
+        assert_eq!((of_kind(&[]), of_kind(&["--until", "24h"])), (all, 0), "{kind}");
+    }
     let (code, out, _) = tidefold(&["dead-letters", "list", "storefront", "--node", &node.admin]);
     assert_eq!((code, out.lines().count()), (0, 17), "{out}");
     verify(node, "storefront");

@@ -82,6 +82,38 @@ const COUNTED_READS: usize = 2_000;
 
 pub(super) async fn list(operator: &Operator, filter: &Filter) -> Result<Listed, Problem> {
     let wanted = Wanted::new(operator, filter)?;
+    let listed = listed(operator, &wanted).await?;
+    if listed.items.is_empty()
+        && let Some(name) = filter.message_type.as_deref()
+    {
+        known_type(operator, name).await?;
+    }
+    Ok(listed)
+}
+
+/// Refuses a type that nothing is of. Other writers' records are of types that the app does not have, so a type counts too
+/// where any dead letter is of it.
+async fn known_type(operator: &Operator, name: &str) -> Result<(), Problem> {
+    let known = || operator.app().topics.iter().flat_map(|topic| &topic.messages).map(|m| m.name.as_str());
+    if known().any(|known| known == name) {
+        return Ok(());
+    }
+    let any = Filter { limit: Some(1), message_type: Some(name.to_owned()), ..Filter::default() };
+    let any = listed(operator, &Wanted::new(operator, &any)?).await?;
+    if !any.items.is_empty() {
+        return Ok(());
+    }
+    let advice = tidefold_query::request::nearest(name, known()).map_or_else(
+        || format!("the app has {}", known().collect::<Vec<_>>().join(", ")),
+        |near| format!("did you mean {near}?"),
+    );
+    let detail =
+        format!("type={name}: the app has no such message type and no dead letter is of it; {advice}");
+    Err(Problem::new(ProblemKind::InvalidRequest, detail))
+}
+
+async fn listed(operator: &Operator, wanted: &Wanted<'_>) -> Result<Listed, Problem> {
+    let filter = wanted.filter;
     let mut listed = Listed { more_is_exact: true, ..Listed::default() };
     let mut rows_seen = 0;
     for topic in &operator.app().topics {
@@ -97,7 +129,7 @@ pub(super) async fn list(operator: &Operator, filter: &Filter) -> Result<Listed,
                 let is_last = rows.len() < PAGE;
                 next = rows.last().map_or(next, |(offset, _)| offset.next());
                 rows_seen += rows.len();
-                take(&wanted, partition, rows, &mut reader, &mut listed).await?;
+                take(wanted, partition, rows, &mut reader, &mut listed).await?;
                 if is_last {
                     break;
                 }
@@ -218,6 +250,29 @@ pub(super) fn behind(key: &[u8]) -> Bytes {
     next.into()
 }
 
+/// Refuses partitions that no topic that is asked has.
+fn known_partitions(operator: &Operator, filter: &Filter, after: Option<&Position>) -> Result<(), Problem> {
+    let of_filter = filter.partition.map(|number| ("partition", filter.topic.as_deref(), number));
+    let of_after = after.map(|at| ("after", Some(at.topic.as_str()), at.partition.0));
+    for (parameter, topic, number) in of_filter.into_iter().chain(of_after) {
+        let topics = operator.app().topics.iter();
+        let asked: Vec<&Topic> =
+            topics.filter(|known| topic.is_none_or(|topic| known.name.as_str() == topic)).collect();
+        if asked.iter().any(|topic| number < topic.partitions) {
+            continue;
+        }
+        let there: Vec<_> = asked
+            .iter()
+            .map(|topic| {
+                format!("topic {} has partitions 0 to {}", topic.name, topic.partitions.saturating_sub(1))
+            })
+            .collect();
+        let detail = format!("{parameter}: there is no partition {number}; {}", there.join(", "));
+        return Err(Problem::new(ProblemKind::InvalidRequest, detail));
+    }
+    Ok(())
+}
+
 // === impl Listed ===
 
 impl Listed {
@@ -248,6 +303,7 @@ impl<'a> Wanted<'a> {
         for name in filter.topic.iter().map(String::as_str).chain(after.iter().map(|at| at.topic.as_str())) {
             operator.topic(name)?;
         }
+        known_partitions(operator, filter, after.as_ref())?;
         if let Some(code) = &filter.code
             && !tidefold_fold::verdict::DEAD_CODES.contains(&code.as_str())
         {
