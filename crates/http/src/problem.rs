@@ -159,6 +159,17 @@ impl Problem {
         }
     }
 
+    /// Says in the log that a request failed, under the id that its answer has.
+    pub(crate) fn log(&self, request_id: Option<&str>) {
+        let detail = self.detail();
+        if self.0.kind == ProblemKind::PositionNotReached {
+            // A caller's own impatience; the lag behind it has metrics of its own.
+            tracing::debug!(request_id, detail, "position not reached");
+        } else if self.status().is_server_error() {
+            tracing::warn!(request_id, code = self.0.kind.slug(), detail, "request failed");
+        }
+    }
+
     /// The answer under a request id.
     pub(crate) fn answer(&self, id: &RequestId) -> Response {
         let mut body = Vec::with_capacity(512);
@@ -204,12 +215,6 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let id = RequestId::fresh();
         let mut response = self.answer(&id);
-        if self.0.kind == ProblemKind::PositionNotReached {
-            // A caller's own impatience; the lag behind it has metrics of its own.
-            tracing::debug!(request_id = id.as_str(), detail = %self.0.detail, "position not reached");
-        } else if self.status().is_server_error() {
-            tracing::warn!(request_id = id.as_str(), code = self.0.kind.slug(), detail = %self.0.detail, "request failed");
-        }
         response.extensions_mut().insert(self);
         response
     }

@@ -265,8 +265,12 @@ async fn answer(
         Err(problem) => problem.into_response(),
     };
     let closes = closes(&response);
+    let problem = response.extensions().get::<Problem>().cloned();
     if let Some(id) = id {
         response = under_callers_id(response, id);
+    }
+    if let Some(problem) = problem {
+        problem.log(response.headers().get(request_id::HEADER).and_then(|id| id.to_str().ok()));
     }
     if (long && caller.is_body_arriving() && response.body().size_hint().exact().is_some()) || closes {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use support::{root, tidefold, tidefold_given};
+use support::{Client, root, tidefold, tidefold_given};
 
 /// A node with its log.
 struct Logged {
@@ -89,6 +89,32 @@ fn object(line: &str) -> Value {
     value
 }
 
+/// Whatever the caller sent, the line of an act has the id that its answer has.
+fn answers_and_lines_have_one_id(node: &mut Logged, admin: &str) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for (sent, path) in [
+        (None, "storefront/abandon"),
+        (None, "nothing/abandon"),
+        (Some("mine-1"), "storefront/abandon"),
+        (Some("mine-2"), "nothing/abandon"),
+        (Some("not fit"), "storefront/abandon"),
+        (Some("not fit"), "nothing/abandon"),
+    ] {
+        let url = format!("{admin}/admin/v1/{path}");
+        let id = sent.map(|id| ("x-request-id", id));
+        let headers: Vec<_> = [("tidefold-operator", "ann")].into_iter().chain(id).collect();
+        let client = Client::new();
+        let answer = runtime.block_on(client.send("POST", &url, &headers, String::new())).unwrap();
+        let line = node.until(|line| line["target"] == "tidefold::operator");
+        let id = line["request_id"].as_str().unwrap();
+        assert_eq!(answer.headers["x-request-id"], id, "{sent:?} {path}: {line}");
+        assert!(!id.is_empty() && sent.is_none_or(|sent| (sent == id) != sent.contains(' ')), "{line}");
+        if answer.status != 200 {
+            assert_eq!(answer.body["request_id"], id, "{sent:?} {path}");
+        }
+    }
+}
+
 #[test]
 fn every_line_of_a_node_is_json_and_every_act_of_an_operator_is_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -126,7 +152,22 @@ fn every_line_of_a_node_is_json_and_every_act_of_an_operator_is_one() {
         assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
         assert!(line["user_agent"].as_str().unwrap().starts_with("tidefold/"), "{line}");
         assert_eq!(line["by"], "ann");
+        assert_ne!(line["request_id"], "", "{line}");
     }
+    answers_and_lines_have_one_id(&mut node, &admin);
+    let anonymous = Command::new(env!("CARGO_BIN_EXE_tidefold"))
+        .args([&["abandon", "storefront"][..], &at].concat())
+        .env_remove("USER")
+        .env_remove("LOGNAME")
+        .output()
+        .unwrap();
+    assert!(anonymous.status.success());
+    let line = node.until(|line| line["target"] == "tidefold::operator");
+    let user = Command::new("id").arg("-un").output().unwrap();
+    let number = Command::new("id").arg("-u").output().unwrap();
+    let text = |output: Vec<u8>| String::from_utf8(output).unwrap().trim().to_owned();
+    let names = [text(user.stdout), format!("uid {}", text(number.stdout))];
+    assert!(names.contains(&line["by"].as_str().unwrap().to_owned()), "{line}: {names:?}");
     let said = node.end();
     let messages: Vec<_> = said.iter().filter_map(|line| line["message"].as_str()).collect();
     for entry in ["control: activated orders 2", "control: activated orders 1", "control: retired orders 2"] {

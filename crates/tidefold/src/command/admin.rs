@@ -90,24 +90,39 @@ impl Admin {
 /// Which command line asks, and who sits before it, as far as the system says so: the node logs it.
 fn agent() -> HeaderValue {
     let release = concat!("tidefold/", env!("CARGO_PKG_VERSION"));
-    let user = user();
-    let text = user.map(|user| format!("{release} ({user})"));
-    let value = text.and_then(|text| HeaderValue::try_from(text).ok());
+    let value = HeaderValue::try_from(format!("{release} ({})", user()));
     value.unwrap_or(HeaderValue::from_static(release))
 }
 
 /// Who asks, as the node's log names it.
 fn operator() -> HeaderValue {
-    let user = user().and_then(|user| HeaderValue::try_from(user).ok());
-    user.unwrap_or(HeaderValue::from_static("tidefold"))
+    HeaderValue::try_from(user()).unwrap_or(HeaderValue::from_static("tidefold"))
 }
 
-/// The user of this command line, where the name is a plain one.
-fn user() -> Option<String> {
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    user.filter(|user| {
-        !user.is_empty() && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte))
+/// The user of this command line: who the environment says it is, else the name that the system's list of users has for
+/// its number, else the number.
+fn user() -> String {
+    let told =
+        ["USER", "LOGNAME"].iter().filter_map(|name| std::env::var(name).ok()).find(|user| is_plain(user));
+    told.unwrap_or_else(|| {
+        let uid = rustix::process::getuid().as_raw();
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        name_of(uid, &users).unwrap_or_else(|| format!("uid {uid}"))
     })
+}
+
+/// The name of a user's number in the lines of `/etc/passwd`.
+fn name_of(uid: u32, users: &str) -> Option<String> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(uid) && is_plain(name)).then(|| name.to_owned())
+    })
+}
+
+/// Whether a name can stand in a header as it is.
+fn is_plain(user: &str) -> bool {
+    !user.is_empty() && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte))
 }
 
 fn parse(line: &[u8]) -> Result<Value, Failure> {
@@ -144,4 +159,17 @@ pub(super) fn segment(text: &str) -> String {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_users_number_is_named_as_the_system_names_it() {
+        let users = "root:x:0:0:root:/root:/bin/sh\n# none\nbad name:x:7:7::/:\nanna:x:1000:1000::/home/anna:/bin/sh\n";
+        for (uid, name) in [(0, Some("root")), (1_000, Some("anna")), (7, None), (5, None)] {
+            assert_eq!(name_of(uid, users).as_deref(), name, "{uid}");
+        }
+    }
 }

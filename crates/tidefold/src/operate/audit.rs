@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, Request};
-use axum::http::HeaderMap;
 use axum::http::header::{HeaderName, USER_AGENT};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
-use tidefold_http::Problem;
+use tidefold_http::{Problem, RequestId, request_id};
 
 /// What is said of a request's caller or parameters is no longer than this.
 const SHOWN: usize = 300;
@@ -23,9 +23,16 @@ pub(super) async fn audit(request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.0.to_string());
     let agent = header(request.headers(), &USER_AGENT);
-    let request_id = header(request.headers(), &tidefold_http::request_id::HEADER);
+    let of_caller = RequestId::of_caller(request.headers());
     let by = header(request.headers(), &tidefold_http::OPERATOR);
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    // The id that the answer has: a problem has one already, anything else gets it here.
+    let request_id =
+        of_caller.or_else(|| RequestId::of_caller(response.headers())).unwrap_or_else(RequestId::fresh);
+    let request_id = request_id.as_str();
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert(request_id::HEADER, value);
+    }
     let detail = response.extensions().get::<Problem>().map(Problem::detail).unwrap_or_default();
     tracing::info!(
         target: "tidefold::operator",
