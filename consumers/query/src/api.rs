@@ -259,6 +259,12 @@ impl Api {
             Some(Err(NotReadable::Store(error))) => Err(position::store_problem(error)),
             None => {
                 let names = self.generations.names();
+                if name == "outcomes" {
+                    let detail = format!(
+                        "an outcome stands under /v1/{app}/outcomes/{{topic}}:{{partition}}:{{offset}}"
+                    );
+                    return Err(Problem::new(ProblemKind::UnknownTable, detail));
+                }
                 if self.generations.app().message(name).is_some() {
                     let detail = format!(
                         "{name} is a message type: it is sent, with POST; tables are {}",

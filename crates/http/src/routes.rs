@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use crate::admin::Readiness;
 use crate::catalog::ProblemKind;
-use crate::paths;
+use crate::paths::{self, Port};
 use crate::problem::Problem;
 
 /// The routes of a server.
@@ -33,13 +33,14 @@ impl Routes {
     pub fn later(before: Router, readiness: &Readiness) -> Routes {
         let readiness = readiness.clone();
         let waiting = async move || not_ready(&readiness);
-        let before = before.method_not_allowed_fallback(method_not_allowed).fallback(waiting);
+        let refused = async |method: Method, uri: Uri| method_not_allowed(&Port::EVERYTHING, &method, &uri);
+        let before = before.method_not_allowed_fallback(refused).fallback(waiting);
         Routes { before, set: Arc::default() }
     }
 
-    /// The routes from now on; the first call counts.
-    pub fn set(&self, routes: Router) {
-        let _ = self.set.set(with_fallbacks(routes));
+    /// The routes from now on; the first call counts. Who asks for what `port` does not serve is told what does.
+    pub fn set(&self, routes: Router, port: Port) {
+        let _ = self.set.set(at_port(routes, port));
     }
 
     pub(crate) fn current(&self) -> Router {
@@ -55,7 +56,13 @@ impl From<Router> for Routes {
 
 /// Answers every path and method the router does not have with a problem.
 pub fn with_fallbacks(router: Router) -> Router {
-    router.method_not_allowed_fallback(method_not_allowed).fallback(not_found)
+    at_port(router, Port::EVERYTHING)
+}
+
+fn at_port(router: Router, port: Port) -> Router {
+    let refused = async move |method: Method, uri: Uri| method_not_allowed(&port, &method, &uri);
+    let absent = async move |method: Method, uri: Uri| not_found(&port, &method, &uri);
+    router.method_not_allowed_fallback(refused).fallback(absent)
 }
 
 fn not_ready(readiness: &Readiness) -> Problem {
@@ -65,18 +72,20 @@ fn not_ready(readiness: &Readiness) -> Problem {
     Problem::new(ProblemKind::NotReady, detail).with_retry_after(RETRY_AFTER)
 }
 
-async fn not_found(uri: axum::http::Uri) -> Problem {
+fn not_found(port: &Port, method: &Method, uri: &Uri) -> Problem {
     let path: String = uri.path().chars().take(200).collect();
-    let advice = paths::advice(&path);
+    let advice = paths::advice(port, method, &path);
     Problem::new(ProblemKind::NotFound, format!("there is nothing under {path}; {advice}"))
 }
 
 /// `Allow` is put on the answer by the router. `OPTIONS` asks for nothing else.
-async fn method_not_allowed(method: Method, uri: axum::http::Uri) -> Response {
-    if method == Method::OPTIONS {
+fn method_not_allowed(port: &Port, method: &Method, uri: &Uri) -> Response {
+    if *method == Method::OPTIONS {
         return StatusCode::NO_CONTENT.into_response();
     }
     let path: String = uri.path().chars().take(200).collect();
-    let detail = format!("{path} does not take {method}; the header Allow says what it takes");
+    let advice = port.elsewhere(method, &path);
+    let advice = advice.unwrap_or_else(|| "the header Allow says what it takes".to_owned());
+    let detail = format!("{path} does not take {method}; {advice}");
     Problem::new(ProblemKind::MethodNotAllowed, detail).into_response()
 }

@@ -15,6 +15,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::routing::{get, post};
 use serde_json::Value;
+use tidefold_http::paths::Port;
 use tidefold_http::{Admission, Drained, Limits, Problem, Readiness, Routes, Server, admin, body, serve};
 use tidefold_telemetry::Telemetry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -270,7 +271,7 @@ async fn routes_that_come_later_are_answered_with_what_is_waited_for() {
         assert!(problem["detail"].as_str().unwrap().contains("waiting for the log: nobody"), "{problem}");
         assert_eq!(problem["retry_after_ms"], 1000);
     }
-    routes.set(Router::new().route("/", get(async || "here")));
+    routes.set(Router::new().route("/", get(async || "here")), Port::EVERYTHING);
     assert!(ask(running.address, &get_of("/", "")).await.ends_with("here"));
     assert!(ask(running.address, &get_of("/else", "")).await.starts_with("HTTP/1.1 404 "));
 }

@@ -6,10 +6,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::routing::get;
 use tidefold_app::App;
 use tidefold_control::Control;
 use tidefold_deployer::{ControlCopy, Deployer, Options, Waiting};
-use tidefold_http::{Gate, Limits, Readiness};
+use tidefold_http::paths::{OUTCOME, Port, Service};
+use tidefold_http::{Gate, Limits, Problem, ProblemKind, Readiness};
 use tidefold_log::ReadLimit;
 use tidefold_telemetry::Telemetry;
 use tokio::sync::watch;
@@ -90,6 +92,21 @@ impl Role {
         matches!(self, Role::Everything | Role::Project)
     }
 
+    /// What is served at the public port.
+    fn serves(self, has_log: bool) -> &'static [Service] {
+        match self {
+            Role::Everything => Port::EVERYTHING.serves,
+            Role::Ingest => &[Service::Messages, Service::Outcomes],
+            Role::Query if has_log => &[Service::Outcomes, Service::Reads],
+            Role::Query => &[Service::Reads],
+            Role::Project => &[],
+        }
+    }
+
+    fn serves_operators(self) -> &'static [Service] {
+        if self.folds() { &[Service::Operators] } else { &[] }
+    }
+
     /// The command that starts it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -127,7 +144,9 @@ impl Node {
         let control = parts.control(&backends, folding.as_ref(), settings, &gate).await?;
         let public = parts.public_routes(role, &control, &backends, settings);
         let operators = parts.operator_routes(control.operator());
-        ports.answer_with(public, operators);
+        let port = |is_admin, serves| Port { process: role.name(), is_admin, serves };
+        let public = (public, port(false, role.serves(backends.log.is_some())));
+        ports.answer_with(public, (operators, port(true, role.serves_operators())));
         let node = Node {
             http: ports.http,
             admin: ports.admin,
@@ -296,8 +315,13 @@ impl Parts {
     ) -> axum::Router {
         let control = source.watch();
         let mut routes = axum::Router::new();
-        if let Some(log) = backends.log.as_ref().filter(|_| role.writes()) {
-            routes = routes.merge(tidefold_ingest::router(tidefold_ingest::Components {
+        if role == Role::Project {
+            return routes;
+        }
+        if let Some(log) = &backends.log {
+            // What a write's `Location` names is asked wherever reads go, so a `query` answers it too.
+            let serve = if role.writes() { tidefold_ingest::router } else { tidefold_ingest::outcomes };
+            routes = routes.merge(serve(tidefold_ingest::Components {
                 app: Arc::clone(&self.app),
                 log: Arc::clone(log),
                 store: Arc::clone(&backends.store),
@@ -312,6 +336,8 @@ impl Parts {
                 },
                 clock: Arc::new(tidefold_telemetry::clock::now_micros),
             }));
+        } else {
+            routes = routes.route(OUTCOME, get(outcomes_elsewhere));
         }
         if role.reads() {
             let read = tidefold_query::Components {
@@ -326,6 +352,12 @@ impl Parts {
         }
         routes
     }
+}
+
+/// Outcomes are told of records that stand in the log, which this process cannot know.
+async fn outcomes_elsewhere() -> Problem {
+    let detail = "this process is `query` without a log; outcomes are served by `ingest`, and by a `query` that has the log (--log)";
+    Problem::new(ProblemKind::NotFound, detail)
 }
 
 /// A copy of control that is about another folder serves other tables.

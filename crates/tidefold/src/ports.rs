@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tidefold_http::paths::Port;
 use tidefold_http::{Admission, Drained, Limits, Readiness, Routes, Server};
 use tidefold_telemetry::Telemetry;
 use tokio::net::{TcpListener, TcpSocket};
@@ -91,10 +92,10 @@ impl Ports {
         Ok(ports)
     }
 
-    /// Answers with these from now on; `operators` has the routes of the admin port in it.
-    pub(crate) fn answer_with(&self, public: Router, operators: Router) {
-        self.public.set(public);
-        self.operators.set(operators);
+    /// Answers with these from now on; `operators` has the routes of the admin port in it. Each with what is served there.
+    pub(crate) fn answer_with(&self, public: (Router, Port), operators: (Router, Port)) {
+        self.public.set(public.0, public.1);
+        self.operators.set(operators.0, operators.1);
     }
 
     /// Stops accepting and answers what is open.

@@ -89,3 +89,9 @@ pub fn router(components: Components) -> Router {
         .route(paths::OUTCOME, get(outcomes::get))
         .with_state(intake)
 }
+
+/// The route of outcomes alone, for a process that takes no messages and has the log.
+pub fn outcomes(components: Components) -> Router {
+    let intake = Arc::new(intake::Intake::new(components));
+    Router::new().route(paths::OUTCOME, get(outcomes::get)).with_state(intake)
+}
