@@ -22,6 +22,10 @@ pub enum Code {
     Partial = 6,
     /// Time ran out; the work may go on.
     TimedOut = 7,
+    /// SIGINT ended it.
+    Interrupted = 130,
+    /// SIGTERM ended it.
+    Terminated = 143,
 }
 
 /// A command that failed.
@@ -48,6 +52,8 @@ impl Code {
             Code::Conflict => "conflict",
             Code::Partial => "partial",
             Code::TimedOut => "timed-out",
+            Code::Interrupted => "interrupted",
+            Code::Terminated => "terminated",
         }
     }
 }

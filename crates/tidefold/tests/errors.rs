@@ -123,7 +123,7 @@ fn commands_that_fail_by_themselves_say_so_as_json() {
         ("config --set a=b -o json".to_owned(), 2),
         ("config --set run.drain=x -o json".to_owned(), 2),
         ("config --set run.drain -o json".to_owned(), 2),
-        ("publish storefront a.csv -o json".to_owned(), 2),
+        ("publish storefront a.csv -o json".to_owned(), 3),
         ("publish storefront - --format csv --url http://127.0.0.1:1 -o json".to_owned(), 2),
         ("publish storefront --synthetic 1 --url http://127.0.0.1:1 -o json".to_owned(), 1),
         ("publish storefront --synthetic 1 --url x -o json".to_owned(), 2),
@@ -136,7 +136,7 @@ fn commands_that_fail_by_themselves_say_so_as_json() {
 #[test]
 fn publish_tells_a_file_that_is_not_there_as_json() {
     let (code, errors) = errors("publish storefront no/such/file -o json", None);
-    assert!(code != 0 && errors[0]["message"].as_str().unwrap().contains("no/such/file"), "{errors:?}");
+    assert!(code == 3 && errors[0]["message"].as_str().unwrap().contains("no/such/file"), "{errors:?}");
 }
 
 #[test]

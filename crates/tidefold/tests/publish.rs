@@ -124,7 +124,7 @@ async fn of_a_file_whose_shape_is_wrong_nothing_is_sent(backends: &Backends) {
     };
     for (name, bytes, said) in wrong {
         let (code, out, err) = publish(name, &bytes, &[]);
-        assert_eq!((code, out.as_str()), (1, ""), "{name}: {err}");
+        assert_eq!((code, out.as_str()), (2, ""), "{name}: {err}");
         assert!(err.contains(said), "{name}: {err}");
     }
     assert_eq!(verdicts(&node), (0.into(), 0.into()));
@@ -220,6 +220,10 @@ async fn a_run_that_is_killed_anywhere_is_gone_on_with_exactly(backends: &Backen
     for said in ["nothing was sent", "--resume", "--again", "behind line"] {
         assert!(err.contains(said), "{said} is not in: {err}");
     }
+    // A forgotten flag is named in words.
+    let forgetful = ["publish", "storefront", &file, "--url", &node.http, "-q", "--resume"];
+    let (code, _, err) = tidefold(&forgetful);
+    assert_eq!((code, err.contains("other flags: --type PlaceOrder is missing")), (2, true), "{err}");
     // A file that changed is not gone on with.
     std::fs::write(&file, lines.replacen("EUR", "USD", 1)).unwrap();
     let (code, _, err) = tidefold(&resume);
@@ -348,4 +352,93 @@ fn flags_that_would_be_ignored_are_refused() {
         assert_eq!((code, out.as_str()), (2, ""), "{flags:?}");
         assert!(err.contains(said), "{flags:?}: {err}");
     }
+}
+
+#[test]
+fn what_is_not_there_ends_with_3_and_says_what_to_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().join("there.csv");
+    std::fs::write(&there, "order_id\no-1\n").unwrap();
+    let there = there.to_string_lossy().into_owned();
+    let nowhere = folder.path().to_string_lossy().into_owned();
+    let cases: [(&[&str], i32, &[&str]); 8] = [
+        (&["none.ndjson"], 3, &["none.ndjson: cannot be read"]),
+        (&["none.csv", "--type", "PlaceOrder"], 3, &["none.csv: cannot be read"]),
+        (&["none.ndjson", "--type", "PlaceOrder", "--id", "order_id"], 3, &["none.ndjson: cannot be read"]),
+        (&[&nowhere], 2, &["cannot be read"]),
+        (&[&there, "--type", "PlaceOrder", "--schemas", &nowhere], 3, &["--schemas DIR", &nowhere]),
+        (&["--synthetic", "5", "--schemas", &nowhere], 3, &["--schemas DIR", &nowhere]),
+        (&[&there, "--type", "PlaceOrdr"], 2, &["no message type `PlaceOrdr`", "did you mean `PlaceOrder`?"]),
+        (&[&there], 2, &["CSV needs --type, one of: "]),
+    ];
+    for (flags, expected, said) in cases {
+        let url = ["--url", "http://127.0.0.1:1"];
+        let (code, out, err) = tidefold(&[&["publish", "storefront"], flags, &url[..]].concat());
+        assert_eq!((code, out.as_str()), (expected, ""), "{flags:?}: {err}");
+        for said in said {
+            assert!(err.contains(said), "{flags:?}: {said} is not in: {err}");
+        }
+    }
+}
+
+/// Starts `publish`, sends it a signal once `is_time`, and returns its exit code and standard error.
+fn signalled(arguments: &[&str], signal: &str, is_time: impl Fn() -> bool) -> (Option<i32>, String) {
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tidefold"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // A first line, and no second one: it waits for it.
+    std::io::Write::write_all(&mut input, format!("{}\n", envelope("o-1", &5.into())).as_bytes()).unwrap();
+    while !is_time() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    drop(input);
+    (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+}
+
+#[test]
+fn a_run_that_a_signal_ends_says_where_and_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start_with("storefront", folder.path(), &[]);
+    for (signal, code, name) in [("-INT", 130, "interrupted"), ("-TERM", 143, "terminated")] {
+        let file = folder.path().join(format!("orders{code}.ndjson"));
+        let lines: String =
+            (0..5_000).map(|n| envelope(&format!("o-{code}-{n}"), &5.into()) + "\n").collect();
+        std::fs::write(&file, lines).unwrap();
+        let ledger = folder.path().join(format!("orders{code}.ndjson.publish-ledger"));
+        let file = file.to_string_lossy().into_owned();
+        let has_begun = |entries: usize| {
+            std::fs::read_to_string(&ledger).is_ok_and(|text| text.lines().count() > entries)
+        };
+        let url = ["--url", &node.http, "-q"];
+        let publish = [&["publish", "storefront", &file, "--rate", "40"], &url[..]].concat();
+        let (ended, err) = signalled(&publish, signal, || has_begun(2));
+        assert_eq!(ended, Some(code), "{err}");
+        assert!(err.contains("cut behind line ") && err.contains("--resume goes on from there"), "{err}");
+        // For programs one line of JSON says the same.
+        let before = std::fs::read_to_string(&ledger).unwrap().lines().count();
+        let resume = [&publish[..], &["--resume", "-o", "json"]].concat();
+        let (ended, err) = signalled(&resume, signal, || has_begun(before));
+        let told = json(err.trim());
+        assert_eq!(
+            (ended, &told["error"], &told["exit_code"]),
+            (Some(code), &json!(name), &json!(code)),
+            "{err}"
+        );
+        assert!(told["message"].as_str().unwrap().contains("cut behind line "), "{err}");
+    }
+    // One that waits for a line of a pipe ends too.
+    let ledger = folder.path().join("pipe.ledger");
+    let kept = ledger.to_string_lossy().into_owned();
+    let publish = ["publish", "storefront", "-", "--ledger", &kept, "--url", &node.http, "-q"];
+    let (ended, err) = signalled(&publish, "-INT", || ledger.exists());
+    assert_eq!((ended, err.contains("cut before anything was sent")), (Some(130), true), "{err}");
 }

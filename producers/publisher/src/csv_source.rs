@@ -279,6 +279,9 @@ fn row_json(feeds: &[Feed], row: &csv::StringRecord, number: u64) -> Result<Stri
     let mut object = serde_json::Map::new();
     for feed in feeds {
         let text = row.get(feed.column).unwrap_or_default();
+        if text.is_empty() && takes_default(&feed.field) {
+            continue; // The write API fills it in.
+        }
         let value = field_json(&feed.field, text).ok_or_else(|| SourceError::Line {
             number,
             detail: format!("field {}: `{}` is not {}", feed.name, shortened(text), expected(&feed.field)),
@@ -286,6 +289,12 @@ fn row_json(feeds: &[Feed], row: &csv::StringRecord, number: u64) -> Result<Stri
         object.insert(feed.name.clone(), value);
     }
     Ok(serde_json::Value::Object(object).to_string())
+}
+
+/// Whether an empty cell stands for the field's default: where it can be nothing that the field could be.
+fn takes_default(field: &Field) -> bool {
+    let is_text = matches!(field.column.ty, Type::String | Type::Bytes);
+    field.default.is_some() && !field.column.nullable && !is_text
 }
 
 /// What a cell of a field has to be, where not any text will do.

@@ -337,6 +337,18 @@ impl Drop for Ledger {
     }
 }
 
+/// How far the run of a ledger is, without a lock; nothing where there is no ledger of a run.
+///
+/// # Errors
+/// When it cannot be read, or is none.
+pub fn standing(path: &Path) -> Result<Option<Standing>, LedgerError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(read(path, &text)?.map(|(_, standing)| standing)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LedgerError::Io { path: path.to_owned(), source }),
+    }
+}
+
 /// Opens a ledger, locks it and reads it.
 fn open(path: &Path, create: bool) -> Result<(File, String), LedgerError> {
     let unusable = |source| LedgerError::Io { path: path.to_owned(), source };

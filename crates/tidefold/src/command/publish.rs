@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -18,14 +19,24 @@ use crate::failure::{Code, Failure, chain};
 use crate::folder;
 use crate::output::{Output, Progress};
 
+mod cut;
 mod ledger;
+mod unsent;
 
 /// How long the fold may stand still before what it has not folded is left open.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Lines<'a> = Box<dyn Iterator<Item = Result<Line, SourceError>> + Send + 'a>;
 
+/// Publishes until it is done or a signal says stop.
 pub(super) async fn publish(args: PublishArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let place = cut::Place::of(&args);
+    let accepted = place.accepted();
+    let output = *output;
+    cut::unless_signalled(place, async move { run(args, &output, &accepted).await }).await
+}
+
+async fn run(args: PublishArgs, output: &Output, accepted: &AtomicU64) -> Result<ExitCode, Failure> {
     let client =
         Client::new(&args.url, &args.app).map_err(|error| Failure::from_error(Code::Usage, &error))?;
     let file = args.file.clone().unwrap_or_else(|| "-".into());
@@ -34,7 +45,7 @@ pub(super) async fn publish(args: PublishArgs, output: &Output) -> Result<ExitCo
         refuse_columns(&args)?;
     }
     let app = if args.synthetic.is_some() || format == LineFormat::Csv {
-        Some(folder::load(&args.schemas.join(&args.app), output)?)
+        Some(app_of(&args, output)?)
     } else {
         None
     };
@@ -49,7 +60,7 @@ pub(super) async fn publish(args: PublishArgs, output: &Output) -> Result<ExitCo
                 None => Shape::Envelope,
             };
             let total = count_lines(&file)?;
-            (Box::new(ndjson::lines(input::open(&file)?, &file, shape, &run)), total)
+            (Box::new(ndjson::lines(input::open(&file).map_err(unsent::source)?, &file, shape, &run)), total)
         }
     };
     let lines = match &mut ledger {
@@ -61,7 +72,10 @@ pub(super) async fn publish(args: PublishArgs, output: &Output) -> Result<ExitCo
     let mut progress = output.progress("publish", total);
     let published = {
         let mut seen = |event: Event<'_>| match event {
-            Event::Progress(now) => progress.at(now.accepted + now.refused),
+            Event::Progress(now) => {
+                accepted.store(now.accepted, Ordering::Relaxed);
+                progress.at(now.accepted + now.refused);
+            }
             Event::Retrying(error) => progress.say(&format!("{error}; sending the same lines again")),
         };
         tidefold_publisher::publish_by(ledger.as_mut(), lines, &client, options, &mut seen).await
@@ -105,7 +119,11 @@ fn stopped(error: &PublishError, ledger: Option<Ledger>, progress: Progress, url
         | PublishError::Ledger { accepted, .. } => *accepted,
     };
     progress.finish(accepted);
-    let code = if accepted > 0 { Code::Partial } else { Code::Failed };
+    let code = match error {
+        _ if accepted > 0 => Code::Partial,
+        PublishError::Source { source, .. } => unsent::code(source),
+        _ => Code::Failed,
+    };
     let remedy = match ledger.map(Ledger::stop) {
         Some(Ok(true)) => {
             "\nthe same command with --resume goes on behind them; each line counts once".to_owned()
@@ -114,6 +132,22 @@ fn stopped(error: &PublishError, ledger: Option<Ledger>, progress: Progress, url
         _ => String::new(),
     };
     Failure::new(code, format!("{}{remedy}", chain(error)))
+}
+
+/// The app, for what its messages look like.
+fn app_of(args: &PublishArgs, output: &Output) -> Result<tidefold_app::App, Failure> {
+    folder::load(&args.schemas.join(&args.app), output).map_err(|failure| match failure.code {
+        Code::NotFound => {
+            let text = format!(
+                "{}\nCSV and --synthetic need the app's folder: --schemas DIR names the folder that `{}` lies in (now {})",
+                failure.text,
+                args.app,
+                args.schemas.display()
+            );
+            Failure::new(Code::NotFound, text)
+        }
+        _ => failure,
+    })
 }
 
 /// What a file's name says its lines are, without endings of compression; standard input is NDJSON.
@@ -149,11 +183,9 @@ fn csv<'a>(
     file: &Path,
     run: &RunId,
 ) -> Result<Lines<'a>, Failure> {
-    let name = args.message_type.as_deref().unwrap_or_default();
-    let Some((topic, place)) = app.message(name) else {
+    let Some((topic, place)) = args.message_type.as_deref().and_then(|name| app.message(name)) else {
         let known: Vec<_> = app.topics.iter().flat_map(|t| &t.messages).map(|m| m.name.as_str()).collect();
-        let text = format!("CSV needs --type, one of: {}", known.join(", "));
-        return Err(Failure::new(Code::Usage, text));
+        return Err(Failure::new(Code::Usage, unsent::no_type(args.message_type.as_deref(), &known)));
     };
     let mut mapping = Mapping { id: args.id.clone(), lenient: args.lenient, ..Mapping::default() };
     if let Some(separator) = &args.separator {
@@ -168,24 +200,12 @@ fn csv<'a>(
     let message = &topic.messages[place];
     // Nothing is sent from a file whose shape is wrong. What can be read once only is judged as it goes.
     if input::is_file(file) && !args.lenient {
-        csv_source::check(input::open(file)?, file, message, &mapping).map_err(unsent)?;
+        csv_source::check(input::open(file).map_err(unsent::source)?, file, message, &mapping)
+            .map_err(unsent::source)?;
     }
-    let lines = csv_source::lines(input::open(file)?, file, message, &mapping, run).map_err(unsent)?;
+    let input = input::open(file).map_err(unsent::source)?;
+    let lines = csv_source::lines(input, file, message, &mapping, run).map_err(unsent::source)?;
     Ok(Box::new(lines))
-}
-
-/// A source that was refused before anything of it was sent.
-fn unsent(error: SourceError) -> Failure {
-    match error {
-        SourceError::Mapping(_) => Failure::from_error(Code::Usage, &error),
-        SourceError::Shape { .. } => Failure::new(
-            Code::Failed,
-            format!(
-                "{error}\nnothing was sent; mend the file, or give --lenient: rows that are whole are sent, the others named"
-            ),
-        ),
-        other => Failure::from_error(Code::Failed, &other),
-    }
 }
 
 /// One character, or `\t` for a tab.
@@ -205,11 +225,11 @@ fn count_lines(file: &Path) -> Result<Option<u64>, Failure> {
     if !input::is_file(file) {
         return Ok(None);
     }
-    let mut reader = input::open(file)?;
+    let mut reader = input::open(file).map_err(unsent::source)?;
     let mut count = 0;
     loop {
         let chunk = std::io::BufRead::fill_buf(&mut reader)
-            .map_err(|source| SourceError::Read { path: file.to_owned(), source })?;
+            .map_err(|source| unsent::source(SourceError::Read { path: file.to_owned(), source }))?;
         if chunk.is_empty() {
             return Ok(Some(count));
         }

@@ -148,3 +148,41 @@ fn all_mistakes_are_told_up_to_a_bound() {
     assert_eq!(told.lines().count(), 21, "{told}");
     assert!(told.ends_with("and 10 more"), "{told}");
 }
+
+/// What an empty cell, quoted or not, becomes: null, the default, an empty text, or a refusal.
+#[test]
+fn an_empty_cell_is_null_or_the_default_or_empty_text() {
+    let kinds = [
+        (r#"["null","int"],"default":null"#, Some("null")),
+        (r#"["null","string"],"default":null"#, Some("null")),
+        (r#""string""#, Some("\"\"")),
+        (r#""string","default":"x""#, Some("\"\"")),
+        (r#""bytes","default":"x""#, Some("\"\"")),
+        (r#""int","default":7"#, Some("left out")),
+        (r#""double","default":7.5"#, Some("left out")),
+        (r#""boolean","default":true"#, Some("left out")),
+        (r#"{"type":"array","items":"int"},"default":[]"#, Some("left out")),
+        (r#"{"type":"enum","name":"E","symbols":["A","B"]},"default":"B""#, Some("left out")),
+        (r#"{"type":"long","logicalType":"timestamp-millis"},"default":0"#, Some("left out")),
+        (r#""int""#, None),
+        (r#""boolean""#, None),
+    ];
+    for (kind, expected) in kinds {
+        let schema = SCHEMA.replace(r#"["null","int"],"default":null"#, kind);
+        let files = [("app.toml", APP), ("PersonSeen.avsc", &schema)]
+            .map(|(path, text)| SourceFile { path: path.into(), text: text.into() });
+        let mut app = load(files.to_vec()).unwrap_or_else(|diagnostics| panic!("{:#?}", diagnostics.list));
+        let message = app.topics.remove(0).messages.remove(0);
+        for cell in ["", "\"\""] {
+            let text = format!("id,name,age\np1,Ann,{cell}\n");
+            let source = input(text.as_bytes());
+            let mut lines =
+                lines(source, Path::new("-"), &message, &Mapping::default(), &RunId::fresh()).unwrap();
+            let found = lines.next().unwrap().ok().map(|line| {
+                let value: serde_json::Value = serde_json::from_str(&line.text).unwrap();
+                value["data"].get("age").map_or("left out".to_owned(), ToString::to_string)
+            });
+            assert_eq!(found.as_deref(), expected, "{kind} {cell}");
+        }
+    }
+}

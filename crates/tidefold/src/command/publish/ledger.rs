@@ -1,13 +1,15 @@
 //! Which ledger a run goes by, and what is to be done where there is one already.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use tidefold_publisher::{Ledger, LedgerError, Pin, Subject, input};
+use tidefold_publisher::{Ledger, LedgerError, Pin, SourceError, Subject, input};
 
 use crate::cli::{LineFormat, PublishArgs};
 use crate::failure::{Code, Failure, chain};
 use crate::output::Output;
+
+use super::unsent;
 
 /// The ledger of this run. None for made-up messages and where fields make the ids, which may be sent again as they are; and
 /// none for standard input unless one is asked for.
@@ -17,23 +19,23 @@ pub(super) fn open(
     format: LineFormat,
     output: &Output,
 ) -> Result<Option<Ledger>, Failure> {
-    if args.synthetic.is_some() || !args.id.is_empty() {
-        return Ok(None);
+    if args.synthetic.is_none()
+        && file.as_os_str() != "-"
+        && let Err(source) = std::fs::metadata(file)
+    {
+        return Err(unsent::source(SourceError::Read { path: file.to_owned(), source }));
     }
-    let is_file = input::is_file(file);
-    let path = match &args.ledger {
-        Some(path) => path.clone(),
-        None if is_file => Ledger::beside(file),
-        None if args.resume || args.again => {
+    let Some(path) = path(args, file) else {
+        if args.resume || args.again {
             let text = "what is read from a pipe has a ledger only with --ledger FILE; give the run's";
             return Err(Failure::new(Code::Usage, text.to_owned()));
         }
-        None => return Ok(None),
+        return Ok(None);
     };
     let subject = Subject {
         app: args.app.clone(),
         reads: reads(args, format),
-        input: if is_file { Some(Pin::of(file)?) } else { None },
+        input: if input::is_file(file) { Some(Pin::of(file)?) } else { None },
     };
     let opened = match args.resume {
         true => Ledger::resume(&path, &subject),
@@ -52,6 +54,14 @@ pub(super) fn open(
     }
 }
 
+/// Where the ledger of a run is, if it has one.
+pub(super) fn path(args: &PublishArgs, file: &Path) -> Option<PathBuf> {
+    if args.synthetic.is_some() || !args.id.is_empty() {
+        return None;
+    }
+    args.ledger.clone().or_else(|| input::is_file(file).then(|| Ledger::beside(file)))
+}
+
 /// What decides which message a line is.
 fn reads(args: &PublishArgs, format: LineFormat) -> String {
     let format = match format {
@@ -64,6 +74,14 @@ fn reads(args: &PublishArgs, format: LineFormat) -> String {
 /// Why nothing is sent, and what there is to choose from.
 pub(super) fn refusal(error: &LedgerError, file: &Path) -> Failure {
     let again = "--again sends every line as a new message: those that were accepted count once more";
+    if let LedgerError::Other { path, what: "flags", was, is } = error {
+        let told = unsent::differences(was, is);
+        let text = format!(
+            "{}: the run was begun with other flags: {told}\nnothing was sent: give the flags that the run was begun with; or {again}",
+            path.display()
+        );
+        return Failure::new(Code::Usage, text);
+    }
     let (code, remedy) = match error {
         LedgerError::Unfinished { standing, .. } if standing.ended => {
             let refused = standing.refused.len();
