@@ -15,9 +15,10 @@ fn line(partition: &Value) -> String {
         Some(1) => ", 1 record is not folded".to_owned(),
         Some(records) => format!(", {records} records are not folded"),
     };
-    match partition["halted"].as_str() {
-        Some(reason) => format!("{position}: halted{records}: {reason}"),
-        None => format!("{position}: behind{records}"),
+    match (partition["halted"].as_str(), partition["waits"].as_str()) {
+        (Some(reason), _) => format!("{position}: halted{records}: {reason}"),
+        (None, Some(reason)) => format!("{position}: waits{records}: {reason}"),
+        (None, None) => format!("{position}: behind{records}"),
     }
 }
 

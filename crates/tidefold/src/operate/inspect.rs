@@ -64,7 +64,8 @@ pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Resu
     let mut next = operator.log().bounds(&name, partition).await.map_err(unavailable)?.start;
     loop {
         let batch = operator.log().read(&name, partition, next, READ).await.map_err(unavailable)?;
-        if batch.is_empty() {
+        // An empty one that goes on is a stretch without records: where transactions were aborted.
+        if batch.next_offset() <= next {
             return Ok(steps);
         }
         for record in batch.iter().filter(|record| record.key == Some(&key[..])) {

@@ -23,17 +23,21 @@ pub struct Unfolded {
     /// Why the partition does not go on, and what to do; none where it is behind, or nobody here knows why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halted: Option<String>,
+    /// What has to end before anybody can fold on: another producer's open transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
 }
 
 /// How often checkpoints are looked at while something is not folded yet.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Where each partition of a topic ends now.
+/// Where each partition of a topic ends now, with what stands behind an open transaction: it is acknowledged, though nobody
+/// can read it yet.
 pub(super) async fn ends(operator: &Operator, topic: &Topic) -> Result<Vec<Offset>, Problem> {
     let name = topic.name.in_app(&operator.app().name);
     let mut ends = Vec::with_capacity(topic.partitions as usize);
     for partition in (0..topic.partitions).map(Partition) {
-        ends.push(operator.log().bounds(&name, partition).await.map_err(unavailable)?.end);
+        ends.push(operator.log().bounds(&name, partition).await.map_err(unavailable)?.appended);
     }
     Ok(ends)
 }
@@ -60,11 +64,34 @@ pub(super) async fn unfolded(
             }
             may_go_on |= halted.is_none();
             let position = Position::new(topic.name.clone(), partition, checkpoint.next).to_string();
-            found.push(Unfolded { position, records, halted });
+            found.push((partition, checkpoint.next, Unfolded { position, records, halted, waits: None }));
         }
         if !may_go_on || since.elapsed() >= patience {
-            return Ok(found);
+            return explained(operator, topic, found).await;
         }
         clock::pause(LOOK).await;
     }
+}
+
+/// Says of partitions that are folded as far as they can be read that a transaction keeps the rest from being read.
+async fn explained(
+    operator: &Operator,
+    topic: &Topic,
+    found: Vec<(Partition, Offset, Unfolded)>,
+) -> Result<Vec<Unfolded>, Problem> {
+    let name = topic.name.in_app(&operator.app().name);
+    let mut all = Vec::with_capacity(found.len());
+    for (partition, next, mut unfolded) in found {
+        if unfolded.halted.is_none() {
+            let bounds = operator.log().bounds(&name, partition).await.map_err(unavailable)?;
+            if next >= bounds.end && bounds.appended > bounds.end {
+                unfolded.waits = Some(format!(
+                    "another producer's transaction is open from {} on; what stands behind it is folded once that ends",
+                    bounds.end
+                ));
+            }
+        }
+        all.push(unfolded);
+    }
+    Ok(all)
 }

@@ -132,24 +132,18 @@ impl Folded<'_> {
         let name = self.topic.name.in_app(&self.operator.app().name);
         let Some(fold) = self.partitions.get_mut(partition) else { return Ok(()) };
         while fold.next_offset() < until {
-            let limit = ReadLimit {
-                records: READ.records.min(until.distance_from(fold.next_offset()) as usize),
-                ..READ
-            };
-            let batch = self
-                .operator
-                .log()
-                .read(&name, Partition(partition as u32), fold.next_offset(), limit)
-                .await?;
-            if batch.is_empty() {
-                return Err(format!(
-                    "{name}:{partition} ends at {}, before its checkpoint {until}",
-                    fold.next_offset()
-                )
-                .into());
+            let next = fold.next_offset();
+            let limit = ReadLimit { records: READ.records.min(until.distance_from(next) as usize), ..READ };
+            let read = self.operator.log().read(&name, Partition(partition as u32), next, limit).await?;
+            // Offsets are no count of records: none stands where a transaction ended or was aborted. So many records may
+            // reach beyond the checkpoint, and a part of the log may have none.
+            let batch = read.before(until);
+            if batch.next_offset() <= next {
+                return Err(
+                    format!("{name}:{partition} ends at {next}, before its checkpoint {until}").into()
+                );
             }
             let control = self.operator.deployer().driver().control();
-            let next = fold.next_offset();
             let declared = control.projection(self.topic.name.as_str()).into_iter();
             for (offset, reason) in
                 declared.flat_map(|of_topic| of_topic.dead_letters(partition as u32, next))
