@@ -14,7 +14,7 @@ use tidefold_telemetry::clock;
 
 use crate::deployer::{Deployer, settle};
 use crate::error::DeployError;
-use crate::node::{Key, Node, lock};
+use crate::node::{Key, Node, Wrong, lock};
 use crate::waiting::{Waiting, patiently};
 
 /// How often the group's lag tools are told how far partitions are folded.
@@ -34,6 +34,16 @@ pub struct Elsewhere {
     pub next: Offset,
     /// The append time of the last record folded that had one, in microseconds; 0 if none had.
     pub appended_at_micros: i64,
+}
+
+/// What a look at a topic finds.
+enum Looked {
+    /// The one that was opened, with all its records.
+    Right,
+    /// It is not what it has to be.
+    Wrong(Wrong),
+    /// What passes by itself is no answer.
+    Untold,
 }
 
 // === impl Node ===
@@ -153,8 +163,7 @@ impl Node {
     }
 
     /// Looks whether a topic is still the one that was opened, with all its records, and says what to do where it is not.
-    /// What passes by itself is no answer.
-    async fn changed(&self, place: usize, was: &Topic) -> Option<String> {
+    async fn look(&self, place: usize, was: &Topic) -> Looked {
         let spec = TopicSpec { name: was.name.clone(), partitions: was.partitions, create: false };
         let mut opened = self.components.log.open(&spec).await;
         if matches!(opened, Err(LogError::NoSuchPartition { .. })) {
@@ -162,9 +171,10 @@ impl Node {
             clock::pause(self.options.look_at_topics).await;
             opened = self.components.log.open(&spec).await;
         }
+        let lasting = |reason| Looked::Wrong(Wrong { reason, may_be_right_again: false });
         match opened {
             Ok(is) if is == *was => self.cut(place, was).await,
-            Ok(is) => Some(format!(
+            Ok(is) => lasting(format!(
                 "topic {} was incarnation {} in log {} with {} partitions, and is {} in log {} with {}: it was \
                  replaced while it was folded. Put back the topic that was folded and start again; to go on with this \
                  one, start again and build the tables anew with `tidefold replay`",
@@ -176,15 +186,16 @@ impl Node {
                 is.cluster,
                 is.partitions
             )),
-            Err(error @ LogError::Mismatch { .. }) => Some(format!(
-                "{error}. All projections of the topic stand until it is right and they are started again"
-            )),
-            Err(LogError::NoSuchPartition { .. }) => Some(format!(
+            Err(error @ LogError::Mismatch { .. }) => Looked::Wrong(Wrong {
+                reason: format!("{error}. All projections of the topic stand until it is right"),
+                may_be_right_again: true,
+            }),
+            Err(LogError::NoSuchPartition { .. }) => lasting(format!(
                 "topic {} was deleted while it was folded: put it back, then start again; to go on without its records, \
                  start again and build the tables anew with `tidefold replay`",
                 was.name
             )),
-            Err(_) => None,
+            Err(_) => Looked::Untold,
         }
     }
 
@@ -209,10 +220,10 @@ impl Node {
     }
 
     /// Looks whether records are gone. A topic is folded from its very first record, so none ever starts later.
-    async fn cut(&self, place: usize, was: &Topic) -> Option<String> {
+    async fn cut(&self, place: usize, was: &Topic) -> Looked {
         // Read before the log's ends: those only grow, unless the log is cut.
         let folded = self.folded(place);
-        let bounds = self.bounds(place).await.ok()?;
+        let Ok(bounds) = self.bounds(place).await else { return Looked::Untold };
         let mut gone = Vec::new();
         for (partition, bounds) in (0..).map(Partition).zip(bounds) {
             if bounds.start > Offset::ZERO {
@@ -222,16 +233,18 @@ impl Node {
                 gone.push(format!("partition {partition} ends at {} and is folded up to {next}", bounds.end));
             }
         }
-        (!gone.is_empty()).then(|| {
-            format!(
-                "topic {} has lost records while it was folded: {}. The tables stand as they were folded. Put the records \
-                 back from a backup, set the topic's retention to unlimited, and start again; to go on without what is \
-                 missing at its end, start again and build the tables anew with `tidefold replay` (without its beginning \
-                 nothing can be built)",
-                was.name,
-                gone.join(", ")
-            )
-        })
+        if gone.is_empty() {
+            return Looked::Right;
+        }
+        let reason = format!(
+            "topic {} has lost records while it was folded: {}. The tables stand as they were folded. Put the records \
+             back from a backup, set the topic's retention to unlimited, and start again; to go on without what is \
+             missing at its end, start again and build the tables anew with `tidefold replay` (without its beginning \
+             nothing can be built)",
+            was.name,
+            gone.join(", ")
+        );
+        Looked::Wrong(Wrong { reason, may_be_right_again: false })
     }
 
     /// How far the lanes that are here have folded a topic, whichever generation is ahead.
@@ -353,13 +366,23 @@ pub(crate) async fn watch_topics(node: Arc<Node>) {
     loop {
         clock::pause(node.options.look_at_topics).await;
         for (place, topic) in node.topics.iter().enumerate() {
-            if lock(&node.replaced).contains_key(&place) {
-                node.tell_lag(place).await;
-                continue;
+            let before = lock(&node.wrong).get(&place).cloned();
+            if before.as_ref().is_none_or(|wrong| wrong.may_be_right_again) {
+                match node.look(place, topic).await {
+                    Looked::Wrong(wrong) if before.as_ref() != Some(&wrong) => {
+                        tracing::error!(topic = %topic.name, reason = wrong.reason, "topic halted");
+                        node.halt_topic(place, wrong).await;
+                    }
+                    Looked::Right if before.is_some() => {
+                        tracing::warn!(topic = %topic.name, "the topic is right again; it is folded on");
+                        node.resume_topic(place).await;
+                        continue;
+                    }
+                    Looked::Right | Looked::Wrong(_) | Looked::Untold => {}
+                }
             }
-            if let Some(reason) = node.changed(place, topic).await {
-                tracing::error!(topic = %topic.name, reason, "topic halted");
-                node.halt_topic(place, reason).await;
+            if before.is_some() {
+                node.tell_lag(place).await;
             }
         }
     }

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::bootstrap::open_tables;
-use crate::deployer::Options;
+use crate::deployer::{Options, settle};
 use crate::driver::Driver;
 use crate::error::DeployError;
 use crate::manifest::{manifest, mismatches};
@@ -33,8 +33,8 @@ pub(crate) struct Node {
     pub(crate) membership: SharedMembership,
     /// What this process owns.
     pub(crate) owned: watch::Receiver<Owned>,
-    /// Topics that were replaced while they were folded, and what to do.
-    pub(crate) replaced: Mutex<BTreeMap<usize, String>>,
+    /// Topics that are not what they have to be, since they were folded.
+    pub(crate) wrong: Mutex<BTreeMap<usize, Wrong>>,
     folding: Mutex<BTreeMap<Key, Folding>>,
     /// What this process lets stand still, until it is done.
     pub(crate) holding: Mutex<JoinSet<()>>,
@@ -54,6 +54,15 @@ enum Folding {
     Lanes(Box<Projector>),
     /// What it was built from is not what is there.
     Halted(String),
+}
+
+/// Why nothing is folded from a topic as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    /// What is wrong, and what to do.
+    pub(crate) reason: String,
+    /// Whether it may be put right while this process runs: no record was seen to be another or gone.
+    pub(crate) may_be_right_again: bool,
 }
 
 /// A generation as this process sees it.
@@ -88,7 +97,7 @@ impl Node {
             driver,
             owned: membership.owned(),
             membership,
-            replaced: Mutex::default(),
+            wrong: Mutex::default(),
             folding: Mutex::default(),
             holding: Mutex::default(),
             closing: CancellationToken::new(),
@@ -148,15 +157,30 @@ impl Node {
 
     /// Ends the lanes of a topic where they stand: it is not the one they were begun with, so that what they have read may
     /// belong to another log.
-    pub(crate) async fn halt_topic(&self, place: usize, reason: String) {
+    pub(crate) async fn halt_topic(&self, place: usize, wrong: Wrong) {
         let _one_at_a_time = self.serial.lock().await;
-        lock(&self.replaced).insert(place, reason.clone());
+        let before = lock(&self.wrong).insert(place, wrong.clone());
         for (key, folding) in &mut *lock(&self.folding) {
-            if key.0 == place && matches!(folding, Folding::Lanes(_)) {
-                *folding = Folding::Halted(reason.clone());
+            let is_standing = match folding {
+                Folding::Lanes(_) => false,
+                Folding::Halted(reason) => before.as_ref().is_none_or(|before| before.reason != *reason),
+            };
+            if key.0 == place && !is_standing {
+                *folding = Folding::Halted(wrong.reason.clone());
             }
         }
         self.assign();
+    }
+
+    /// Gives a topic its lanes again once it is right. Each proves that the log is the one it folded before it goes on.
+    pub(crate) async fn resume_topic(&self, place: usize) {
+        let one_at_a_time = self.serial.lock().await;
+        if let Some(wrong) = lock(&self.wrong).remove(&place) {
+            let stands = |folding: &Folding| matches!(folding, Folding::Halted(why) if *why == wrong.reason);
+            lock(&self.folding).retain(|key, folding| key.0 != place || !stands(folding));
+        }
+        drop(one_at_a_time);
+        settle(self).await;
     }
 
     /// Makes a generation ready for its lanes, if it was built from what is there.
@@ -169,8 +193,8 @@ impl Node {
         let (Some(topic), Some(there)) = (self.app.topics.get(key.0), self.topics.get(key.0)) else {
             return Ok(Folding::Halted("the app has no such topic".to_owned()));
         };
-        if let Some(reason) = lock(&self.replaced).get(&key.0) {
-            return Ok(Folding::Halted(reason.clone()));
+        if let Some(wrong) = lock(&self.wrong).get(&key.0) {
+            return Ok(Folding::Halted(wrong.reason.clone()));
         }
         let differs =
             mismatches(&generation.manifest, &manifest(&self.app, there, self.options.window, None));

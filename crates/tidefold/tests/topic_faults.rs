@@ -15,11 +15,12 @@ mod support;
 use std::time::Duration;
 
 use serde_json::Value;
+use support::backends::Backends;
 use support::chaos::Chaos;
 use support::fleet::{Fleet, Kind};
 use support::tables::{Rows, Tables};
 use support::topics::Topics;
-use support::{Node, tidefold};
+use support::{Client, Node, tidefold, verify};
 use tidefold_log::{ReadLimit, SharedLog};
 use tidefold_record::{BatchBuilder, Offset, Partition, TopicName};
 use tokio::time::Instant;
@@ -173,4 +174,37 @@ async fn a_compacted_topic_halts_its_projection_until_it_is_set_right() {
     let load = folded.chaos.load(20);
     folded.chaos.check("topic set to compact, set right, projector started again", load).await;
     folded.chaos.fleet.end();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_takes_and_folds_messages_again_once_the_settings_of_its_topic_are_right() {
+    let Some(backends) = Backends::of("kafka", "embedded") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start_with("storefront", folder.path(), &backends.flags());
+    let (topics, client) = (Topics::of(&backends), Client::new());
+    let mut orders = 0;
+    for (policy, retention_ms) in [("delete", "86400000"), ("compact", "-1"), ("compact,delete", "-1")] {
+        topics.keep_by(TOPIC, policy, retention_ms).await;
+        for status in [503, 202] {
+            let since = Instant::now();
+            loop {
+                orders += 1;
+                let order = serde_json::json!({ "order_id": format!("o-{orders}"), "customer_id": "c-1",
+                                                "currency": "EUR", "total_cents": 5, "items": [] });
+                let url = format!("{}/v1/storefront/PlaceOrder", node.http);
+                let answer = client.post(&url, &[], &order).await.unwrap();
+                if answer.status == status {
+                    break;
+                }
+                assert!(since.elapsed() < PATIENCE, "{policy} {retention_ms}: {answer:?}");
+            }
+            if status == 503 {
+                says(std::slice::from_ref(&node), &[TOPIC, "stand until it is right"]).await;
+                topics.clean_up_by(TOPIC, "delete").await;
+            }
+        }
+        let (code, out, err) = tidefold(&["status", "--wait", "--timeout", "30s", "--node", &node.admin]);
+        assert_eq!(code, 0, "{policy} {retention_ms}: {out}{err}");
+        verify(&node, "storefront");
+    }
 }

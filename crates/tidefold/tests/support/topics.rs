@@ -90,10 +90,15 @@ impl Topics {
 
     /// Sets `cleanup.policy`, and leaves what it keeps unlimited.
     pub async fn clean_up_by(&self, topic: &str, policy: &str) {
+        self.keep_by(topic, policy, "-1").await;
+    }
+
+    /// Sets `cleanup.policy` and `retention.ms`.
+    pub async fn keep_by(&self, topic: &str, policy: &str, retention_ms: &str) {
         let name = self.own(topic);
         let config = AlterConfig::new(ResourceSpecifier::Topic(&name))
             .set("cleanup.policy", policy)
-            .set("retention.ms", "-1")
+            .set("retention.ms", retention_ms)
             .set("retention.bytes", "-1");
         let set = self.admin.alter_configs(&[config], &Topics::options()).await.unwrap();
         assert!(set.iter().all(Result::is_ok), "{set:?}");
