@@ -83,8 +83,7 @@ pub(crate) fn unopened(table: &TableId, what: &str) -> StoreError {
 /// A write failed. fjall takes no further ones then, since it cannot know what reached the disk. `folder` is fjall's.
 pub(crate) fn writing(folder: &Path, error: fjall::Error) -> StoreError {
     match error {
-        fjall::Error::Poisoned => StoreError::Refused {
-            what: "to write".to_owned(),
+        fjall::Error::Poisoned => StoreError::Failed {
             detail: format!(
                 "{}, then start again: what is missing is folded from the log",
                 files::explain_background(folder)

@@ -138,6 +138,12 @@ pub enum StoreError {
         /// Why, and what to do.
         detail: String,
     },
+    /// The store itself has failed, whatever it was asked: it takes nothing more until it is opened again. Halt and say so.
+    #[error("the store has failed and takes nothing more: {detail}")]
+    Failed {
+        /// Why, and what to do.
+        detail: String,
+    },
     /// Stored rows are damaged.
     #[error("table {table} is damaged: {detail}")]
     Damaged {

@@ -68,6 +68,7 @@ async fn a_disk_that_is_full_or_fails_is_named_and_the_node_is_not_ready() {
         ("/log/", "24", "raise the limit"),
         ("/store/", "28", "the disk is full; make room"),
         ("/store/", "5", "the disk does not do it (Input/output error"),
+        ("/store/", "24", "raise the limit"),
     ] {
         let name = part.trim_matches('/');
         let data = folder.path().join(format!("{name}-{errno}"));
@@ -87,11 +88,31 @@ async fn a_disk_that_is_full_or_fails_is_named_and_the_node_is_not_ready() {
         assert!(text.contains(&format!("[-]{name} failed")) && text.contains(said), "{name} {errno}: {text}");
         let read = Client::new().get(&format!("{}/v1/storefront/orders/o-1", node.http), &[]).await;
         assert_eq!(read.status, 200, "{name} {errno}: reads go on: {read:?}");
+        if name == "store" {
+            blames_no_record(&node, during.body["position"].as_str().unwrap());
+        }
         std::fs::remove_file(&trigger).unwrap();
         node.terminate();
         let kept: &[&str] = if during.status == 202 { &["o-1", "o-2"] } else { &["o-1"] };
         all_is_kept(&data, kept).await;
     }
+}
+
+/// The lane stands for the store's sake, and the record that it had in hand cannot be buried for it.
+fn blames_no_record(node: &Node, position: &str) {
+    let since = tokio::time::Instant::now();
+    loop {
+        let (code, out, err) = tidefold(&["status", "--node", &node.admin]);
+        assert_eq!(code, 0, "{err}");
+        assert!(!out.contains("the fold stops at the record") && !out.contains("dead-letters add"), "{out}");
+        if out.contains("halted: the store has failed and takes nothing more") {
+            break;
+        }
+        assert!(since.elapsed().as_secs() < 60, "no lane is halted: {out}");
+    }
+    let (code, out, err) =
+        tidefold(&["dead-letters", "add", position, "--reason", "the disk", "--node", &node.admin]);
+    assert!(code != 0 && err.contains("not by a record"), "{code}: {out}{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -192,7 +192,9 @@ fn untold_problem(untold: Untold, position: &Position) -> Problem {
         Untold::Store(error) => {
             let kind = match error {
                 StoreError::Unavailable { .. } => ProblemKind::StoreUnavailable,
-                StoreError::Refused { .. } | StoreError::Damaged { .. } => ProblemKind::Internal,
+                StoreError::Refused { .. } | StoreError::Failed { .. } | StoreError::Damaged { .. } => {
+                    ProblemKind::Internal
+                }
             };
             Problem::new(kind, error.to_string()).with_retry_after(Duration::from_secs(1))
         }
