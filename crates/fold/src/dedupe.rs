@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 use tidefold_record::Offset;
 use twox_hash::XxHash3_64;
 
@@ -32,20 +33,21 @@ pub(crate) struct Window {
     table: HashTable<u32>,
 }
 
-/// The identity of a message: 128 bits of BLAKE3 over source, id and record key, each behind its length, since all are
-/// chosen outside. The key belongs to it so that what counts does not depend on which keys share a partition.
+/// The identity of a message: 128 bits of BLAKE3 over source, id and record key, all of which are chosen outside: source
+/// and id stand behind their lengths. The key belongs to it so that what counts does not depend on which keys share a
+/// partition. Usual ones fit into one block of 64 bytes, which is what the hash costs by.
 pub(crate) fn message_id(source: &[u8], id: &[u8], key: &[u8]) -> u128 {
-    let lengths = [source.len(), id.len(), key.len()].map(|length| (length as u32).to_be_bytes());
-    let parts = [&lengths[0], source, &lengths[1], id, &lengths[2], key];
+    let (source_length, id_length) = (varint(source.len()), varint(id.len()));
+    let parts = [&source_length, source, &id_length, id, key];
     let mut short = [0; 256];
-    let hash = match short.get_mut(..12 + source.len() + id.len() + key.len()) {
+    let size = parts.iter().map(|part| part.len()).sum::<usize>();
+    let hash = match short.get_mut(..size) {
         Some(buffer) => {
-            let mut at = 0;
+            let mut rest = &mut buffer[..];
             for part in parts {
-                for (to, from) in buffer.iter_mut().skip(at).zip(part) {
-                    *to = *from;
-                }
-                at += part.len();
+                let (here, behind) = std::mem::take(&mut rest).split_at_mut(part.len());
+                here.copy_from_slice(part);
+                rest = behind;
             }
             blake3::hash(buffer)
         }
@@ -58,6 +60,17 @@ pub(crate) fn message_id(source: &[u8], id: &[u8], key: &[u8]) -> u128 {
         }
     };
     hash.as_bytes().first_chunk().map_or(0, |digest| u128::from_be_bytes(*digest))
+}
+
+/// A number, seven bits a byte, the lowest first.
+fn varint(mut number: usize) -> SmallVec<[u8; 10]> {
+    let mut bytes = SmallVec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
 }
 
 /// The digest of a payload: of its type, and of its value as [`tidefold_codec::decode::Plan::value_bytes`] has it.
@@ -134,6 +147,7 @@ mod tests {
         assert_ne!(message_id(b"a", b"b", b"k"), message_id(b"a", b"b", b"l"));
         let long = vec![7; 300];
         assert_ne!(message_id(&long, b"c", b"k"), message_id(&long[..299], b"c", b"k"));
+        assert_ne!(message_id(&long, b"c", b"k"), message_id(&long[..299], b"\x07c", b"k"));
     }
 
     proptest! {
