@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidefold_app::App;
-use tidefold_control::{Control, Entry, GenerationState};
+use tidefold_control::{Control, Entry, GenerationState, Manifest};
 use tidefold_fold::FoldSettings;
-use tidefold_log::{Bounds, LogError, SharedLog};
-use tidefold_projector::{Budget, Components, Halt, LaneState, LaneStatus, Settings};
+use tidefold_log::SharedLog;
+use tidefold_projector::{Budget, Components, LaneStatus, Settings};
 use tidefold_record::Partition;
 use tidefold_store::SharedStore;
 use tidefold_telemetry::{Telemetry, clock};
@@ -20,8 +20,8 @@ use crate::build::{Build, BuildProgress, Builder, Phase, ReplayOptions};
 use crate::driver::Driver;
 use crate::error::DeployError;
 use crate::fleet;
-use crate::manifest::{manifest, mismatches};
-use crate::node::{GenerationStatus, Key, Node, lock};
+use crate::manifest::manifest;
+use crate::node::{GenerationStatus, Node, lock};
 use crate::projected;
 use crate::still;
 use crate::waiting::{Waiting, patiently};
@@ -178,10 +178,11 @@ impl Deployer {
     }
 
     /// Builds the topics' tables anew from the start of the log, beside the live ones, and activates them: the backfill.
-    /// `None`: all topics. A build that is under way is joined, with these options.
+    /// `None`: all topics. A build that is under way is joined, with these options; one that cannot end, as what it was begun
+    /// from is not there any more, is given up for a new one.
     ///
     /// # Errors
-    /// When a topic does not exist, or the log does not answer.
+    /// When a topic does not exist or is not the one this process opened, or the log does not answer.
     pub async fn replay(
         &self,
         topics: Option<&[String]>,
@@ -199,17 +200,31 @@ impl Deployer {
     }
 
     async fn replay_topic(&self, place: usize, options: ReplayOptions) -> Result<Build, DeployError> {
-        let running = lock(&self.builds).get(&place).filter(|known| !known.second).map(|k| k.build.clone());
-        if let Some(build) = running
-            && !build.progress.borrow().phase.is_final()
-        {
-            return Ok(build);
-        }
         let (name, there) = match (self.node.app.topics.get(place), self.node.topics.get(place)) {
             (Some(topic), Some(there)) => (topic.name.as_str(), there),
             _ => return Err(DeployError::NoGeneration { topic: place.to_string(), wanted: "such" }),
         };
-        let trusted = self.verdicts_can_be_followed(place).await;
+        if let Some(reason) = self.node.replaced(place).await {
+            let generation = self.node.driver.active(name).unwrap_or_default();
+            return Err(DeployError::Halted { topic: name.to_owned(), generation, reason });
+        }
+        let running = lock(&self.builds).get(&place).filter(|known| !known.second).map(|k| k.build.clone());
+        let trusted = self.node.verdicts_can_be_followed(place).await;
+        let under_way = building(&*self.node.driver.advance().await?, name);
+        if let Some((number, manifest)) = under_way
+            && self.node.cannot_end((place, number), &manifest, trusted).await
+        {
+            tracing::warn!(
+                topic = name,
+                generation = number,
+                "a build that cannot end is given up for a new one"
+            );
+            self.abandon(name).await?;
+        } else if let Some(build) = running
+            && !build.progress.borrow().phase.is_final()
+        {
+            return Ok(build);
+        }
         let begin = |control: &Control| {
             let Some(projection) = control.projection(name) else { return Ok(None) };
             if projection.in_state(GenerationState::Building).next().is_some() {
@@ -230,49 +245,6 @@ impl Deployer {
         }
         self.build(place, &control, options)
             .ok_or_else(|| DeployError::NoGeneration { topic: name.to_owned(), wanted: "unfinished" })
-    }
-
-    /// Whether the active generation's verdicts can be taken as given. It has to be folded from the log that is there, or
-    /// they say nothing of the log's records; and it has to be folded at all: where its manifest halts it, it publishes no
-    /// more verdicts, and a build that waits for them would never end.
-    async fn verdicts_can_be_followed(&self, place: usize) -> bool {
-        let control = self.node.driver.control();
-        let projection =
-            self.node.app.topics.get(place).and_then(|topic| control.projection(topic.name.as_str()));
-        let active = projection.and_then(|p| p.generations.get_key_value(&p.active?));
-        let (Some((number, generation)), Some(there)) = (active, self.node.topics.get(place)) else {
-            return false;
-        };
-        let now = manifest(&self.node.app, there, self.node.options.window, None);
-        if !mismatches(&generation.manifest, &now).is_empty() {
-            return false;
-        }
-        self.lies_in_the_log((place, *number)).await
-    }
-
-    /// Whether the checkpoints of a generation lie within the log, and its lanes here found the records they folded. What
-    /// cannot be looked at just now is no reason to doubt it.
-    async fn lies_in_the_log(&self, key: Key) -> bool {
-        for mut lane in self.node.lanes(key) {
-            let placed = lane.wait_for(|status| status.state != LaneState::Starting).await;
-            let state = placed.map(|status| status.state.clone());
-            let other_log = matches!(
-                state,
-                Ok(LaneState::Halted(
-                    Halt::PastEnd { .. }
-                        | Halt::BeforeStart { .. }
-                        | Halt::OtherRecord { .. }
-                        | Halt::Log(LogError::OutOfRange { .. })
-                ))
-            );
-            if other_log {
-                return false;
-            }
-        }
-        let looked = futures_util::future::try_join(self.node.checkpoints(key), self.node.bounds(key.0));
-        let Ok((checkpoints, bounds)) = looked.await else { return true };
-        let within = |next, bounds: &Bounds| bounds.start <= next && next <= bounds.end;
-        checkpoints.iter().zip(&bounds).all(|(checkpoint, bounds)| within(checkpoint.next, bounds))
     }
 
     /// Goes back to the generation that was active before, at a common position.
@@ -400,6 +372,12 @@ impl Deployer {
             DeployError::NoSuchTopic { topic: topic.to_owned(), known }
         })
     }
+}
+
+/// The generation of a topic that is being built.
+fn building(control: &Control, topic: &str) -> Option<(u32, Manifest)> {
+    let (number, generation) = control.projection(topic)?.in_state(GenerationState::Building).next()?;
+    Some((number, generation.manifest.clone()))
 }
 
 /// The build of a topic that control says is under way.

@@ -164,6 +164,26 @@ impl Node {
 
     /// Looks whether a topic is still the one that was opened, with all its records, and says what to do where it is not.
     async fn look(&self, place: usize, was: &Topic) -> Looked {
+        match self.is_other(was).await {
+            Ok(()) => self.cut(place, was).await,
+            Err(looked) => looked,
+        }
+    }
+
+    /// Why nothing can be built from a topic in this process: it is not the one that was opened.
+    pub(crate) async fn replaced(&self, place: usize) -> Option<String> {
+        let known = lock(&self.wrong).get(&place).map(|wrong| wrong.reason.clone());
+        if known.is_some() {
+            return known;
+        }
+        match self.is_other(self.topics.get(place)?).await {
+            Err(Looked::Wrong(wrong)) => Some(wrong.reason),
+            _ => None,
+        }
+    }
+
+    /// An error where a topic is not the one that was opened, or cannot be looked at.
+    async fn is_other(&self, was: &Topic) -> Result<(), Looked> {
         let spec = TopicSpec { name: was.name.clone(), partitions: was.partitions, create: false };
         let mut opened = self.components.log.open(&spec).await;
         if matches!(opened, Err(LogError::NoSuchPartition { .. })) {
@@ -172,8 +192,8 @@ impl Node {
             opened = self.components.log.open(&spec).await;
         }
         let lasting = |reason| Looked::Wrong(Wrong { reason, may_be_right_again: false });
-        match opened {
-            Ok(is) if is == *was => self.cut(place, was).await,
+        Err(match opened {
+            Ok(is) if is == *was => return Ok(()),
             Ok(is) => lasting(format!(
                 "topic {} was incarnation {} in log {} with {} partitions, and is {} in log {} with {}: it was \
                  replaced while it was folded. Put back the topic that was folded and start again; to go on with this \
@@ -196,7 +216,7 @@ impl Node {
                 was.name
             )),
             Err(_) => Looked::Untold,
-        }
+        })
     }
 
     /// Counts what a topic that stands has that is not folded: no lane does. What cannot be asked just now stays as it was.

@@ -20,6 +20,7 @@
 //! * `projected`: the control topic copied into the store, for who only reads.
 //! * `node`: which lanes run, as control says.
 //! * `fleet`: which partitions are here, and whether the topics are still the ones that were opened.
+//! * `trust`: whether what was folded or built is of the log that is there.
 //! * `still`: letting a generation stand still in every process, to look at its tables.
 //! * `acts`: what an operator does about a partition that stands.
 //! * `build`: a generation from its first record to its activation. [`compare`]: two generations, row by row.
@@ -39,6 +40,7 @@ pub mod manifest;
 mod node;
 mod projected;
 mod still;
+mod trust;
 pub mod waiting;
 
 pub use build::{Build, BuildProgress, Phase, ReplayOptions};

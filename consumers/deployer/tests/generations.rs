@@ -232,6 +232,56 @@ async fn a_recreated_topic_halts_the_projection_until_it_is_replayed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replay_of_a_topic_that_was_replaced_under_it_begins_nothing_before_the_restart() {
+    let (mut shop, store) = open_shop(1, 1).await;
+    let deployer = start(&shop, &store).await;
+    shop.trade(60).await;
+    folded(&deployer, &shop, 1).await;
+    shop.log.faults().recreate(&shop.topic);
+    for _ in 0..2 {
+        let refused = deployer.replay(None, ReplayOptions::default()).await.unwrap_err().to_string();
+        assert!(refused.contains("start again and build the tables anew"), "{refused}");
+        assert_eq!(state_of(&deployer.driver().control(), 2), None);
+    }
+    drop(deployer);
+    shop.trade(20).await;
+    let deployer = start(&shop, &store).await;
+    let mut build = replay(&deployer, ReplayOptions::default()).await;
+    assert!(matches!(build.finished().await, Phase::Done(_)));
+    assert_eq!(deployer.driver().control().active("orders"), Some(2));
+}
+
+/// Whatever became of what a build was begun from, `replay` is what every message advises: so it helps.
+#[tokio::test(start_paused = true)]
+async fn a_build_that_cannot_end_is_given_up_for_a_new_one_by_the_next_replay() {
+    for what in ["topic", "window", "log"] {
+        let (mut shop, store) = open_shop(1, 1).await;
+        let deployer = start(&shop, &store).await;
+        shop.trade(80).await;
+        folded(&deployer, &shop, 1).await;
+        store.faults().hold_writes();
+        let build = replay(&deployer, ReplayOptions::default()).await;
+        assert_eq!(build.generation, 2, "{what}");
+        drop(deployer);
+        store.faults().release();
+        let mut options = options();
+        match what {
+            "topic" => shop.log.faults().recreate(&shop.topic),
+            "window" => options.window = 7,
+            _ => assert!(shop.log.faults().truncate(&shop.topic, tidefold_record::Partition(0), Offset(50))),
+        }
+        shop.trade(20).await;
+        let deployer = try_start(&shop.app, &shop.log, Arc::new(store.restarted()), options).await.unwrap();
+        let mut build = replay(&deployer, ReplayOptions::default()).await;
+        let phase = build.finished().await;
+        assert!(matches!(phase, Phase::Done(_)), "{what}: {phase:?}");
+        let control = deployer.driver().control();
+        assert_eq!((control.active("orders"), state_of(&control, 2)), (Some(3), Some(GenerationState::Gone)));
+        folded(&deployer, &shop, 3).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_truncated_log_halts_the_lanes_until_what_is_left_is_replayed() {
     let (mut shop, store) = open_shop(1, 6).await;
     let deployer = start(&shop, &store).await;
