@@ -5,10 +5,10 @@
 //! comes from, in `Origin` and `Sec-Fetch-Site`; other clients send neither. A name that a stranger made lead to this
 //! machine ("DNS rebinding") shows in `Host`, which is never an IP address then.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::header::{HOST, ORIGIN, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Version};
 
 use crate::catalog::ProblemKind;
 use crate::problem::Problem;
@@ -97,9 +97,27 @@ fn the_host(headers: &HeaderMap, version: Version) -> Result<Option<&str>, Probl
     }
 }
 
+/// A host and, perhaps, a port: RFC 9110, section 7.2. It may be empty, as may the port.
 fn is_host(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%".contains(&byte);
-    text.bytes().all(plain)
+    let Some((name, port)) = name_and_port(text) else { return false };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte);
+    let named = match name.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => name.bytes().all(plain),
+    };
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    named && digits && (port.is_empty() || port.parse::<u16>().is_ok())
+}
+
+/// What stands before and behind the colon of the port, if there is one.
+fn name_and_port(host: &str) -> Option<(&str, &str)> {
+    let end_of_name = host.find(']').map_or(0, |end| end + 1);
+    let (address, rest) = host.split_at_checked(end_of_name)?;
+    match rest.find(':') {
+        None => Some((host, "")),
+        Some(_) if !address.is_empty() && !rest.starts_with(':') => None,
+        Some(colon) => Some((host.get(..end_of_name + colon)?, rest.get(colon + 1..)?)),
+    }
 }
 
 /// RFC 9112, section 6.1: `chunked` once and nothing else. Two lines or two codings are what smuggles requests past others.
@@ -126,10 +144,11 @@ fn is_own(origin: &str, host: &str) -> bool {
 }
 
 fn known_host(host: &str, names: &[String]) -> Result<(), Problem> {
-    let uri: Option<Uri> = host.parse().ok();
-    let name = uri.as_ref().and_then(Uri::host).unwrap_or_default().trim_end_matches('.');
+    let name = name_and_port(host).map_or("", |(name, _)| name);
+    let name = name.strip_suffix('.').unwrap_or(name);
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
-    let local = name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
+    // Names below it are pages' own wherever a browser or a resolver takes them for this machine (RFC 6761).
+    let local = name.eq_ignore_ascii_case("localhost");
     let named =
         names.iter().any(|known| known.eq_ignore_ascii_case(name) || known.eq_ignore_ascii_case(host));
     if address || local || named {
@@ -191,8 +210,12 @@ mod tests {
             "[::1]:8081",
             "localhost",
             "LOCALHOST:8081",
-            "a.localhost",
+            "localhost.",
+            "localhost:65535",
+            "127.0.0.1:",
+            "[::ffff:127.0.0.1]",
             "node-1.internal:8081",
+            "NODE-1.internal.",
         ] {
             assert_eq!(judge(&names, "GET", &[("host", host)]), 200, "{host}");
         }
@@ -202,6 +225,16 @@ mod tests {
             "localhost.evil.example",
             "127.0.0.1.evil.example",
             "internal",
+            "a.localhost",
+            "evil.localhost:80",
+            "evillocalhost",
+            "localhost..",
+            ".localhost",
+            "node-1.internal.evil.example",
+            "a.node-1.internal",
+            "127.1",
+            "2130706433",
+            "",
         ] {
             assert_eq!(judge(&names, "GET", &[("host", host)]), 421, "{host}");
             assert_eq!(
@@ -209,6 +242,35 @@ mod tests {
                 200,
                 "{host} at the public port"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_with_a_port_is_refused_at_every_port() {
+        for host in [
+            "localhost:abc",
+            "127.0.0.1:99999",
+            "127.0.0.1:65536",
+            "127.0.0.1:-1",
+            "127.0.0.1:+80",
+            "127.0.0.1: 80",
+            "127.0.0.1:80:80",
+            "::1",
+            "[::1",
+            "::1]",
+            "[]",
+            "[localhost]",
+            "[127.0.0.1]",
+            "[::1]80",
+            "[::1]:x",
+            "a[::1]",
+            "ann@127.0.0.1",
+            "a, b",
+        ] {
+            for hosts in [None, Some(vec!["node-1.internal".into()])] {
+                let admission = Admission { hosts, ..Admission::default() };
+                assert_eq!(judge(&admission, "GET", &[("host", host)]), 400, "{host}");
+            }
         }
     }
 

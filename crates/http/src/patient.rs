@@ -31,9 +31,17 @@ pub(crate) struct Patient {
     caller: Caller,
     /// Whether bytes of a head came that nothing was answered to yet.
     begun: bool,
+    /// Whether what came is the preface of HTTP/2.
+    speaks_http2: bool,
     /// A head that came in parts, so far.
     head: Vec<u8>,
 }
+
+/// How a connection of HTTP/2 begins whose client asked for no leave (RFC 9113, section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+const HTTP2_REFUSED: &str = "this port speaks HTTP/1.1 only, and this connection began as one of HTTP/2: ask without \
+                             prior knowledge of HTTP/2, or let a proxy translate";
 
 /// How much of a head is read at once.
 const HEAD_READ: usize = 8 << 10;
@@ -45,7 +53,15 @@ const HEAD_KEPT: usize = 64 << 10;
 
 impl Patient {
     pub(crate) fn new(stream: TcpStream, stall: Duration, caller: Caller) -> Patient {
-        Patient { stream: TokioIo::new(stream), stall, waiting: None, caller, begun: false, head: Vec::new() }
+        Patient {
+            stream: TokioIo::new(stream),
+            stall,
+            waiting: None,
+            caller,
+            begun: false,
+            speaks_http2: false,
+            head: Vec::new(),
+        }
     }
 
     fn judge<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -72,6 +88,7 @@ impl Patient {
                 "the head of the request is larger than 64 KiB or has more than 100 headers"
             }
             ProblemKind::UriTooLong => "the address of the request is longer than 65,534 bytes",
+            _ if self.speaks_http2 => HTTP2_REFUSED,
             _ => "the first line, or a header, is not what RFC 9112 allows",
         };
         let answer = Problem::new(kind, detail).last_answer();
@@ -118,6 +135,9 @@ impl Patient {
     /// Looks at bytes of a head on their way to who reads them.
     fn look(&mut self, came: &[u8]) {
         self.begun = !came.is_empty();
+        if self.head.is_empty() {
+            self.speaks_http2 = came.starts_with(HTTP2_PREFACE);
+        }
         let both = if self.head.is_empty() { says_both(came) } else { None };
         let both = both.or_else(|| {
             self.head.extend_from_slice(came);
@@ -136,8 +156,13 @@ impl Drop for Patient {
     /// A head that stopped coming is told so, as far as that goes without waiting.
     fn drop(&mut self) {
         if self.begun && !self.caller.is_busy() && !self.caller.cut().is_cancelled() {
-            let detail = "the head of the request did not arrive in 30 s, or the node is stopping";
-            let answer = Problem::new(ProblemKind::HeadTimeout, detail).last_answer();
+            let (kind, detail) = if self.speaks_http2 {
+                (ProblemKind::BadRequest, HTTP2_REFUSED)
+            } else {
+                let detail = "the head of the request did not arrive in 30 s, or the node is stopping";
+                (ProblemKind::HeadTimeout, detail)
+            };
+            let answer = Problem::new(kind, detail).last_answer();
             let _ = self.stream.inner().try_write(&answer);
         }
     }
