@@ -49,17 +49,28 @@ async fn list(args: &DeadLettersListArgs, output: &Output) -> Result<ExitCode, F
     if let Some(more) = more.as_ref().filter(|_| output.is_json()) {
         output.say_with(more, &[("more", value["more"].clone()), ("next", value["next"].clone())]);
     }
+    let timeless = timeless(&value);
+    if let Some(timeless) = timeless.as_ref().filter(|_| output.is_json()) {
+        output.say_with(timeless, &[("timeless", value["timeless"].clone())]);
+    }
     let items = value["items"].as_array().cloned().unwrap_or_default();
     output.print(&value["items"], || {
         let header = ["position", "time", "type", "code", "key", "detail"];
         let row = |item: &Value| header.map(|name| item[name].as_str().unwrap_or("-").to_owned()).to_vec();
         let table = columns(&header, &items.iter().map(row).collect::<Vec<_>>());
-        match more {
-            Some(more) => format!("{table}\n\n{more}"),
-            None => table,
-        }
+        let notes = [timeless, more];
+        std::iter::once(table).chain(notes.into_iter().flatten()).collect::<Vec<_>>().join("\n\n")
     });
     Ok(ExitCode::SUCCESS)
+}
+
+/// How many there are that no time chooses, and how to see them.
+fn timeless(listed: &Value) -> Option<String> {
+    let count = listed["timeless"].as_u64().filter(|count| *count > 0)?;
+    Some(format!(
+        "{count} more have no time to choose by (neither tidefold-append-time nor ce_time) and are left out: leave out \
+         --since and --until to see them"
+    ))
 }
 
 /// How many there are that were not listed, and how to see them.

@@ -32,7 +32,7 @@ pub struct Filter {
     pub message_type: Option<String>,
     /// With this key.
     pub key: Option<String>,
-    /// Appended at this time (RFC 3339) or later.
+    /// Appended at this time (RFC 3339) or later. What ingest did not append goes by its `ce_time`.
     pub since: Option<String>,
     /// Appended before this time.
     pub until: Option<String>,
@@ -49,6 +49,9 @@ pub struct Listed {
     pub more: u64,
     /// Whether that is all; else counting was given up there.
     pub more_is_exact: bool,
+    /// How many that are wanted otherwise were left out, as they have no time to choose by.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub timeless: u64,
     /// What to give as `after` for the next part; none where this was the last.
     pub next: Option<String>,
 }
@@ -178,10 +181,11 @@ async fn take(
         if !wanted.has(&letter) {
             continue;
         }
-        if is_full {
-            listed.more += 1;
-        } else {
-            listed.items.push(letter);
+        match wanted.has_time(&letter) {
+            None => listed.timeless += 1,
+            Some(false) => {}
+            Some(true) if is_full => listed.more += 1,
+            Some(true) => listed.items.push(letter),
         }
     }
     Ok(())
@@ -273,6 +277,10 @@ fn known_partitions(operator: &Operator, filter: &Filter, after: Option<&Positio
     Ok(())
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 // === impl Listed ===
 
 impl Listed {
@@ -341,11 +349,17 @@ impl<'a> Wanted<'a> {
 
     fn has(&self, letter: &DeadLetter) -> bool {
         let same = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
-        let time = letter.time.as_ref().and_then(|text| parse_rfc3339_micros(text.as_bytes()));
-        same(&self.filter.message_type, &letter.message_type)
-            && same(&self.filter.key, &letter.key)
-            && self.since.is_none_or(|since| time.is_some_and(|time| time >= since))
-            && self.until.is_none_or(|until| time.is_some_and(|time| time < until))
+        same(&self.filter.message_type, &letter.message_type) && same(&self.filter.key, &letter.key)
+    }
+
+    /// Whether it is of the time that is asked for; `None` where a time is and it has none.
+    fn has_time(&self, letter: &DeadLetter) -> Option<bool> {
+        if self.since.is_none() && self.until.is_none() {
+            return Some(true);
+        }
+        let time = letter.time.as_ref().and_then(|text| parse_rfc3339_micros(text.as_bytes()))?;
+        let is_later = self.since.is_none_or(|since| time >= since);
+        Some(is_later && self.until.is_none_or(|until| time < until))
     }
 }
 
