@@ -1,18 +1,19 @@
-//! What bytes are that should be UTF-8 text and are not, told by how they begin, so that a refusal can say what to do.
+//! What bytes are that should be JSON or CSV in UTF-8 and are not, told by how they begin, so that a refusal can say what
+//! to do.
 
 use std::fmt;
 
 /// UTF-8's byte order mark, which Windows tools write in front of a text.
 pub const MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-/// Something other than UTF-8 text. Its `Display` says what it is and what to do: "this is gzip: decompress it first".
+/// Something other than JSON or CSV in UTF-8. Its `Display` says what it is and what to do: "this is gzip: decompress it first".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foreign {
     /// RFC 1952.
     Gzip,
     /// RFC 8878.
     Zstd,
-    /// bzip2, xz or an LZ4 frame, by its name.
+    /// Compressed in another way, by its name.
     Packed(&'static str),
     /// An archive or a spreadsheet.
     Zip,
@@ -75,27 +76,63 @@ pub fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(&MARK).unwrap_or(text)
 }
 
-/// What these first bytes begin, if it is known and no UTF-8 text. Eight bytes are enough.
+/// What these first bytes begin, if it is known and neither JSON nor CSV in UTF-8. Eight bytes are enough.
 #[must_use]
 pub fn foreign(first: &[u8]) -> Option<Foreign> {
     let found = match first {
         [0x1f, 0x8b, ..] => Foreign::Gzip,
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Foreign::Zstd,
+        // A frame to be skipped (RFC 8878, section 3.1.2), as pzstd and seekable zstd write in front.
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Foreign::Zstd,
+        [0x78, flags, ..] if is_zlib(*flags) && !may_be_text(first) => Foreign::Packed("zlib"),
+        [0x1f, 0x9d, ..] => Foreign::Packed("a `.Z` file of compress"),
+        [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => Foreign::Packed("7z"),
+        [b'R', b'a', b'r', b'!', 0x1a, 7, ..] => Foreign::Packed("RAR"),
+        [b'L', b'Z', b'I', b'P', 1, ..] => Foreign::Packed("lzip"),
+        [0x89, b'L', b'Z', b'O', ..] => Foreign::Packed("lzop"),
+        [0xff, 6, 0, 0, b's', b'N', ..] => Foreign::Packed("Snappy"),
         [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Foreign::Packed("bzip2"),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Foreign::Packed("xz"),
         [0x04, 0x22, 0x4d, 0x18, ..] => Foreign::Packed("LZ4"),
-        [b'P', b'K', 3, 4, ..] => Foreign::Zip,
+        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Foreign::Zip,
         [b'O', b'b', b'j', 1, ..] => Foreign::File("an Avro data file"),
         [b'P', b'A', b'R', b'1', ..] => Foreign::File("a Parquet file"),
+        [b'A', b'R', b'R', b'O', b'W', b'1', 0, ..] => Foreign::File("an Arrow file"),
+        [b'S', b'Q', b'L', b'i', b't', b'e', b' ', b'f', ..] => Foreign::File("an SQLite database"),
+        [0xd0, 0xcf, 0x11, 0xe0, ..] => Foreign::File("a document of an old office program"),
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Foreign::Utf32,
         [0xff, 0xfe, ..] => Foreign::Utf16 { big_endian: false, marked: true },
         [0xfe, 0xff, ..] => Foreign::Utf16 { big_endian: true, marked: true },
         [1..=255, 0, 0, 0, ..] | [0, 0, 0, 1..=255, ..] => Foreign::Utf32,
         [1..=255, 0, 1..=255, 0, ..] => Foreign::Utf16 { big_endian: false, marked: false },
         [0, 1..=255, 0, 1..=255, ..] => Foreign::Utf16 { big_endian: true, marked: false },
-        _ => return None,
+        _ => return markup(without_mark(first)),
     };
     Some(found)
+}
+
+/// Texts that no line of JSON and no CSV header begins like.
+fn markup(first: &[u8]) -> Option<Foreign> {
+    let begins =
+        |text: &str| first.get(..text.len()).is_some_and(|b| b.eq_ignore_ascii_case(text.as_bytes()));
+    let name = match first {
+        [b'%', b'P', b'D', b'F', b'-', ..] => "a PDF document",
+        _ if begins("<?xml") => "an XML document",
+        _ if begins("<html") || begins("<!doc") => "an HTML page",
+        _ => return None,
+    };
+    Some(Foreign::File(name))
+}
+
+/// Whether this is how zlib's second byte is made behind the usual first (RFC 1950, section 2.2).
+fn is_zlib(flags: u8) -> bool {
+    (0x7800 | u16::from(flags)).is_multiple_of(31)
+}
+
+/// Whether bytes, perhaps cut within a character, are UTF-8 that has no control characters but white space.
+fn may_be_text(bytes: &[u8]) -> bool {
+    let is_utf_8 = std::str::from_utf8(bytes).map_or_else(|error| error.error_len().is_none(), |_| true);
+    is_utf_8 && bytes.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace())
 }
 
 impl fmt::Display for Foreign {
@@ -158,6 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn markup_is_named_with_a_byte_order_mark_and_without() {
+        for (text, named) in [
+            ("%PDF-1.7\n", "PDF"),
+            ("<?xml version=\"1.0\"?>", "XML"),
+            ("<!DOCTYPE html>", "HTML"),
+            ("<html>\n", "HTML"),
+            ("<HTML lang", "HTML"),
+        ] {
+            for text in [text.to_owned(), format!("\u{feff}{text}")] {
+                // As much as is looked at.
+                let told = foreign(&text.as_bytes()[..8.min(text.len())]).unwrap().to_string();
+                assert!(told.contains(named) && told.contains("write its records as JSON"), "{told}");
+            }
+        }
+    }
+
+    #[test]
     fn utf_8_text_is_nothing_else() {
         for text in [
             "",
@@ -174,6 +228,14 @@ mod tests {
             "\u{e9}t\u{e9}",
             "\0",
             "\0\0\0\0",
+            "x^2,x^3\n",
+            "x\u{680},y",
+            "P*M,N",
+            "%PDF",
+            "<id>,name",
+            "7z,RAR",
+            "LZIP,1",
+            "SQLite,1",
         ] {
             assert_eq!(foreign(text.as_bytes()), None, "{text:?}");
             assert_eq!(without_mark(text.as_bytes()), text.trim_start_matches('\u{feff}').as_bytes());

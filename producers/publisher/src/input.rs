@@ -150,6 +150,25 @@ mod tests {
     }
 
     #[test]
+    fn frames_to_be_skipped_are_skipped_wherever_they_stand() {
+        let frame = |text: &[u8]| zstd::encode_all(text, 1).unwrap();
+        for last in 0x50..=0x5f_u8 {
+            for content in [&b""[..], b"table", &[b'{'; 5_000]] {
+                let skipped =
+                    [&[last, 0x2a, 0x4d, 0x18], &(content.len() as u32).to_le_bytes()[..], content].concat();
+                for stored in [
+                    [&skipped[..], &frame(b"{}\n"), &frame(b"{}\n")].concat(),
+                    [&skipped[..], &skipped, &frame(b"{}\n{}\n")].concat(),
+                    [&skipped[..], &frame(b"{}\n"), &skipped, &frame(b"{}\n"), &skipped].concat(),
+                ] {
+                    assert_eq!(read(stored.clone()).as_deref(), Ok("{}\n{}\n"));
+                    assert_eq!(read(gzip(&stored)).as_deref(), Ok("{}\n{}\n"));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_text_is_named() {
         let wide_32: Vec<u8> = "{\"a\"".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
         for (bytes, named) in [
@@ -162,6 +181,17 @@ mod tests {
         ] {
             let told = read(bytes).unwrap_err();
             assert!(told.contains(named), "{named}: {told}");
+        }
+        for level in 0..=9 {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(level));
+            encoder.write_all(b"{\"a\":1}\n{\"a\":2}\n").unwrap();
+            let told = read(encoder.finish().unwrap()).unwrap_err();
+            assert!(told.contains("zlib"), "{level}: {told}");
+        }
+        for (text, named) in [("%PDF-1.7\n%x", "PDF"), ("<?xml version='1.0'?>\n<a/>", "XML")] {
+            let told = read(text.into()).unwrap_err();
+            assert!(told.contains(named), "{named}: {told}");
+            assert_eq!(read(gzip(text.as_bytes())).unwrap_err(), told);
         }
         let mut cut = gzip(&b"{\"a\":1}\n".repeat(1000));
         cut.truncate(cut.len() - 12);
