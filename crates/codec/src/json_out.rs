@@ -176,7 +176,8 @@ fn write_branch<'a>(
 
 /// The name of a union's branch: a named type's short name if no other branch has it too, else its full name; of any
 /// other type its type name.
-pub(crate) fn branch_name<'t>(branches: &[ColumnType], ty: &'t Type) -> &'t str {
+#[must_use]
+pub fn branch_name<'t>(branches: &[ColumnType], ty: &'t Type) -> &'t str {
     let Some(full) = full_name(ty) else { return kind(ty) };
     let short = short_name(full);
     let same = branches
