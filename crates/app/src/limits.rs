@@ -11,8 +11,9 @@ use crate::layout::{TableKind, TableLayout};
 /// The longest record key, and so the longest key of an entity, in bytes of its text.
 pub const RECORD_KEY_BYTES: usize = 1_024;
 
-/// The longest key of a view's row as it is stored: zero bytes in texts count twice, and each key column counts
-/// [`KEY_COLUMN_BYTES`] more.
+/// The longest key of a view's row as a CQL server stores it: zero bytes in texts count twice, and each key column counts
+/// [`KEY_COLUMN_BYTES`] more. What is left of it for the key as the fold writes it, and as a verdict names it, says
+/// [`row_key_bytes`].
 pub const ROW_KEY_BYTES: usize = 65_535;
 
 /// What each key column adds to the length of its row's key: a CQL server's form of a value may be that much longer.
@@ -36,7 +37,7 @@ pub const DETAIL_CHARACTERS: usize = 500;
 /// Every bound with its line in `docs/app-language.md`.
 pub const BOUNDS: &[(&str, usize)] = &[
     ("a record key, and so an entity's key", RECORD_KEY_BYTES),
-    ("the key of a view's row, encoded", ROW_KEY_BYTES),
+    ("the key of a view's row, encoded, with eight for each of its columns", ROW_KEY_BYTES),
     ("a row, key and value", ROW_BYTES),
     ("the values of `min` and `max` in one row", EXTREMES_BYTES),
     ("all rows that one record makes in views", RECORD_ROWS_BYTES),

@@ -11,7 +11,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use tidefold_app::limits::BOUNDS;
+use tidefold_app::limits::{BOUNDS, KEY_COLUMN_BYTES, ROW_KEY_BYTES};
 use tidefold_app::rules::RULES;
 
 #[test]
@@ -21,6 +21,20 @@ fn the_page_lists_every_bound_as_the_code_has_it() {
         let line = format!("| {what} | {most} |");
         assert!(page.lines().any(|other| other == line), "docs/app-language.md lacks: {line}");
     }
+}
+
+#[test]
+fn the_page_says_what_is_left_of_a_keys_bound() {
+    let page = std::fs::read_to_string(support::root().join("docs/app-language.md")).unwrap();
+    let left = |columns: usize| ROW_KEY_BYTES - columns * KEY_COLUMN_BYTES;
+    let said = format!(
+        "{} with one column, {} with two, {} with three, {} with four",
+        left(1),
+        left(2),
+        left(3),
+        left(4)
+    );
+    assert!(page.contains(&said), "docs/app-language.md lacks: {said}");
 }
 
 #[test]
