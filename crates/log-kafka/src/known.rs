@@ -1,6 +1,6 @@
 //! One incarnation of a topic, as far as this process knows it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use tidefold_log::LogError;
@@ -31,6 +31,8 @@ pub(crate) struct KnownTopic {
 pub(crate) struct Part {
     /// The end, as far as it is known. It only rises; once the incarnation is void it is 0, so that who waits looks.
     pub(crate) end: watch::Sender<Offset>,
+    /// Whether anybody ever asked for the end: readers look at it in passing, and it has to be fresh when they come again.
+    asked: AtomicBool,
     /// Told when a feed got on in the partition.
     pub(crate) moved: Notify,
 }
@@ -39,7 +41,11 @@ pub(crate) struct Part {
 
 impl KnownTopic {
     pub(crate) fn new(name: &TopicName, described: Described) -> KnownTopic {
-        let part = |_| Part { end: watch::Sender::new(Offset::ZERO), moved: Notify::new() };
+        let part = |_| Part {
+            end: watch::Sender::new(Offset::ZERO),
+            asked: AtomicBool::new(false),
+            moved: Notify::new(),
+        };
         KnownTopic {
             name: name.clone(),
             incarnation: described.id,
@@ -112,9 +118,22 @@ impl KnownTopic {
         }
     }
 
+    /// The partition's end, from now on kept fresh.
+    pub(crate) fn watch(&self, partition: Partition) -> Result<watch::Receiver<Offset>, LogError> {
+        let part = self.part(partition)?;
+        part.asked.store(true, Ordering::Relaxed);
+        Ok(part.end.subscribe())
+    }
+
+    /// The partitions whose ends are kept fresh.
     pub(crate) fn watched(&self) -> impl Iterator<Item = Partition> {
-        let watched = self.parts.iter().enumerate().filter(|(_, part)| part.end.receiver_count() > 0);
-        watched.map(|(i, _)| Partition(i as u32))
+        let asked = self.parts.iter().enumerate().filter(|(_, part)| part.asked.load(Ordering::Relaxed));
+        asked.map(|(i, _)| Partition(i as u32))
+    }
+
+    /// Whether somebody waits for the partition's end to move.
+    pub(crate) fn is_waited_for(&self, partition: Partition) -> bool {
+        self.parts.get(partition.0 as usize).is_some_and(|part| part.end.receiver_count() > 0)
     }
 
     pub(crate) fn check(&self, partition: Partition) -> Result<(), LogError> {

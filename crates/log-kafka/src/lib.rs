@@ -361,7 +361,7 @@ impl Log for KafkaLog {
     ) -> Result<watch::Receiver<Offset>, LogError> {
         let known =
             self.cluster.find_blocking(&self.own(topic), partition).map_err(|error| self.told(error))?;
-        let receiver = known.part(partition)?.end.subscribe();
+        let receiver = known.watch(partition)?;
         self.tail.look();
         Ok(receiver)
     }

@@ -93,7 +93,8 @@ fn look(cluster: &Cluster, feeds: &Feeds) {
         let watched = topic.watched().filter(|partition| !feeds.follows(&topic, *partition));
         let Ok(offsets) = cluster.ends_blocking(&topic, watched, ASK) else { continue };
         for (partition, end) in offsets.told {
-            if !feeds.has(&topic, partition)
+            if topic.is_waited_for(partition)
+                && !feeds.has(&topic, partition)
                 && let Err(error) = feeds.place(&topic, partition, end)
             {
                 tracing::debug!(%error, topic = %topic.name, %partition, "no feed for a watched partition");
