@@ -4,6 +4,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tidefold_record::Partition;
+
 use crate::feed::Feeds;
 use crate::topics::Cluster;
 
@@ -90,9 +92,20 @@ fn look(cluster: &Cluster, feeds: &Feeds) {
     // Nobody else takes the client's log lines; they would pile up.
     while cluster.meta.poll(Duration::ZERO).is_some() {}
     for topic in cluster.known() {
-        let watched = topic.watched().filter(|partition| !feeds.follows(&topic, *partition));
-        let Ok(offsets) = cluster.ends_blocking(&topic, watched, ASK) else { continue };
-        for (partition, end) in offsets.told {
+        // A feed that stands at the end raises it only while somebody waits there.
+        let heard = |at: &Partition| topic.is_waited_for(*at) && feeds.follows(&topic, *at);
+        let watched: Vec<_> = topic.watched().filter(|at| !heard(at)).collect();
+        let ends = cluster.ends_blocking(&topic, watched.iter().copied(), ASK);
+        let mut told = ends.map_or_else(|_| Vec::new(), |offsets| offsets.told);
+        // The question for all goes by what the client knows of leaders, which after a broker's restart can be nobody.
+        for partition in watched {
+            if !told.iter().any(|(known, _)| *known == partition)
+                && let Ok(bounds) = cluster.bounds_blocking(&topic, partition, ASK)
+            {
+                told.push((partition, bounds.end));
+            }
+        }
+        for (partition, end) in told {
             if topic.is_waited_for(partition)
                 && !feeds.has(&topic, partition)
                 && let Err(error) = feeds.place(&topic, partition, end)
