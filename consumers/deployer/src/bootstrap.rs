@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use tidefold_app::difference::difference;
 use tidefold_app::model::Message;
-use tidefold_app::tables::GenerationTables;
 use tidefold_app::{App, SourceFile};
 use tidefold_control::state::Definition;
 use tidefold_control::{Control, Entry, GenerationState, Projection};
 use tidefold_log::{Log, Topic, TopicSpec};
 use tidefold_store::{Store, Table};
+use tidefold_table::GenerationTables;
 
 use crate::driver::Driver;
 use crate::error::DeployError;
@@ -58,7 +58,7 @@ pub(crate) async fn bootstrap(
         if control.projection(name).and_then(first_unfinished) != Some(1) {
             continue;
         }
-        open_tables(store, &GenerationTables::new(app, topic, 1)).await?;
+        open_tables(store, &topic.generation(app, 1)).await?;
         let activate = |control: &Control| {
             let wanted = control.projection(name).and_then(first_unfinished) == Some(1);
             Ok(wanted.then(|| Entry::Activated { topic: name.to_owned(), generation: 1 }))

@@ -9,9 +9,8 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use tidefold_app::layout::{Row, TableId};
-use tidefold_app::tables::GenerationTables;
 use tidefold_store::{Scan, Store, StoreError};
+use tidefold_table::{GenerationTables, Row, TableId};
 
 use crate::error::DeployError;
 
@@ -306,10 +305,10 @@ mod tests {
     use std::sync::Arc;
 
     use proptest::prelude::*;
-    use tidefold_app::layout::{RowWrite, Stamp, TableKind, TableLayout};
     use tidefold_record::Offset;
     use tidefold_store::memory::MemoryStore;
     use tidefold_store::{Lane, Table, TableWrites};
+    use tidefold_table::{RowWrite, Stamp, TableKind, TableLayout};
 
     use super::*;
 
@@ -321,6 +320,7 @@ mod tests {
             partition_key: vec![],
             clustering: vec![],
             bucket: None,
+            aggregates: vec![],
         };
         Table { id: TableId::new("shop", name, 1), layout: Arc::new(layout) }
     }

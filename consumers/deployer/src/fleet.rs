@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidefold_control::{Control, Entry, GenerationState};
-use tidefold_fold::Checkpoint;
 use tidefold_log::{Bounds, Epoch, LogError, Topic, TopicSpec};
 use tidefold_projector::LaneState;
 use tidefold_record::{Offset, Partition};
+use tidefold_table::Checkpoint;
 use tidefold_telemetry::clock;
 
 use crate::deployer::{Deployer, settle};

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidefold_app::App;
-use tidefold_app::tables::GenerationTables;
 use tidefold_control::{Control, Generation, GenerationState};
 use tidefold_log::{Owned, SharedMembership, Topic};
 use tidefold_projector::{Assignment, Components, LaneState, LaneStatus, Orders, Projector, Role};
 use tidefold_record::Partition;
+use tidefold_table::GenerationTables;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -204,7 +204,7 @@ impl Node {
             return Ok(Folding::Halted(reason));
         }
         let store = &*self.components.store;
-        open_tables(store, &GenerationTables::new(&self.app, topic, key.1)).await?;
+        open_tables(store, &topic.generation(&self.app, key.1)).await?;
         let assignment = Assignment {
             app: Arc::clone(&self.app),
             topic: key.0,
@@ -299,7 +299,7 @@ impl Node {
     }
 
     pub(crate) fn tables(&self, key: Key) -> Option<GenerationTables> {
-        self.app.topics.get(key.0).map(|topic| GenerationTables::new(&self.app, topic, key.1))
+        self.app.topics.get(key.0).map(|topic| topic.generation(&self.app, key.1))
     }
 
     /// Every generation of the app's topics that control knows.

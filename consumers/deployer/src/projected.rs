@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidefold_app::layout::{RowWrite, Stamp, TableId, TableKind, TableLayout};
 use tidefold_control::Control;
 use tidefold_record::Offset;
 use tidefold_store::{Lane, Scan, SharedStore, Store, Table, TableWrites};
+use tidefold_table::{RowWrite, Stamp, TableId, TableKind, TableLayout};
 use tidefold_telemetry::clock;
 use tokio::sync::watch;
 
@@ -188,6 +188,7 @@ fn table(app: &str) -> Table {
         partition_key: vec![],
         clustering: vec![],
         bucket: None,
+        aggregates: vec![],
     };
     Table { id: TableId::new(app, "_control", 0), layout: Arc::new(layout) }
 }

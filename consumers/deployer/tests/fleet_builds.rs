@@ -15,7 +15,6 @@ use bytes::Bytes;
 use fleet_support::{Member, all_folded, deal, equals_one_fold, options, run};
 use futures_util::future::BoxFuture;
 use support::{Dice, Shop, stored, storefront};
-use tidefold_app::layout::{Row, TableId};
 use tidefold_control::{Control, Entry, Hold};
 use tidefold_deployer::{Build, Driver, Phase, ReplayOptions};
 use tidefold_log::SharedLog;
@@ -24,6 +23,7 @@ use tidefold_projector::LaneState;
 use tidefold_record::Partition;
 use tidefold_store::memory::MemoryStore;
 use tidefold_store::{Lane, Scan, Store, StoreError, Table, TableWrites};
+use tidefold_table::{Row, TableId};
 use tidefold_telemetry::clock;
 use tokio::sync::watch;
 

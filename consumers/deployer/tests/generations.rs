@@ -11,8 +11,6 @@ use std::time::Duration;
 use support::stepped::Stepped;
 use support::{Dice, Rows, STRANGE, Shop, TOPIC, app_files, differences, open_tables, stored, storefront};
 use tidefold_app::App;
-use tidefold_app::layout::{RowWrite, Stamp};
-use tidefold_app::tables::GenerationTables;
 use tidefold_control::{Control, Entry, GenerationState, SchemaRecord};
 use tidefold_deployer::{Build, DeployError, Deployer, Driver, Options, Phase, ReplayOptions};
 use tidefold_log::memory::MemoryLog;
@@ -21,6 +19,7 @@ use tidefold_projector::{Backoff, Halt, LaneState, Settings};
 use tidefold_record::{Offset, frame};
 use tidefold_store::memory::{Effect, MemoryStore};
 use tidefold_store::{Lane, SharedStore, Store, TableWrites};
+use tidefold_table::{GenerationTables, RowWrite, Stamp};
 use tidefold_telemetry::{Telemetry, clock};
 
 const WINDOW: u64 = 40;
@@ -90,7 +89,7 @@ fn state_of(control: &Control, generation: u32) -> Option<GenerationState> {
 async fn damage_a_row(app: &App, store: &MemoryStore, generation: u32) {
     let view = store.restarted();
     open_tables(app, &view, generation).await;
-    let tables = GenerationTables::new(app, &app.topics[TOPIC], generation);
+    let tables = app.topics[TOPIC].generation(app, generation);
     let entity = tables.entity.unwrap().id;
     let (key, (stamp, value)) = store.rows(&entity).into_iter().next().unwrap();
     let mut value = value.unwrap().to_vec();

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tidefold_app::layout::TableId;
-use tidefold_fold::{SchemaFate, Verdict, verdict::verdict_key};
+use tidefold_fold::SchemaFate;
 use tidefold_log::{Bounds, ReadLimit, SharedLog};
 use tidefold_record::{Offset, Partition, Position, RecordBatch, SchemaId, TopicName};
 use tidefold_store::{Lane as StoreLane, Scan, SharedStore, TableWrites};
+use tidefold_table::verdict::verdict_key;
+use tidefold_table::{TableId, Verdict};
 use tidefold_telemetry::clock;
 use tokio_util::sync::CancellationToken;
 

@@ -4,12 +4,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use tidefold_app::tables::GenerationTables;
 use tidefold_control::Control;
-use tidefold_fold::{Changes, Checkpoint, FoldSettings, Folder, RowCache};
+use tidefold_fold::{Changes, FoldSettings, Folder, RowCache};
 use tidefold_log::ReadLimit;
 use tidefold_record::{Offset, Partition, RecordBatch};
 use tidefold_store::Lane as StoreLane;
+use tidefold_table::{Checkpoint, GenerationTables};
 use tidefold_telemetry::clock;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
@@ -83,7 +83,7 @@ impl Lane {
         status: Arc<watch::Sender<LaneStatus>>,
     ) -> Option<Lane> {
         let topic = assignment.app.topics.get(assignment.topic)?;
-        let tables = GenerationTables::new(&assignment.app, topic, assignment.generation);
+        let tables = topic.generation(&assignment.app, assignment.generation);
         let metrics = LaneMetrics::new(
             &components.telemetry,
             &assignment.app.name,
@@ -230,9 +230,8 @@ impl Lane {
         };
         if wanted != self.active.as_ref().map(|tables| tables.generation) {
             let topic = self.assignment.app.topics.get(self.assignment.topic);
-            self.active = wanted
-                .zip(topic)
-                .map(|(active, topic)| GenerationTables::new(&self.assignment.app, topic, active));
+            self.active =
+                wanted.zip(topic).map(|(active, topic)| topic.generation(&self.assignment.app, active));
         }
     }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use tidefold_app::layout::TableId;
-use tidefold_fold::{Checkpoint, RowCache, checkpoint};
+use tidefold_fold::RowCache;
 use tidefold_log::ReadLimit;
 use tidefold_record::Offset;
 use tidefold_store::Scan;
+use tidefold_table::{Checkpoint, TableId, checkpoint};
 use tokio::sync::OnceCell;
 
 use crate::halt::{Halt, Stop};

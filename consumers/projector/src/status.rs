@@ -1,7 +1,8 @@
 //! What a lane tells about itself.
 
-use tidefold_fold::{Changes, VerdictKind};
+use tidefold_fold::Changes;
 use tidefold_record::{Offset, Partition};
+use tidefold_table::VerdictKind;
 
 use crate::breaker::Tripped;
 use crate::halt::Halt;

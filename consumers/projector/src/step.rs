@@ -4,12 +4,12 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use tidefold_app::layout::{RowWrite, Stamp};
 use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_fold::folder::Given;
-use tidefold_fold::{Changes, Checkpoint, FoldError, TableSlot, Verdict, checkpoint};
+use tidefold_fold::{Changes, FoldError, TableSlot};
 use tidefold_record::{Offset, RecordBatch, RecordRef, headers::Known};
 use tidefold_store::TableWrites;
+use tidefold_table::{Checkpoint, RowWrite, Stamp, Verdict, checkpoint};
 use tokio::time::Instant;
 
 use crate::breaker::{Breaker, Tripped};

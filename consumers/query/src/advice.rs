@@ -1,9 +1,9 @@
 //! What to say of parameters that other APIs have, and of values that are most likely meant otherwise: where a request
 //! would find nothing without a word, it is answered with what to write instead.
 
-use tidefold_app::layout::{TableKind, TableLayout};
 use tidefold_codec::Type;
 use tidefold_http::{FieldError, Problem, ProblemKind};
+use tidefold_table::{TableKind, TableLayout};
 
 use crate::request::{allowed, nearest};
 

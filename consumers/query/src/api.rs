@@ -14,11 +14,11 @@ use axum::routing::get;
 use tidefold_app::App;
 use tidefold_codec::json_out::Longs;
 use tidefold_control::Control;
-use tidefold_fold::Checkpoint;
 use tidefold_http::{Caller, FieldError, Problem, ProblemKind, paths};
 use tidefold_log::SharedLog;
 use tidefold_record::{Partition, Position};
 use tidefold_store::SharedStore;
+use tidefold_table::Checkpoint;
 use tidefold_telemetry::{QueryMetrics, ReadKind, Telemetry, clock};
 use tokio::sync::watch;
 

@@ -10,11 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tidefold_app::App;
 use tidefold_app::model::{Entity, Topic, View};
-use tidefold_app::tables::{GenerationTable, GenerationTables};
 use tidefold_control::{Control, GenerationState};
-use tidefold_fold::Checkpoint;
 use tidefold_record::Offset;
 use tidefold_store::{SharedStore, StoreError};
+use tidefold_table::{Checkpoint, GenerationTable, GenerationTables};
 use tokio::sync::watch;
 
 use crate::recent::Recent;
@@ -159,7 +158,7 @@ impl Generations {
         let next = {
             let mut seen = served.seen();
             let next = || Generation {
-                tables: Arc::new(GenerationTables::new(&self.app, topic, active)),
+                tables: Arc::new(topic.generation(&self.app, active)),
                 recent: Arc::new(Recent::new(topic.partitions)),
             };
             match &seen.current {

@@ -8,12 +8,12 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use bumpalo::Bump;
 use serde_json::{Value, json};
-use tidefold_app::layout::{Row, TableKind, TableLayout};
 use tidefold_app::model::{MessageKind, Topic};
 use tidefold_codec::{ordered, schema, text};
-use tidefold_fold::state::StateRef;
 use tidefold_http::{FieldError, Problem, ProblemKind};
 use tidefold_store::Scan;
+use tidefold_table::entity::StateRef;
+use tidefold_table::{Row, TableKind, TableLayout};
 use tidefold_telemetry::ReadKind;
 
 use crate::api::{Api, bad_path};

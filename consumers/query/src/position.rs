@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tidefold_app::model::Topic;
-use tidefold_fold::Checkpoint;
 use tidefold_http::{Caller, FieldError, Problem, ProblemKind};
 use tidefold_log::SharedLog;
 use tidefold_record::{Partition, Position};
 use tidefold_store::{SharedStore, StoreError};
+use tidefold_table::Checkpoint;
 use tidefold_telemetry::clock;
 use tokio::time::Instant;
 

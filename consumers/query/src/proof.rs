@@ -5,10 +5,11 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use tidefold_app::model::Topic;
-use tidefold_fold::{Checkpoint, Contradiction, Look};
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::{Bounds, LogError, ReadLimit, SharedLog};
 use tidefold_record::{Offset, Partition, Position, TopicName};
+use tidefold_table::Checkpoint;
+use tidefold_table::proof::{Contradiction, Look};
 use tidefold_telemetry::clock;
 
 use crate::generations::ReadTable;

@@ -4,14 +4,14 @@ use std::hash::Hasher;
 
 use bumpalo::Bump;
 use bytes::Bytes;
-use tidefold_app::layout::{Row, TableKind, TableLayout};
-use tidefold_app::limits::RECORD_KEY_BYTES;
 use tidefold_codec::json_out::Longs;
 use tidefold_codec::{Type, ordered, text};
-use tidefold_fold::rollup::Group;
 use tidefold_http::{FieldError, Problem, ProblemKind};
 use tidefold_record::partition_of;
 use tidefold_store::{Scan, SharedStore};
+use tidefold_table::limits::RECORD_KEY_BYTES;
+use tidefold_table::rollup::Group;
+use tidefold_table::{Row, TableKind, TableLayout};
 
 use crate::cursor;
 use crate::generations::ReadTable;
@@ -305,7 +305,7 @@ fn add_up<'r>(
         let broken = |detail: String| damaged(DamagedRow { table: view.layout.name.clone(), detail });
         let key = row.key.len().checked_sub(4).and_then(|end| row.key.get(..end));
         let key = key.ok_or_else(|| broken("the key is too short".to_owned()))?;
-        let shard = Group::decode(view, &row.value).map_err(|error| broken(error.to_string()))?;
+        let shard = Group::decode(&view.layout, &row.value).map_err(|error| broken(error.to_string()))?;
         match groups.last_mut() {
             Some((last, group)) if *last == key => group.merge(&shard),
             _ => groups.push((key, shard)),

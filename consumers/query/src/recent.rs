@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tidefold_app::tables::GenerationTables;
-use tidefold_fold::{Checkpoint, Proof};
 use tidefold_record::Offset;
 use tidefold_store::{SharedStore, StoreError};
+use tidefold_table::proof::Proof;
+use tidefold_table::{Checkpoint, GenerationTables};
 use tidefold_telemetry::clock;
 use tokio::sync::oneshot;
 

@@ -5,12 +5,12 @@
 
 use bumpalo::Bump;
 use bytes::Bytes;
-use tidefold_app::bucket::{BUCKET_BYTES, Bucket, unit_name};
-use tidefold_app::layout::{TableKind, TableLayout};
 use tidefold_codec::json_out::Longs;
 use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{Datum, text};
 use tidefold_http::{FieldError, Problem, ProblemKind};
+use tidefold_table::bucket::{BUCKET_BYTES, Bucket, unit_name};
+use tidefold_table::{TableKind, TableLayout};
 
 use crate::cursor;
 

@@ -1,13 +1,13 @@
 //! Stored rows to JSON objects.
 
 use bumpalo::Bump;
-use tidefold_app::layout::TableLayout;
 use tidefold_app::model::{Entity, View};
 use tidefold_codec::json_out::Longs;
 use tidefold_codec::{Datum, columns, json_out, ordered};
-use tidefold_fold::rollup::Group;
-use tidefold_fold::state::StateRef;
 use tidefold_record::Offset;
+use tidefold_table::TableLayout;
+use tidefold_table::entity::StateRef;
+use tidefold_table::rollup::Group;
 
 /// A row that is not what its table holds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +39,7 @@ pub fn write_entity(
         return Ok(None);
     }
     let mut slots = vec![Datum::Null; entity.columns.len()];
-    state.slots(entity, &mut slots).map_err(|error| broken(&error))?;
+    state.slots(&entity.columns, &mut slots).map_err(|error| broken(&error))?;
     write_object(&entity.layout, &slots, longs, out);
     Ok(Some(state.version))
 }
@@ -100,7 +100,7 @@ pub fn write_group(
         datums.push(datum);
         rest = next;
     }
-    let slots = group.finish(view, &datums, &arena);
+    let slots = group.finish(&view.layout, &datums, &arena);
     write_object(layout, &slots, longs, out);
     Ok(())
 }

@@ -6,10 +6,10 @@ use std::collections::BinaryHeap;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use tidefold_app::bucket::{BUCKET_BYTES, cut_bucket};
-use tidefold_app::layout::Row;
 use tidefold_http::Problem;
 use tidefold_store::{Scan, SharedStore};
+use tidefold_table::Row;
+use tidefold_table::bucket::{BUCKET_BYTES, cut_bucket};
 
 use crate::generations::ReadTable;
 use crate::position::store_problem;

@@ -1,6 +1,7 @@
 //! Typed expressions. The checker has resolved every name, inserted every cast and proved every type, so an evaluator
 //! need not look at types again: an operation says on which form of [`tidefold_codec::Datum`] it works.
 
+use tidefold_codec::truncate::TruncUnit;
 use tidefold_codec::{ColumnType, Type};
 
 /// An expression and its type.
@@ -179,20 +180,6 @@ pub enum Function {
     Cardinality,
     /// `map_value(m, 'key')`.
     MapValue,
-}
-
-/// What `date_trunc` cuts to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum TruncUnit {
-    Second,
-    Minute,
-    Hour,
-    Day,
-    Week,
-    Month,
-    Quarter,
-    Year,
 }
 
 /// What `extract` takes out.

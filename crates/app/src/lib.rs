@@ -8,9 +8,6 @@
 //! A walk through it:
 //! * [`model`]: [`App`], topics, entities, transitions, views: what the other crates work from.
 //! * [`expr`]: typed expressions, the form SQL is compiled to.
-//! * [`layout`]: tables, their columns and keys, rows as bytes, stamps.
-//! * [`limits`]: how large keys and rows may be.
-//! * [`tables`]: the stored tables of one generation.
 //! * [`sql`]: SQL text to typed expressions and views.
 //! * [`load`]: the texts of a folder to an [`App`] or to diagnostics.
 //! * [`rules`]: every rule that [`load`] and [`scenario`] hold a folder to, with one line each.
@@ -19,20 +16,15 @@
 //! * [`difference`]: what changed between two definitions, in words.
 //! * [`scenario`]: given these messages, when this one comes, then that: the app's own tests.
 
-pub mod bucket;
 pub mod diagnostic;
 pub mod difference;
 pub mod expr;
-pub mod layout;
-pub mod limits;
 pub mod load;
 pub mod model;
 pub mod rules;
 pub mod scenario;
 pub mod sql;
 pub mod summary;
-pub mod tables;
-pub mod time;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Style};
 pub use difference::difference;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tidefold_codec::{ColumnType, RecordType};
 use tidefold_record::TopicName;
+use tidefold_table::rollup::AggregateFunction;
+use tidefold_table::{Column, GenerationTables, TableLayout};
 
 use crate::expr::{Expr, ViewSource};
-use crate::layout::TableLayout;
 
 /// One app: the folder, checked.
 #[derive(Debug)]
@@ -96,15 +97,6 @@ pub struct Entity {
     pub max_state_bytes: usize,
     /// Its table.
     pub layout: Arc<TableLayout>,
-}
-
-/// A column.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Column {
-    /// Its name: letters, digits and `_`.
-    pub name: String,
-    /// Its type.
-    pub column: ColumnType,
 }
 
 /// Whether the entity has to exist for a message to apply.
@@ -214,23 +206,6 @@ pub struct Aggregate {
     pub filter: Option<Expr>,
 }
 
-/// The aggregate functions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AggregateFunction {
-    /// Rows, or rows whose argument is not NULL.
-    Count,
-    /// Exact sum in i128; NULL of no value.
-    Sum,
-    /// Sum and count; divided when read.
-    Avg,
-    /// Over events only: the smallest.
-    Min,
-    /// Over events only: the largest.
-    Max,
-    /// Over events only: HyperLogLog.
-    ApproxCountDistinct,
-}
-
 impl App {
     /// The topic of a name.
     #[must_use]
@@ -253,6 +228,14 @@ impl App {
 }
 
 impl Topic {
+    /// The tables of a generation of what is folded from the topic.
+    #[must_use]
+    pub fn generation(&self, app: &App, generation: u32) -> GenerationTables {
+        let entity = self.entity.as_ref().map(|entity| &entity.layout);
+        let views = self.views.iter().map(|view| &view.layout);
+        GenerationTables::new(&app.name, &self.name, entity, views, generation)
+    }
+
     /// The projection's queryable tables: the entity, then the views.
     pub fn tables(&self) -> impl Iterator<Item = &Arc<TableLayout>> {
         self.entity.iter().map(|entity| &entity.layout).chain(self.views.iter().map(|view| &view.layout))

@@ -23,9 +23,9 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 use tidefold_codec::text::parse_rfc3339_micros;
+use tidefold_table::{TableKind, TableLayout};
 use toml::de::{DeTable, DeValue};
 
-use crate::layout::{TableKind, TableLayout};
 use crate::load::names;
 use crate::load::reader::{Reader, Table};
 use crate::load::report::Report;

@@ -35,9 +35,10 @@ use tidefold_codec::{ColumnType, RecordType, Type};
 use check::Checker;
 use scope::Scope;
 use source::Source;
+use tidefold_table::Column;
 
 use crate::expr::{Expr, ViewSource};
-use crate::model::{Column, ViewKind};
+use crate::model::ViewKind;
 
 /// The longest SQL text, in bytes.
 pub const MAX_TEXT_BYTES: usize = 64 * 1024;

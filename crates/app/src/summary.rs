@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 use tidefold_codec::schema::type_text;
+use tidefold_table::{TableKind, TableLayout};
 
 use crate::App;
-use crate::layout::{TableKind, TableLayout};
 use crate::model::{MessageKind, Topic};
 
 /// An app at a glance. Its `Display` is the plain text that `tidefold check` prints.

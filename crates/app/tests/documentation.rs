@@ -11,8 +11,8 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use tidefold_app::limits::{BOUNDS, KEY_COLUMN_BYTES, ROW_KEY_BYTES};
 use tidefold_app::rules::RULES;
+use tidefold_table::limits::{BOUNDS, KEY_COLUMN_BYTES, ROW_KEY_BYTES};
 
 #[test]
 fn the_page_lists_every_bound_as_the_code_has_it() {

@@ -17,6 +17,7 @@
 //! * [`encoding`]: what bytes are that should be UTF-8 text and are not.
 //! * [`text`]: one value as text: key texts, URL parameters, literals.
 //! * [`ordered`]: key columns to bytes that sort as the columns do.
+//! * [`truncate`]: the start of the day, month or other unit that a time lies in.
 
 mod base64;
 pub mod calendar;
@@ -31,6 +32,7 @@ mod number;
 pub mod ordered;
 pub mod schema;
 pub mod text;
+pub mod truncate;
 pub mod types;
 mod wire;
 

@@ -3,13 +3,12 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use tidefold_app::layout::RowWrite;
 use tidefold_record::Offset;
+use tidefold_table::exact::Exact;
+use tidefold_table::rollup::Delta;
+use tidefold_table::{RowWrite, Verdict};
 
-use crate::exact::Exact;
 use crate::keys::KeySet;
-use crate::rollup::Delta;
-use crate::verdict::Verdict;
 use crate::view::IndexRows;
 
 /// A table of the projection, by its place.

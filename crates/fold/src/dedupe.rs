@@ -9,18 +9,8 @@ use std::collections::VecDeque;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 use tidefold_record::Offset;
+use tidefold_table::entity::Seen;
 use twox_hash::XxHash3_64;
-
-/// A message that counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// A hash of source, id and key.
-    pub id: u128,
-    /// A digest of type and value: the same id with another payload is a conflict.
-    pub payload: u64,
-    /// Where it stands.
-    pub offset: Offset,
-}
 
 /// The messages of the last W offsets, by id. The table holds sequence numbers, not ids, so that it stays small enough
 /// for the processor's cache. Numbers of forgotten messages lead nowhere; they are thrown out when the table is full.

@@ -17,6 +17,8 @@ use bytes::Bytes;
 use tidefold_app::App;
 use tidefold_app::model::{Topic, ViewKind};
 use tidefold_record::{Offset, Partition, Position, RecordBatch, SchemaId};
+use tidefold_table::Verdict;
+use tidefold_table::entity::StateRef;
 
 use crate::changes::{Changes, IndexChanges, RollupChanges, ViewChanges, Writes};
 use crate::dedupe::Window;
@@ -24,9 +26,7 @@ use crate::form::{self, Found, Schemas, is_row_key, schema_of};
 use crate::issue;
 use crate::judge::LetUse;
 use crate::rows::{RowCache, RowSlot};
-use crate::state::StateRef;
 use crate::step::Step;
-use crate::verdict::Verdict;
 use crate::view::{IndexRows, ViewPlan};
 
 /// What bounds and shapes the fold; part of the generation's manifest, since it decides verdicts.

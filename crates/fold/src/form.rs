@@ -5,17 +5,18 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use bumpalo::Bump;
 use smallvec::SmallVec;
-use tidefold_app::limits::RECORD_KEY_BYTES;
 use tidefold_app::model::{MessageKind, Topic};
 use tidefold_codec::decode::Plan;
 use tidefold_codec::text::{parse_rfc3339_micros, write_key};
 use tidefold_codec::{Datum, Type};
 use tidefold_record::headers::Known;
 use tidefold_record::{HeaderName, Headers, Partition, RecordRef, SchemaId, partition_of, unframe};
+use tidefold_table::Verdict;
+use tidefold_table::entity::Seen;
+use tidefold_table::limits::RECORD_KEY_BYTES;
 
-use crate::dedupe::{Seen, message_id, payload_digest};
+use crate::dedupe::{message_id, payload_digest};
 use crate::folder::SchemaFate;
-use crate::verdict::Verdict;
 
 /// What the topic's schema ids stand for.
 #[derive(Debug, Default)]

@@ -1,15 +1,15 @@
 //! Rollup changes onto rollup rows, and a batch's writes.
 
 use bytes::Bytes;
-use tidefold_app::layout::{RowWrite, Stamp};
 use tidefold_app::model::View;
 use tidefold_record::Offset;
+use tidefold_table::rollup::{AggregateState, Group, encode_group};
+use tidefold_table::verdict::verdict_key;
+use tidefold_table::{RowWrite, Stamp};
 
 use crate::changes::{Changes, RollupChanges, TableSlot, ViewChanges, Writes};
 use crate::folder::{FoldError, Folder, damaged};
-use crate::rollup::{AggregateState, Group, aggregates, encode_group};
 use crate::rows::{RowCache, RowSlot};
-use crate::verdict::verdict_key;
 
 /// A group's row while a batch is applied to it; its aggregates lie beside those of the others.
 struct OpenGroup {
@@ -35,7 +35,7 @@ pub(crate) fn apply(
     cache: &mut RowCache,
     value: &mut Vec<u8>,
 ) -> Result<(), FoldError> {
-    let aggregates = aggregates(view);
+    let aggregates = &view.layout.aggregates;
     let width = aggregates.len();
     let touched = changes.is_touched();
     let mut groups: Vec<Option<OpenGroup>> = Vec::with_capacity(touched.len());
@@ -51,11 +51,11 @@ pub(crate) fn apply(
             cache.known(key, asked).ok_or_else(|| FoldError::NotLoaded { table: view.name.clone() })?;
         asked += 1;
         let group = match cache.value(slot) {
-            Some(row) => Some(Group::decode(view, row).map_err(|error| damaged(&view.name, error))?),
+            Some(row) => Some(Group::decode(&view.layout, row).map_err(|error| damaged(&view.name, error))?),
             None => None,
         };
         let applied = group.as_ref().map(|group| group.offset);
-        let group = group.unwrap_or_else(|| Group::empty(view));
+        let group = group.unwrap_or_else(|| Group::empty(&view.layout));
         groups.push(Some(OpenGroup { slot, applied, offset: group.offset, count: group.count }));
         states.extend(group.aggregates);
     }

@@ -10,12 +10,13 @@ use tidefold_app::expr::{Expr, Node};
 use tidefold_app::model::{Action, Entity, MessageKind, Topic, Transition, When};
 use tidefold_codec::{Datum, columns};
 use tidefold_record::Offset;
+use tidefold_table::Verdict;
+use tidefold_table::entity::{Seen, StateRef, put_head};
+use tidefold_table::verdict::IDEMPOTENCY_CONFLICT;
 
-use crate::dedupe::{Seen, Window};
+use crate::dedupe::Window;
 use crate::eval::{Env, EvalError, eval, matches};
 use crate::form::Message;
-use crate::state::{StateRef, put_head};
-use crate::verdict::{IDEMPOTENCY_CONFLICT, Verdict};
 
 /// What an entity was before a message.
 #[derive(Clone, Copy, Debug)]

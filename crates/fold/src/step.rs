@@ -1,20 +1,19 @@
 //! One record's fold.
 
 use bumpalo::Bump;
-use tidefold_app::limits;
 use tidefold_app::model::{Entity, Topic, View};
 use tidefold_codec::Datum;
 use tidefold_record::{Partition, RecordRef};
+use tidefold_table::entity::{Seen, StateRef};
+use tidefold_table::verdict::PASSED_OVER;
+use tidefold_table::{Verdict, limits};
 
 use crate::changes::{Changes, RollupChanges, ViewChanges};
-use crate::dedupe::Seen;
 use crate::eval::Env;
 use crate::folder::{FoldError, Folder, Given, Scratch, damaged};
 use crate::form::{self, Envelope, Found, Message};
 use crate::judge::{Act, Before, dedupe};
 use crate::rows::{RowCache, RowSlot};
-use crate::state::StateRef;
-use crate::verdict::{PASSED_OVER, Verdict};
 use crate::view::{IndexRows, TooLarge, ViewPlan};
 
 /// A fold at work on a batch.
@@ -169,7 +168,7 @@ fn before<'a>(
     let slots = arena.alloc_slice_fill_copy(entity.columns.len(), Datum::Null);
     let Some(blob) = entities.value(slot) else { return Ok(Before { row: None, slots }) };
     let row = StateRef::parse(blob).map_err(|error| damaged(&entity.name, error))?;
-    row.slots(entity, slots).map_err(|error| damaged(&entity.name, error))?;
+    row.slots(&entity.columns, slots).map_err(|error| damaged(&entity.name, error))?;
     Ok(Before { row: Some(row), slots })
 }
 

@@ -2,19 +2,17 @@
 //! cannot be evaluated is NULL. A row whose key (or another column that is never NULL) cannot be evaluated is left out.
 
 use smallvec::SmallVec;
-use tidefold_app::bucket::{BUCKET_BYTES, Bucketing};
 use tidefold_app::expr::{Expr, ViewSource};
-use tidefold_app::limits;
-use tidefold_app::model::{Aggregate, AggregateFunction, RollupColumn, View, ViewKind};
+use tidefold_app::model::{Aggregate, RollupColumn, View, ViewKind};
 use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{ColumnType, Datum, columns};
 use tidefold_record::Partition;
+use tidefold_table::bucket::{BUCKET_BYTES, Bucketing};
+use tidefold_table::rollup::{AggregateFunction, Delta};
+use tidefold_table::{Verdict, distinct, limits};
 
 use crate::changes::RollupChanges;
-use crate::distinct;
 use crate::eval::{Env, eval, matches};
-use crate::rollup::Delta;
-use crate::verdict::Verdict;
 
 /// What is worked out once for a view.
 #[derive(Debug)]

@@ -12,14 +12,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tidefold_app::App;
-use tidefold_app::layout::RowWrite;
 use tidefold_app::model::ViewKind;
 use tidefold_record::{Offset, Partition, RecordBatch, SchemaId};
+use tidefold_table::{RowWrite, Verdict};
 
 use crate::changes::{Changes, TableSlot, Writes};
 use crate::folder::{FoldError, FoldSettings, Folder, Given, SchemaFate};
 use crate::rows::RowCache;
-use crate::verdict::Verdict;
 
 /// One partition's fold with all its tables.
 #[derive(Debug)]

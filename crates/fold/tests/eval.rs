@@ -9,10 +9,10 @@
 
 use bumpalo::Bump;
 use tidefold_app::expr::Expr;
-use tidefold_app::model::Column;
 use tidefold_app::sql::{Names, expression};
 use tidefold_codec::{ColumnType, Datum, Type};
 use tidefold_fold::eval::{Env, EvalError, eval, matches};
+use tidefold_table::Column;
 
 fn decimal(precision: u8, scale: u8) -> Type {
     Type::Decimal { precision, scale, fixed: None }

@@ -12,10 +12,10 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use rusqlite::Connection;
 use rusqlite::types::{ToSql, Value};
-use tidefold_app::model::Column;
 use tidefold_app::sql::{Names, expression};
 use tidefold_codec::{ColumnType, Datum, Type};
 use tidefold_fold::eval::{Env, EvalError, eval};
+use tidefold_table::Column;
 
 /// One row: two longs, two strings, two booleans.
 #[derive(Clone, Debug)]

@@ -11,11 +11,11 @@ use proptest::prelude::*;
 use tidefold_app::{App, SourceFile};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
 use tidefold_codec::{Datum, ordered};
-use tidefold_fold::rollup::Group;
 use tidefold_fold::whole::WholeFold;
 use tidefold_fold::{FoldSettings, SchemaFate, TableSlot};
 use tidefold_record::headers::{HeadersBuilder, Known};
 use tidefold_record::{BatchBuilder, Offset, Partition, SchemaId, frame};
+use tidefold_table::rollup::Group;
 
 const TOPIC: &str = r#"
 app = "meter"
@@ -106,7 +106,7 @@ proptest! {
             let (account, _) = ordered::decode(&columns[0].1, &key, &arena).unwrap();
             let Datum::Text(name) = account else { panic!("{account:?}") };
             let events = &accounts[name];
-            let group = Group::decode(view, &row).unwrap().finish(view, &[account], &arena);
+            let group = Group::decode(&view.layout, &row).unwrap().finish(&view.layout, &[account], &arena);
             let units = events.iter().map(|used| used.units);
             let last_caller = events.iter().map(|used| used.caller.as_str()).max().unwrap();
             let note = events.iter().filter_map(|used| used.note.as_deref()).min();
@@ -139,8 +139,8 @@ proptest! {
         let one: Vec<_> = one.into_iter().filter(|used| seen.insert((used.account.clone(), used.id))).collect();
         let group = |log: &[Used]| {
             let rows = fold(&app, log, 1_000).rows(TableSlot::View(0));
-            rows.first().map_or(Group::empty(view), |(_, row)| {
-                let group = Group::decode(view, row).unwrap();
+            rows.first().map_or(Group::empty(&view.layout), |(_, row)| {
+                let group = Group::decode(&view.layout, row).unwrap();
                 let mut again = Vec::new();
                 group.encode(&mut again);
                 assert_eq!(&again, row);
@@ -152,7 +152,7 @@ proptest! {
         merged.merge(&group(right));
         let arena = Bump::new();
         let key = [Datum::Text("a")];
-        prop_assert_eq!(merged.finish(view, &key, &arena), whole.finish(view, &key, &arena));
+        prop_assert_eq!(merged.finish(&view.layout, &key, &arena), whole.finish(&view.layout, &key, &arena));
     }
 }
 

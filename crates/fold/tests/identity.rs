@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use tidefold_app::{App, SourceFile};
 use tidefold_fold::whole::WholeFold;
-use tidefold_fold::{FoldSettings, SchemaFate, TableSlot, Verdict};
+use tidefold_fold::{FoldSettings, SchemaFate, TableSlot};
 use tidefold_record::headers::{HeadersBuilder, Known};
 use tidefold_record::{BatchBuilder, Offset, Partition, SchemaId, frame};
+use tidefold_table::Verdict;
 
 const SETTINGS: FoldSettings = FoldSettings { window: 10_000 };
 

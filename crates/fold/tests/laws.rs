@@ -12,9 +12,10 @@ mod support;
 use proptest::prelude::*;
 use support::machine::{run, run_two};
 use support::{Lab, Message, VIEWS, history, message};
-use tidefold_fold::state::StateRef;
-use tidefold_fold::{FoldSettings, TableSlot, Verdict};
+use tidefold_fold::{FoldSettings, TableSlot};
 use tidefold_record::partition_of;
+use tidefold_table::Verdict;
+use tidefold_table::entity::StateRef;
 
 const SETTINGS: FoldSettings = FoldSettings { window: 12 };
 

@@ -5,16 +5,17 @@
 use std::sync::Arc;
 
 use bumpalo::Bump;
-use tidefold_app::limits::{EXTREMES_BYTES, RECORD_ROWS_BYTES, ROW_BYTES, row_key_bytes};
 use tidefold_app::{App, SourceFile};
 use tidefold_codec::Datum;
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
-use tidefold_fold::rollup::Group;
-use tidefold_fold::verdict::{DEAD_CODES, verdict_key};
 use tidefold_fold::whole::WholeFold;
-use tidefold_fold::{FoldSettings, SchemaFate, TableSlot, Verdict};
+use tidefold_fold::{FoldSettings, SchemaFate, TableSlot};
 use tidefold_record::headers::HeadersBuilder;
 use tidefold_record::{BatchBuilder, Offset, Partition, SchemaId, frame};
+use tidefold_table::Verdict;
+use tidefold_table::limits::{EXTREMES_BYTES, RECORD_ROWS_BYTES, ROW_BYTES, row_key_bytes};
+use tidefold_table::rollup::Group;
+use tidefold_table::verdict::{DEAD_CODES, verdict_key};
 
 const TOPIC: &str = r#"
 app = "bounds"
@@ -88,7 +89,7 @@ fn dead(whole: &WholeFold, offset: u64) -> Option<(String, String)> {
 /// The number of messages that a rollup counted: a dead one left nothing there.
 fn counted(app: &App, whole: &WholeFold) -> i64 {
     let rows = whole.rows(TableSlot::View(0));
-    rows.first().map_or(0, |(_, row)| Group::decode(&app.topics[0].views[0], row).unwrap().count)
+    rows.first().map_or(0, |(_, row)| Group::decode(&app.topics[0].views[0].layout, row).unwrap().count)
 }
 
 #[test]
@@ -144,18 +145,21 @@ fn sums_past_128_bits_are_kept_exactly_and_their_rows_read_as_written() {
     let said = |x: &'static str, count: usize| vec![("none", String::new(), x); count];
     let mut list = said("99999999999999999999999999999999999999", 9);
     let wide = fold(&app, &list).rows(TableSlot::View(0));
-    let group = Group::decode(view, &wide[0].1).unwrap();
+    let group = Group::decode(&view.layout, &wide[0].1).unwrap();
     let mut again = Vec::new();
     group.encode(&mut again);
     assert_eq!(again, wide[0].1);
     let arena = Bump::new();
     let key = [Datum::Text("k")];
-    assert_eq!(group.finish(view, &key, &arena)[1..], [Datum::Long(9), Datum::Null, Datum::Double(1e38)]);
+    assert_eq!(
+        group.finish(&view.layout, &key, &arena)[1..],
+        [Datum::Long(9), Datum::Null, Datum::Double(1e38)]
+    );
     list.extend(std::iter::repeat_n(("none", String::new(), least.as_str()), 9));
     let back = fold(&app, &list).rows(TableSlot::View(0));
-    let group = Group::decode(view, &back[0].1).unwrap();
+    let group = Group::decode(&view.layout, &back[0].1).unwrap();
     assert_eq!(
-        group.finish(view, &key, &arena)[1..],
+        group.finish(&view.layout, &key, &arena)[1..],
         [Datum::Long(18), Datum::Decimal(0), Datum::Double(0.0)]
     );
     assert_eq!(back[0].1.len(), 8 + 8 + 8 + 2 * 24, "a sum of 127 bits has the row it always had");

@@ -13,17 +13,18 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tidefold_app::limits::{DETAIL_CHARACTERS, RECORD_KEY_BYTES, ROW_BYTES, STATE_BYTES, row_key_bytes};
 use tidefold_app::model::{View, ViewKind};
 use tidefold_app::{App, SourceFile};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
 use tidefold_codec::{Datum, columns, json_out, ordered};
-use tidefold_fold::rollup::Group;
-use tidefold_fold::state::StateRef;
 use tidefold_fold::whole::WholeFold;
-use tidefold_fold::{FoldSettings, SchemaFate, TableSlot, Verdict};
+use tidefold_fold::{FoldSettings, SchemaFate, TableSlot};
 use tidefold_record::headers::{HeadersBuilder, Known};
 use tidefold_record::{BatchBuilder, Offset, Partition, SchemaId, frame};
+use tidefold_table::Verdict;
+use tidefold_table::entity::StateRef;
+use tidefold_table::limits::{DETAIL_CHARACTERS, RECORD_KEY_BYTES, ROW_BYTES, STATE_BYTES, row_key_bytes};
+use tidefold_table::rollup::Group;
 
 const APP: &str = r#"
 app = "extremes"
@@ -182,7 +183,7 @@ fn again(view: &View, key: &[u8], value: &[u8]) -> (Vec<u8>, Vec<u8>) {
     if matches!(view.kind, ViewKind::Rollup { .. }) {
         new_key.extend_from_slice(rest);
         assert_eq!(rest.len(), 4);
-        Group::decode(view, value).unwrap().encode(&mut new_value);
+        Group::decode(&view.layout, value).unwrap().encode(&mut new_value);
         return (new_key, new_value);
     }
     assert!(rest.is_empty());
@@ -205,7 +206,7 @@ proptest! {
         for (key, blob) in whole.rows(TableSlot::Entity) {
             let state = StateRef::parse(&blob).unwrap();
             let mut slots = vec![Datum::Null; entity.columns.len()];
-            state.slots(entity, &mut slots).unwrap();
+            state.slots(&entity.columns, &mut slots).unwrap();
             let mut new = Vec::new();
             columns::encode(entity.columns.iter().map(|column| &column.column), &slots, &mut new);
             prop_assert!(new == state.columns, "the state of {:?}", key);

@@ -21,10 +21,10 @@ use rusqlite::{Connection, params};
 use support::{Lab, Message, history};
 use tidefold_app::model::{View, ViewKind};
 use tidefold_codec::{Datum, columns, ordered};
-use tidefold_fold::rollup::Group;
-use tidefold_fold::state::StateRef;
 use tidefold_fold::whole::WholeFold;
 use tidefold_fold::{FoldSettings, TableSlot};
+use tidefold_table::entity::StateRef;
+use tidefold_table::rollup::Group;
 
 const PARTITIONS: u32 = 3;
 const VIEWS: usize = 14;
@@ -195,7 +195,7 @@ fn table(view: &View, slot: TableSlot, folds: &[WholeFold]) -> Vec<Row> {
         ViewKind::Rollup { .. } => {
             let mut groups: BTreeMap<&[u8], Group> = BTreeMap::new();
             for (key, row) in &rows {
-                let group = Group::decode(view, row).unwrap();
+                let group = Group::decode(&view.layout, row).unwrap();
                 let (key, _) = key.split_last_chunk::<4>().unwrap();
                 groups.entry(key).and_modify(|found| found.merge(&group)).or_insert(group);
             }
@@ -232,7 +232,7 @@ fn group_row(view: &View, key: &[u8], group: &Group) -> Row {
         datums.push(datum);
         key = rest;
     }
-    let row: Row = group.finish(view, &datums, &arena).into_iter().map(value).collect();
+    let row: Row = group.finish(&view.layout, &datums, &arena).into_iter().map(value).collect();
     for (at, column) in row.iter().enumerate() {
         let nullable = view.layout.columns[at].column.nullable;
         assert!(nullable || *column != Value::Null, "column {at} of {} is NULL", view.name);
@@ -282,7 +282,7 @@ fn fill(db: &Connection, lab: &Lab, folds: &[WholeFold]) {
             continue;
         }
         let mut slots = vec![Datum::Null; entity.columns.len()];
-        state.slots(entity, &mut slots).unwrap();
+        state.slots(&entity.columns, &mut slots).unwrap();
         let get = |name: &str| value(slots[place(name)]);
         let mut insert = db.prepare_cached("INSERT INTO things VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)").unwrap();
         insert

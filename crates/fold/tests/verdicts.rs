@@ -14,12 +14,13 @@ use std::sync::Arc;
 
 use support::{Lab, Message, VIEWS, message};
 use tidefold_codec::Datum;
-use tidefold_fold::state::{RING_IDS, StateRef};
-use tidefold_fold::verdict::{DeadReason, REJECTION_CODES, verdict_key};
 use tidefold_fold::whole::WholeFold;
-use tidefold_fold::{Changes, FoldError, FoldSettings, Folder, Given, RowCache, TableSlot, Verdict};
+use tidefold_fold::{Changes, FoldError, FoldSettings, Folder, Given, RowCache, TableSlot};
 use tidefold_record::headers::{HeadersBuilder, Known};
 use tidefold_record::{BatchBuilder, Headers, Offset, Partition, RecordBatch};
+use tidefold_table::Verdict;
+use tidefold_table::entity::{RING_IDS, StateRef};
+use tidefold_table::verdict::{DeadReason, REJECTION_CODES, verdict_key};
 
 const SETTINGS: FoldSettings = FoldSettings { window: 100 };
 
@@ -64,7 +65,7 @@ fn column(lab: &Lab, whole: &WholeFold, thing: &str, name: &str) -> String {
     let entity = lab.app.topics[0].entity.as_ref().unwrap();
     let blob = whole.row(TableSlot::Entity, thing.as_bytes()).unwrap();
     let mut slots = vec![Datum::Null; entity.columns.len()];
-    StateRef::parse(&blob).unwrap().slots(entity, &mut slots).unwrap();
+    StateRef::parse(&blob).unwrap().slots(&entity.columns, &mut slots).unwrap();
     let at = entity.columns.iter().position(|column| column.name == name).unwrap();
     format!("{:?}", slots[at])
 }

@@ -13,9 +13,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tidefold_app::layout::{RowWrite, Stamp, TableId, TableKind, TableLayout};
 use tidefold_store::{Lane, Scan, Store, Table, TableWrites};
 use tidefold_store_embedded::{EmbeddedStore, Settings};
+use tidefold_table::{RowWrite, Stamp, TableId, TableKind, TableLayout};
 
 const KEYS: u64 = 1_000_000;
 const BATCH: u64 = 1_000;
@@ -66,6 +66,7 @@ impl Bench {
             partition_key: Vec::new(),
             clustering: Vec::new(),
             bucket: None,
+            aggregates: vec![],
         };
         let table = Table { id: TableId::new("bench", name, 1), layout: Arc::new(layout) };
         now(self.store.open(std::slice::from_ref(&table)));

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tidefold_app::layout::TableId;
 use tidefold_embedded_files as files;
 use tidefold_store::StoreError;
+use tidefold_table::TableId;
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]

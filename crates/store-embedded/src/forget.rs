@@ -11,8 +11,8 @@ use fjall::Slice;
 use fjall::compaction::filter::{
     CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict,
 };
-use tidefold_app::layout::TableId;
 use tidefold_record::Offset;
+use tidefold_table::TableId;
 
 use crate::row::Stored;
 use crate::tables::lock;

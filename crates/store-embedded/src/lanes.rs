@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex};
 
 use ahash::RandomState;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
-use tidefold_app::layout::{RowWrite, Stamp, TableId};
 use tidefold_store::{Lane, StoreError};
+use tidefold_table::{RowWrite, Stamp, TableId};
 
 use crate::error;
 use crate::forget::Passed;

@@ -35,9 +35,9 @@ use bytes::Bytes;
 use fjall::{Database, PersistMode};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tidefold_app::layout::{Row, TableId};
 use tidefold_embedded_files::Marks;
 use tidefold_store::{Lane, Scan, Store, StoreError, Table, TableWrites};
+use tidefold_table::{Row, TableId};
 use tokio::sync::watch;
 
 pub use crate::error::OpenError;

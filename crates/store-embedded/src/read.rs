@@ -3,8 +3,8 @@
 use std::sync::PoisonError;
 
 use bytes::Bytes;
-use tidefold_app::layout::{Row, Stamp};
 use tidefold_store::{Scan, StoreError};
+use tidefold_table::{Row, Stamp};
 
 use crate::error;
 use crate::row::Stored;

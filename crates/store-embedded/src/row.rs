@@ -3,7 +3,7 @@
 //! A delete keeps its stamp, so that a put from before it does not bring the row back. Its partition tells whose
 //! checkpoint has to pass before the delete can be forgotten.
 
-use tidefold_app::layout::{RowWrite, Stamp};
+use tidefold_table::{RowWrite, Stamp};
 
 const STAMP_BYTES: usize = 8;
 const DELETED: u8 = 0;

@@ -8,8 +8,8 @@ use ahash::RandomState;
 use bytes::Bytes;
 use fjall::config::{BlockSizePolicy, HashRatioPolicy};
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions};
-use tidefold_app::layout::{RowWrite, Stamp, TableId, TableKind};
 use tidefold_store::{StoreError, Table};
+use tidefold_table::{RowWrite, Stamp, TableId, TableKind};
 
 use crate::error;
 use crate::row::Stored;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use proptest::prelude::*;
 use tempfile::TempDir;
-use tidefold_app::layout::{RowWrite, Stamp, TableId, TableKind};
 use tidefold_record::Offset;
 use tidefold_store::contract::{delete, lane, put, table};
 use tidefold_store::{Scan, Store, StoreError, TableWrites};
+use tidefold_table::{RowWrite, Stamp, TableId, TableKind};
 
 use super::{EmbeddedStore, Settings};
 

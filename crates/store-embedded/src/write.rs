@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use fjall::{OwnedWriteBatch, PersistMode};
-use tidefold_app::layout::RowWrite;
 use tidefold_store::{Lane, StoreError, TableWrites};
+use tidefold_table::RowWrite;
 
 use crate::EmbeddedStore;
 use crate::lanes::{Height, LaneHeights};

@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 
 use bytes::Bytes;
 use tempfile::TempDir;
-use tidefold_app::layout::{RowWrite, TableId, TableKind};
 use tidefold_store::contract::{delete, lane, put, table};
 use tidefold_store::{Scan, Store, Table, TableWrites};
 use tidefold_store_embedded::{EmbeddedStore, Settings};
+use tidefold_table::{RowWrite, TableId, TableKind};
 
 const ROUNDS: u64 = 10;
 const CHILD_FOLDER: &str = "TIDEFOLD_KILL_FOLDER";

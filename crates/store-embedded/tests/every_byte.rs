@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use tempfile::TempDir;
-use tidefold_app::layout::{RowWrite, TableId, TableKind};
 use tidefold_embedded_files::damage::{Case, Noticed, cases, damaged_copy, files, run};
 use tidefold_store::contract::{delete, lane, put, table};
 use tidefold_store::{Scan, Store, StoreError, Table, TableWrites};
 use tidefold_store_embedded::{EmbeddedStore, Settings};
+use tidefold_table::{RowWrite, TableId, TableKind};
 
 const CALLS: u64 = 24;
 

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use bytes::Bytes;
 use tempfile::TempDir;
-use tidefold_app::layout::{TableId, TableKind};
 use tidefold_store::contract::{lane, put, table};
 use tidefold_store::{Store, TableWrites};
 use tidefold_store_embedded::{EmbeddedStore, OpenError, Settings};
+use tidefold_table::{TableId, TableKind};
 
 fn open(folder: &Path) -> Result<EmbeddedStore, OpenError> {
     EmbeddedStore::open(folder, Settings::default())

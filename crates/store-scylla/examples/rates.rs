@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use tidefold_app::layout::{Clustering, RowWrite, Stamp, TableId, TableKind, TableLayout};
-use tidefold_app::model::Column;
 use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{Datum, Type, columns};
 use tidefold_record::Offset;
 use tidefold_store::{Lane, Store, Table, TableWrites};
 use tidefold_store_scylla::{ScyllaStore, Settings};
+use tidefold_table::{Clustering, Column, RowWrite, Stamp, TableId, TableKind, TableLayout};
 
 const ROWS: u64 = 100_000;
 /// Rows of one call of `write`.
@@ -56,6 +55,7 @@ fn table(name: &str) -> Table {
         partition_key: vec![0],
         clustering: vec![Clustering { column: 1, descending: true }],
         bucket: None,
+        aggregates: vec![],
     };
     Table { id: TableId::new("rates", name, 1), layout: Arc::new(layout) }
 }

@@ -12,8 +12,8 @@ use scylla::response::query_result::{QueryResult, QueryRowsResult};
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, Statement};
-use tidefold_app::layout::TableId;
 use tidefold_store::StoreError;
+use tidefold_table::TableId;
 use tokio::sync::Semaphore;
 
 use crate::Settings;

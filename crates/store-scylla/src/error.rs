@@ -4,8 +4,8 @@ use scylla::errors::{
     ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, ExecutionError,
     MetadataError, NewSessionError, PrepareError, RequestAttemptError,
 };
-use tidefold_app::layout::TableId;
 use tidefold_store::StoreError;
+use tidefold_table::TableId;
 
 use crate::Settings;
 

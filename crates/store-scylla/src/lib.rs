@@ -40,8 +40,8 @@ use ahash::{AHashMap, AHashSet};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tidefold_app::layout::{Row, TableId, TableKind};
 use tidefold_store::{Lane, Scan, Store, StoreError, Table, TableWrites};
+use tidefold_table::{Row, TableId, TableKind};
 use tokio::sync::{Mutex, watch};
 
 use crate::connect::Server;

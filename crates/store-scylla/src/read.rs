@@ -10,9 +10,9 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use scylla::response::query_result::QueryRowsResult;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::statement::prepared::PreparedStatement;
-use tidefold_app::layout::{Row, Stamp, TableKind};
 use tidefold_record::Offset;
 use tidefold_store::{Scan, StoreError};
+use tidefold_table::{Row, Stamp, TableKind};
 
 use crate::cells::{Cells, Fetched};
 use crate::connect::Server;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use scylla::deserialize::row::DeserializeRow;
 use scylla::response::query_result::QueryRowsResult;
-use tidefold_app::layout::TableId;
 use tidefold_store::{StoreError, Table};
+use tidefold_table::TableId;
 
 use crate::connect::{Server, quoted};
 use crate::error::{answer, refused};

@@ -13,10 +13,10 @@
 //! starts with an underscore. A table without a partition key has `_bucket int`, always 0, in that place.
 
 use bumpalo::Bump;
-use tidefold_app::bucket::{BUCKET_COLUMN, StoredColumn};
-use tidefold_app::layout::{TableKind, TableLayout};
 use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{ColumnType, Datum, Type, columns};
+use tidefold_table::bucket::{BUCKET_COLUMN, StoredColumn};
+use tidefold_table::{TableKind, TableLayout};
 
 use crate::cells::Cells;
 use crate::typed;

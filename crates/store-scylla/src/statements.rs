@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use ahash::AHashMap;
 use scylla::statement::prepared::PreparedStatement;
-use tidefold_app::layout::TableId;
 use tidefold_store::StoreError;
+use tidefold_table::TableId;
 
 use crate::connect::{Server, quoted};
 use crate::segments::Segment;

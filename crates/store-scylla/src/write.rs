@@ -7,8 +7,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use scylla::statement::batch::{Batch, BatchType};
-use tidefold_app::layout::{RowWrite, Stamp};
 use tidefold_store::{StoreError, TableWrites};
+use tidefold_table::{RowWrite, Stamp};
 
 use crate::cells::Cells;
 use crate::connect::Server;

@@ -3,10 +3,10 @@
 mod cql;
 
 use bytes::Bytes;
-use tidefold_app::layout::TableKind;
 use tidefold_store::contract::{Harness, delete, lane, put, table};
 use tidefold_store::{Scan, Store, StoreError, TableWrites};
 use tidefold_store_scylla::{ScyllaStore, Settings};
+use tidefold_table::TableKind;
 
 use crate::cql::Cql;
 

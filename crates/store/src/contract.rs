@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidefold_app::layout::{Row, RowWrite, Stamp, TableId, TableKind, TableLayout};
+use tidefold_table::{Row, RowWrite, Stamp, TableId, TableKind, TableLayout};
 
 pub use self::bounds::*;
 pub use self::layouts::*;
@@ -68,6 +68,7 @@ pub fn table(name: &str, kind: TableKind) -> Table {
         partition_key: Vec::new(),
         clustering: Vec::new(),
         bucket: None,
+        aggregates: vec![],
     };
     Table { id: TableId::new("contract", name, 1), layout: Arc::new(layout) }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tidefold_app::layout::{Row, RowWrite, TableId, TableLayout};
+use tidefold_table::{Row, RowWrite, TableId, TableLayout};
 use tokio::sync::watch;
 
 /// A store.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tidefold_app::layout::{Row, RowWrite, Stamp, TableId, TableKind};
+use tidefold_table::{Row, RowWrite, Stamp, TableId, TableKind};
 use tokio::sync::watch;
 
 use crate::{Lane, Scan, Store, StoreError, Table, TableWrites};

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidefold_app::layout::{TableId, TableKind};
 use tidefold_store::contract::{Harness, delete, lane, put, table};
 use tidefold_store::memory::{Effect, MemoryStore};
 use tidefold_store::{SharedStore, Store, StoreError, TableWrites};
+use tidefold_table::{TableId, TableKind};
 
 struct Memory(Arc<MemoryStore>);
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidefold_app::App;
-use tidefold_app::tables::GenerationTables;
 use tidefold_control::Control;
 use tidefold_store::{SharedStore, StoreError, Table};
+use tidefold_table::GenerationTables;
 use tidefold_telemetry::clock;
 use tokio::sync::watch;
 
@@ -57,7 +57,7 @@ impl Opened {
         let control = Arc::clone(&self.source.borrow_and_update());
         let active = self.app.topics.iter().filter_map(|topic| {
             let generation = control.active(topic.name.as_str())?;
-            Some(GenerationTables::new(&self.app, topic, generation))
+            Some(topic.generation(&self.app, generation))
         });
         let tables: Vec<Table> = active
             .flat_map(|tables| tables.all().cloned().collect::<Vec<_>>())

@@ -6,19 +6,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tidefold_app::App;
-use tidefold_app::layout::{TableKind, TableLayout};
 use tidefold_app::model::Topic;
 use tidefold_app::scenario::{ExpectedRows, ExpectedTable, OutcomeKind, Scenario, ScenarioMessage};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
 use tidefold_codec::json_out::Longs;
 use tidefold_codec::text::write_rfc3339_micros;
-use tidefold_fold::rollup::Group;
-use tidefold_fold::verdict::verdict_key;
 use tidefold_fold::whole::WholeFold;
-use tidefold_fold::{FoldSettings, SchemaFate, TableSlot, Verdict};
+use tidefold_fold::{FoldSettings, SchemaFate, TableSlot};
 use tidefold_query::rows;
 use tidefold_record::headers::Known;
 use tidefold_record::{BatchBuilder, HeadersBuilder, Partition, SchemaId, frame, partition_of};
+use tidefold_table::rollup::Group;
+use tidefold_table::verdict::verdict_key;
+use tidefold_table::{TableKind, TableLayout, Verdict};
 
 /// A row's key text and its columns.
 type Object = (String, Map<String, Value>);
@@ -227,7 +227,7 @@ fn objects(topic: &Topic, slot: TableSlot, stored: Vec<(Bytes, Bytes)>) -> Resul
             let stored = logical(&view.layout, stored)?;
             let mut groups: BTreeMap<&[u8], Group> = BTreeMap::new();
             for (key, value) in &stored {
-                let shard = Group::decode(view, value).map_err(|error| error.to_string())?;
+                let shard = Group::decode(&view.layout, value).map_err(|error| error.to_string())?;
                 let group_key = key.get(..key.len().saturating_sub(4)).unwrap_or_default();
                 match groups.entry(group_key) {
                     std::collections::btree_map::Entry::Occupied(mut group) => group.get_mut().merge(&shard),

@@ -15,25 +15,26 @@ use std::process::Command;
 const ARROWS: &[(&str, &[&str])] = &[
     ("tidefold-record", &[]),
     ("tidefold-codec", &["record"]),
-    ("tidefold-app", &["record", "codec"]),
-    ("tidefold-fold", &["record", "codec", "app"]),
+    ("tidefold-table", &["record", "codec"]),
+    ("tidefold-app", &["record", "codec", "table"]),
+    ("tidefold-fold", &["record", "codec", "table", "app"]),
     ("tidefold-control", &["record", "app"]),
     ("tidefold-log", &["record"]),
     ("tidefold-embedded-files", &[]),
     ("tidefold-log-embedded", &["record", "log", "embedded-files"]),
     ("tidefold-log-kafka", &["record", "log"]),
-    ("tidefold-store", &["record", "codec", "app"]),
-    ("tidefold-store-embedded", &["record", "codec", "app", "store", "embedded-files"]),
-    ("tidefold-store-scylla", &["record", "codec", "app", "store"]),
+    ("tidefold-store", &["record", "codec", "table"]),
+    ("tidefold-store-embedded", &["record", "codec", "table", "store", "embedded-files"]),
+    ("tidefold-store-scylla", &["record", "codec", "table", "store"]),
     ("tidefold-telemetry", &[]),
     ("tidefold-http", &["record", "telemetry"]),
     ("tidefold-publisher", &["record", "codec", "app"]),
-    ("tidefold-ingest", &["record", "codec", "app", "fold", "control", "log", "store", "http", "telemetry"]),
-    ("tidefold-query", &["record", "codec", "app", "fold", "control", "log", "store", "http", "telemetry"]),
-    ("tidefold-projector", &["record", "codec", "app", "fold", "control", "log", "store", "telemetry"]),
+    ("tidefold-ingest", &["record", "codec", "table", "app", "control", "log", "store", "http", "telemetry"]),
+    ("tidefold-query", &["record", "codec", "table", "app", "control", "log", "store", "http", "telemetry"]),
+    ("tidefold-projector", &["record", "codec", "table", "app", "fold", "control", "log", "store", "telemetry"]),
     (
         "tidefold-deployer",
-        &["record", "codec", "app", "fold", "control", "log", "store", "telemetry", "projector"],
+        &["record", "codec", "table", "app", "fold", "control", "log", "store", "telemetry", "projector"],
     ),
 ];
 
@@ -42,7 +43,7 @@ const COMPOSITION: &[&str] = &["tidefold", "tidefold-bench"];
 
 /// Crates that take values and return values.
 const PURE: &[&str] =
-    &["tidefold-record", "tidefold-codec", "tidefold-app", "tidefold-fold", "tidefold-control"];
+    &["tidefold-record", "tidefold-codec", "tidefold-table", "tidefold-app", "tidefold-fold", "tidefold-control"];
 
 /// What a pure crate must not even be able to name.
 const IMPURE: &[&str] = &[

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use tidefold_app::App;
-use tidefold_app::tables::GenerationTables;
 use tidefold_http::{Principal, Problem, ProblemKind};
 use tidefold_log::{Appended, LogError, SharedLog};
 use tidefold_record::{BatchBuilder, Offset, Partition, unframe};
 use tidefold_store::SharedStore;
+use tidefold_table::GenerationTables;
 use tidefold_telemetry::{Gauge, IngestMetrics, clock};
 
 use crate::catalog::{Catalog, TopicEntry};
@@ -112,7 +112,7 @@ impl Intake {
     pub(crate) fn folded(&self, topic: &TopicEntry, partition: Partition) -> Option<Folded> {
         let generation = self.catalog.control().active(topic.name.as_str())?;
         let described = self.app.topic(topic.name.as_str())?;
-        let tables = GenerationTables::new(&self.app, described, generation);
+        let tables = described.generation(&self.app, generation);
         Some(Folded {
             at: topic.lane(partition),
             topic: topic.log_name.clone(),

@@ -15,13 +15,13 @@ use axum::http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
-use tidefold_fold::Verdict;
-use tidefold_fold::verdict::verdict_key;
 use tidefold_http::{Caller, Problem, ProblemKind};
 use tidefold_log::ReadLimit;
 use tidefold_record::headers::Known;
 use tidefold_record::{Offset, Partition, Position};
 use tidefold_store::StoreError;
+use tidefold_table::Verdict;
+use tidefold_table::verdict::verdict_key;
 use tidefold_telemetry::clock;
 
 use crate::answer;

@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tidefold_app::layout::TableId;
-use tidefold_fold::proof::GOOD_FOR;
-use tidefold_fold::{Checkpoint, Contradiction, Look, Proof};
 use tidefold_log::{LogError, ReadLimit, SharedLog};
 use tidefold_record::{Partition, TopicName};
 use tidefold_store::{SharedStore, StoreError};
+use tidefold_table::proof::{Contradiction, GOOD_FOR, Look, Proof};
+use tidefold_table::{Checkpoint, TableId};
 use tidefold_telemetry::clock;
 use tokio::task::JoinSet;
 

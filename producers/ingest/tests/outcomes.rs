@@ -13,9 +13,9 @@ use axum::body::Body;
 use axum::http::Method;
 use serde_json::{Value, json};
 use support::Shop;
-use tidefold_fold::Verdict;
-use tidefold_fold::verdict::DeadReason;
 use tidefold_record::{Offset, partition_of};
+use tidefold_table::Verdict;
+use tidefold_table::verdict::DeadReason;
 
 const PAY: &str = "/v1/shop/PayOrder";
 

@@ -11,9 +11,9 @@ mod support;
 
 use serde_json::json;
 use support::Shop;
-use tidefold_fold::Verdict;
-use tidefold_fold::verdict::DeadReason;
 use tidefold_record::{Offset, Partition, TopicName, partition_of};
+use tidefold_table::Verdict;
+use tidefold_table::verdict::DeadReason;
 
 const PAY: &str = "/v1/shop/PayOrder";
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidefold_control::{Control, Entry, Envelope, Manifest};
-use tidefold_fold::Checkpoint;
 use tidefold_record::{Offset, Partition};
 use tidefold_store::Store;
 use tidefold_store::memory::MemoryStore;
+use tidefold_table::Checkpoint;
 use tokio::sync::watch;
 
 use super::{GENERATION, WINDOW, components, settings, shop, start, until, until_folded};
@@ -102,11 +102,11 @@ async fn a_log_that_starts_after_the_checkpoint_halts_the_lane() {
 #[tokio::test(start_paused = true)]
 async fn a_damaged_checkpoint_halts_the_lane() {
     let (shop, store) = shop(1, 1).await;
-    let tables = tidefold_app::tables::GenerationTables::new(&shop.app, &shop.app.topics[TOPIC], GENERATION);
-    let row = tidefold_app::layout::RowWrite {
+    let tables = shop.app.topics[TOPIC].generation(&shop.app, GENERATION);
+    let row = tidefold_table::RowWrite {
         key: bytes::Bytes::from_static(&[0, 0, 0, 0]),
         value: Some(bytes::Bytes::from_static(b"nonsense")),
-        stamp: tidefold_app::layout::Stamp::put(Offset(1)),
+        stamp: tidefold_table::Stamp::put(Offset(1)),
     };
     let lane = tidefold_store::Lane { checkpoints: tables.checkpoints.id.clone(), partition: 0 };
     let writes = [tidefold_store::TableWrites { table: tables.checkpoints.id.clone(), rows: vec![row] }];
@@ -175,7 +175,7 @@ fn say(control: &mut Control, entry: Entry) {
 }
 
 fn stored_checkpoint(shop: &Shop, store: &MemoryStore) -> Option<Checkpoint> {
-    let tables = tidefold_app::tables::GenerationTables::new(&shop.app, &shop.app.topics[TOPIC], GENERATION);
+    let tables = shop.app.topics[TOPIC].generation(&shop.app, GENERATION);
     let rows = store.rows(&tables.checkpoints.id);
     rows.into_values().next().and_then(|(_, value)| Checkpoint::decode(&value?))
 }
@@ -235,11 +235,11 @@ async fn dead_letters_of_one_publisher_or_without_a_breaker_pass() {
 
 /// The entity row of an order, as no fold writes it: whatever touches it halts.
 async fn poison(shop: &Shop, store: &MemoryStore, order: &str) {
-    let tables = tidefold_app::tables::GenerationTables::new(&shop.app, &shop.app.topics[TOPIC], GENERATION);
-    let row = tidefold_app::layout::RowWrite {
+    let tables = shop.app.topics[TOPIC].generation(&shop.app, GENERATION);
+    let row = tidefold_table::RowWrite {
         key: bytes::Bytes::copy_from_slice(order.as_bytes()),
         value: Some(bytes::Bytes::from_static(b"nonsense")),
-        stamp: tidefold_app::layout::Stamp::put(Offset(0)),
+        stamp: tidefold_table::Stamp::put(Offset(0)),
     };
     let lane = tidefold_store::Lane { checkpoints: tables.checkpoints.id.clone(), partition: 0 };
     let table = tables.entity.unwrap().id;
@@ -281,14 +281,14 @@ async fn a_record_that_halts_its_partition_is_found_and_passed_over_once_an_oper
     assert!(projector.status()[0].state.is_still(), "another record");
     sender.send_modify(|control| say(Arc::make_mut(control), added(2)));
     assert!(until_folded(&projector, &shop).await);
-    let tables = tidefold_app::tables::GenerationTables::new(&shop.app, &shop.app.topics[TOPIC], GENERATION);
+    let tables = shop.app.topics[TOPIC].generation(&shop.app, GENERATION);
     let verdicts: Vec<_> = store.rows(&tables.verdicts.id).into_iter().collect();
     let dead = |(key, (_, value)): &(bytes::Bytes, (_, Option<bytes::Bytes>))| {
         let offset = u64::from_be_bytes(key[4..].try_into().unwrap());
-        (offset, tidefold_fold::Verdict::decode(value.as_ref().unwrap()).unwrap())
+        (offset, tidefold_table::Verdict::decode(value.as_ref().unwrap()).unwrap())
     };
-    let reason = tidefold_fold::verdict::DeadReason { code: "passed_over".into(), detail: "poison".into() };
-    let expected = |offset| (offset, tidefold_fold::Verdict::Dead(reason.clone()));
+    let reason = tidefold_table::verdict::DeadReason { code: "passed_over".into(), detail: "poison".into() };
+    let expected = |offset| (offset, tidefold_table::Verdict::Dead(reason.clone()));
     let found: Vec<_> = verdicts.iter().map(dead).collect();
     assert_eq!(found, [expected(2), expected(3)], "what was declared dead is dead, whether it halted or not");
 

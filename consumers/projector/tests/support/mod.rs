@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tidefold_app::layout::{RowWrite, Stamp, TableId};
 use tidefold_app::model::Topic as AppTopic;
-use tidefold_app::tables::GenerationTables;
 use tidefold_app::{App, SourceFile};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
 use tidefold_fold::folder::Given;
@@ -23,6 +21,7 @@ use tidefold_record::{
 };
 use tidefold_store::memory::{KeptRow, MemoryStore};
 use tidefold_store::{Store, Table};
+use tidefold_table::{GenerationTables, RowWrite, Stamp, TableId};
 
 pub mod stepped;
 
@@ -262,7 +261,7 @@ fn fold_whole(
     batch: &RecordBatch,
     rows: &mut Rows,
 ) {
-    let tables = GenerationTables::new(app, &app.topics[TOPIC], generation);
+    let tables = app.topics[TOPIC].generation(app, generation);
     let mut folder = Folder::new(Arc::clone(app), TOPIC, partition, FoldSettings { window });
     for id in folder.unknown_schemas(batch) {
         folder.learn(id, &fate(app, id));
@@ -301,7 +300,7 @@ fn fold_whole(
 
 /// Every row of a generation in the store, deletes too, checkpoints left out.
 pub fn stored(app: &App, store: &MemoryStore, generation: u32) -> Rows {
-    let tables = GenerationTables::new(app, &app.topics[TOPIC], generation);
+    let tables = app.topics[TOPIC].generation(app, generation);
     let ids = tables.all().map(|table| table.id.clone()).filter(|id| *id != tables.checkpoints.id);
     ids.map(|id| (id.clone(), store.rows(&id))).filter(|(_, rows)| !rows.is_empty()).collect()
 }
@@ -328,7 +327,7 @@ pub fn differences(found: &Rows, expected: &Rows) -> Vec<String> {
 
 /// Opens a generation's tables.
 pub async fn open_tables(app: &App, store: &dyn Store, generation: u32) {
-    let tables = GenerationTables::new(app, &app.topics[TOPIC], generation);
+    let tables = app.topics[TOPIC].generation(app, generation);
     let tables: Vec<_> =
         tables.all().map(|table| Table { id: table.id.clone(), layout: Arc::clone(&table.layout) }).collect();
     store.open(&tables).await.unwrap();

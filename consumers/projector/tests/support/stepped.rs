@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tidefold_app::layout::{Row, TableId};
 use tidefold_store::memory::MemoryStore;
 use tidefold_store::{Lane, Scan, Store, StoreError, Table, TableWrites};
+use tidefold_table::{Row, TableId};
 use tokio::sync::{Semaphore, watch};
 
 use super::Dice;

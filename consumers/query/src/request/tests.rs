@@ -1,9 +1,9 @@
 //! What a query string may ask of a key, and the bounds it comes to.
 
-use super::*;
-use tidefold_app::layout::Clustering;
-use tidefold_app::model::Column;
 use tidefold_codec::Type;
+use tidefold_table::{Clustering, Column};
+
+use super::*;
 
 fn layout() -> TableLayout {
     let column = |name: &str, ty: Type| Column { name: name.into(), column: ty.required() };
@@ -22,6 +22,7 @@ fn layout() -> TableLayout {
             Clustering { column: 2, descending: false },
         ],
         bucket: None,
+        aggregates: vec![],
     }
 }
 

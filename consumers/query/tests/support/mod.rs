@@ -15,14 +15,11 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use tidefold_app::layout::{RowWrite, Stamp};
-use tidefold_app::tables::GenerationTables;
 use tidefold_app::{App, SourceFile, load};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
 use tidefold_control::{Control, Entry, Envelope, Manifest};
-use tidefold_fold::checkpoint::digest;
 use tidefold_fold::whole::WholeFold;
-use tidefold_fold::{Checkpoint, FoldSettings, SchemaFate, TableSlot};
+use tidefold_fold::{FoldSettings, SchemaFate, TableSlot};
 use tidefold_http::{Server, serve};
 use tidefold_log::memory::MemoryLog;
 use tidefold_log::{Log, ReadLimit, TopicSpec};
@@ -33,6 +30,8 @@ use tidefold_record::{
 };
 use tidefold_store::memory::MemoryStore;
 use tidefold_store::{Lane, Store, Table, TableWrites};
+use tidefold_table::checkpoint::digest;
+use tidefold_table::{Checkpoint, GenerationTables, RowWrite, Stamp};
 use tidefold_telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -191,7 +190,7 @@ impl Reader {
     }
 
     pub fn tables(&self, topic: &str, generation: u32) -> GenerationTables {
-        GenerationTables::new(&self.app, self.app.topic(topic).unwrap(), generation)
+        self.app.topic(topic).unwrap().generation(&self.app, generation)
     }
 
     /// Appends a message; returns its position as a caller sees it.

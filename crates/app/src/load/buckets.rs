@@ -2,16 +2,15 @@
 
 use tidefold_codec::Type;
 use tidefold_codec::schema::type_text;
+use tidefold_codec::truncate::{TruncUnit, units_per_day};
+use tidefold_table::Clustering;
+use tidefold_table::bucket::{Bucket, UNITS};
 
 use super::names::nearest_or_all;
 use super::report::Report;
 use super::spec::ViewSpec;
-use crate::bucket::{Bucket, UNITS};
-use crate::expr::TruncUnit;
-use crate::layout::Clustering;
 use crate::rules;
 use crate::sql::OutputColumn;
-use crate::time::units_per_day;
 
 /// The split that a view asks for; `None` where there is none or it has a mistake.
 pub(super) fn judge(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tidefold_codec::ColumnType;
 use tidefold_codec::schema::{TypeProblem, parse_type};
+use tidefold_table::{Column, TableKind, TableLayout};
 
 use super::avro::{PRIMITIVES, Schemas};
 use super::names::{self, NAME_MAX, TABLE_NAME_MAX, snake_case};
@@ -13,8 +14,7 @@ use super::spec::{EntitySpec, Spec};
 use super::text::Text;
 use super::topics::{TopicDraft, reserved_column};
 use super::transitions;
-use crate::layout::{TableKind, TableLayout};
-use crate::model::{Column, Entity, MessageKind, When};
+use crate::model::{Entity, MessageKind, When};
 use crate::rules;
 
 /// An entity with what is right of it.
@@ -151,6 +151,7 @@ fn draft<'s>(
             partition_key: (0..key_columns).collect(),
             clustering: Vec::new(),
             bucket: None,
+            aggregates: vec![],
         }),
         columns,
         key_columns,

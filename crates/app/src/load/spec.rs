@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
+use tidefold_table::limits::STATE_BYTES;
 use toml::de::DeTable;
 
 use super::names::{NAME_MAX, TABLE_NAME_MAX, TOPIC_NAME_MAX, nearest_or_all, snake_case};
 use super::reader::{Reader, Table};
 use super::report::Report;
 use super::text::Text;
-use crate::limits::STATE_BYTES;
 use crate::model::When;
 use crate::rules;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidefold_codec::{ColumnType, RecordType, Type};
+use tidefold_table::Column;
 
 use super::report::Report;
 use super::spec::TransitionSpec;
@@ -11,7 +12,7 @@ use super::text::Text;
 use super::topics::MessageDraft;
 use super::words::mentions;
 use crate::expr::Expr;
-use crate::model::{Action, Column, Entity, Let, MessageKind, Require, Transition, When};
+use crate::model::{Action, Entity, Let, MessageKind, Require, Transition, When};
 use crate::rules;
 use crate::sql::{self, Names, SqlProblem};
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use tidefold_codec::schema::type_text;
 use tidefold_codec::text::is_key_type;
 use tidefold_codec::{RecordType, Type};
+use tidefold_table::rollup::Aggregate;
+use tidefold_table::{Clustering, TableKind, TableLayout};
 
 use super::avro::Schemas;
 use super::elsewhere;
@@ -19,7 +21,6 @@ use super::topics::{TopicDraft, reserved_column};
 use super::transitions::sql_problems;
 use super::words::{mentions, source, words};
 use crate::expr::{Expr, Node};
-use crate::layout::{Clustering, TableKind, TableLayout};
 use crate::model::{RollupColumn, View, ViewKind};
 use crate::rules;
 use crate::sql::{self, SqlProblem, ViewScope, ViewSql};
@@ -212,6 +213,7 @@ fn compile(
         partition_key,
         clustering,
         bucket,
+        aggregates: stored_aggregates(&compiled.kind),
     };
     Some(View {
         name: spec.name.value.clone(),
@@ -219,6 +221,20 @@ fn compile(
         kind: compiled.kind,
         layout: Arc::new(layout),
     })
+}
+
+/// What a view's rows keep of each aggregate.
+fn stored_aggregates(kind: &ViewKind) -> Vec<Aggregate> {
+    match kind {
+        ViewKind::Index { .. } => Vec::new(),
+        ViewKind::Rollup { aggregates, .. } => aggregates
+            .iter()
+            .map(|aggregate| Aggregate {
+                function: aggregate.function,
+                argument: aggregate.argument_type.as_ref().map(|column| column.ty.clone()),
+            })
+            .collect(),
+    }
 }
 
 /// Judges the key of a view whose SELECT cannot be judged, by the names that seem to stand in it.

@@ -5,6 +5,7 @@ use sqlparser::ast::{
     FunctionArguments, ObjectNamePart, Value,
 };
 use tidefold_codec::Type;
+use tidefold_codec::truncate::TruncUnit;
 
 use super::cast::{is_time, is_timestamp};
 use super::check::{Checker, Placed, is_null};
@@ -12,7 +13,7 @@ use super::nearest;
 use super::refusal;
 use super::scope::Scope;
 use super::types::{decimal, describe, digits, is_comparable, is_number, made};
-use crate::expr::{ArithmeticOp, Constant, DatePart, Expr, Function, Node, TruncUnit};
+use crate::expr::{ArithmeticOp, Constant, DatePart, Expr, Function, Node};
 
 /// Every function, and how many arguments it takes.
 pub(super) const FUNCTIONS: [(&str, usize, usize); 27] = [

@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use sqlparser::ast::Ident;
 use tidefold_codec::{ColumnType, RecordType, Type};
+use tidefold_table::Column;
 
 use super::check::Checker;
 use super::nearest::{help, suggestion};
 use super::types::describe;
 use super::{Names, SqlProblem};
 use crate::expr::{Expr, Node};
-use crate::model::Column;
 
 /// What can be named.
 pub(super) enum Scope<'a> {

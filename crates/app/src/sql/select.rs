@@ -8,6 +8,8 @@ use sqlparser::ast::{
 };
 use tidefold_codec::text::is_key_type;
 use tidefold_codec::{ColumnType, Type};
+use tidefold_table::Column;
+use tidefold_table::rollup::AggregateFunction;
 
 use super::check::Checker;
 use super::functions::{AGGREGATES, is_distinct, is_exact, name_of};
@@ -17,7 +19,7 @@ use super::types::{describe, is_comparable};
 use super::view::MAX_COLUMNS;
 use super::{OutputColumn, nearest};
 use crate::expr::Expr;
-use crate::model::{Aggregate, AggregateFunction, Column, RollupColumn, ViewKind};
+use crate::model::{Aggregate, RollupColumn, ViewKind};
 
 /// An item of the SELECT list.
 struct Item<'q> {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use tidefold_codec::{ColumnType, EnumType, Field, RecordType, Type};
+use tidefold_table::Column;
 
 use super::*;
 use crate::expr::{Constant, Node};
-use crate::model::{Column, RollupColumn, ViewKind};
+use crate::model::{RollupColumn, ViewKind};
 
 mod refusals;
 mod typing;

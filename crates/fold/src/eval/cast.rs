@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use bumpalo::Bump;
-use tidefold_app::time::units_per_day;
+use tidefold_codec::truncate::units_per_day;
 use tidefold_codec::{Datum, Type, text};
 
 use super::number::{decimal, double, long, rescale, scale};

@@ -1,8 +1,8 @@
 //! The calendar: proleptic Gregorian, UTC, no zones.
 
-use tidefold_app::expr::{DatePart, TruncUnit};
-use tidefold_app::time::{self, DAY_SECONDS, units_per_day};
+use tidefold_app::expr::DatePart;
 use tidefold_codec::calendar::{civil, days_of, weekday};
+use tidefold_codec::truncate::{self, DAY_SECONDS, TruncUnit, units_per_day};
 use tidefold_codec::{Datum, Type};
 
 use super::EvalError;
@@ -11,7 +11,7 @@ use super::number::long;
 /// `date_trunc`.
 pub(super) fn truncate<'a>(unit: TruncUnit, value: Datum<'a>, ty: &Type) -> Result<Datum<'a>, EvalError> {
     let Datum::Long(value) = value else { return Err(EvalError::Damaged) };
-    long(time::truncate(unit, value, ty).ok_or(EvalError::Damaged)?, ty)
+    long(truncate::truncate(unit, value, ty).ok_or(EvalError::Damaged)?, ty)
 }
 
 /// `extract`.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidefold_app::layout::{RowWrite, Stamp};
-use tidefold_fold::verdict::verdict_key;
-use tidefold_fold::{Changes, FoldError, FoldSettings, Folder, Given, RowCache, TableSlot, Verdict};
+use tidefold_fold::{Changes, FoldError, FoldSettings, Folder, Given, RowCache, TableSlot};
 use tidefold_record::{Offset, Partition, RecordBatch};
+use tidefold_table::verdict::verdict_key;
+use tidefold_table::{RowWrite, Stamp, Verdict};
 
 use super::{Lab, Message};
 

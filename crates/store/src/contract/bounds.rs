@@ -1,12 +1,10 @@
-//! Rows as large as the fold lets them be: whatever is within `tidefold_app::limits`, a store takes and returns.
+//! Rows as large as the fold lets them be: whatever is within `tidefold_table::limits`, a store takes and returns.
 
 use std::sync::Arc;
 
-use tidefold_app::bucket::{BUCKET_BYTES, Bucket};
-use tidefold_app::layout::{TableKind, TableLayout};
-use tidefold_app::limits;
-use tidefold_codec::ordered;
-use tidefold_codec::{Datum, Type, columns};
+use tidefold_codec::{Datum, Type, columns, ordered};
+use tidefold_table::bucket::{BUCKET_BYTES, Bucket};
+use tidefold_table::{TableKind, TableLayout, limits};
 
 use super::layouts::view;
 use super::{Harness, all, opened, put, row, sorted, write};

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidefold_app::layout::{Clustering, RowWrite, TableId, TableKind, TableLayout};
-use tidefold_app::model::Column;
 use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{Datum, EnumType, Type, columns};
+use tidefold_table::{Clustering, Column, RowWrite, TableId, TableKind, TableLayout};
 
 use super::{Harness, all, delete, lane, opened, put, row, sorted};
 use crate::memory::MemoryStore;
@@ -189,6 +188,7 @@ pub(super) fn view(name: &str, kind: TableKind, partition: &[Type], clustering: 
         partition_key: (0..partition.len()).collect(),
         clustering,
         bucket: None,
+        aggregates: vec![],
     };
     Table { id: TableId::new("contract", name, 1), layout: Arc::new(layout) }
 }

@@ -1,7 +1,7 @@
 //! What loads and scans return.
 
 use bytes::Bytes;
-use tidefold_app::layout::{RowWrite, TableId, TableKind};
+use tidefold_table::{RowWrite, TableId, TableKind};
 
 use super::{Harness, all, delete, opened, put, write};
 use crate::{Scan, SharedStore};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
-use tidefold_app::layout::{RowWrite, TableKind};
+use tidefold_table::{RowWrite, TableKind};
 
 use super::{Harness, Model, all, delete, lane, live, opened, put, row, settle, sorted, table, write};
 use crate::{StoreError, TableWrites};

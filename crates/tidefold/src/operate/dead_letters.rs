@@ -3,14 +3,13 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidefold_app::model::Topic;
-use tidefold_app::tables::GenerationTables;
 use tidefold_codec::text::parse_rfc3339_micros;
-use tidefold_fold::Verdict;
-use tidefold_fold::verdict::verdict_key;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::ReadLimit;
 use tidefold_record::{Offset, Partition, Position, RecordBatch};
 use tidefold_store::Scan;
+use tidefold_table::verdict::verdict_key;
+use tidefold_table::{GenerationTables, Verdict};
 
 use super::letter::{DeadLetter, DeadLetterRecord};
 use super::{Operator, unavailable};
@@ -213,7 +212,7 @@ pub(super) async fn show(operator: &Operator, position: &Position) -> Result<Dea
 /// The tables of a topic's active generation.
 pub(super) fn active(operator: &Operator, topic: &Topic) -> Option<GenerationTables> {
     let generation = operator.deployer().control().borrow().active(topic.name.as_str())?;
-    Some(GenerationTables::new(operator.app(), topic, generation))
+    Some(topic.generation(operator.app(), generation))
 }
 
 /// A page of a partition's verdicts, from an offset on.
@@ -313,9 +312,9 @@ impl<'a> Wanted<'a> {
         }
         known_partitions(operator, filter, after.as_ref())?;
         if let Some(code) = &filter.code
-            && !tidefold_fold::verdict::DEAD_CODES.contains(&code.as_str())
+            && !tidefold_table::verdict::DEAD_CODES.contains(&code.as_str())
         {
-            let known = tidefold_fold::verdict::DEAD_CODES.join(", ");
+            let known = tidefold_table::verdict::DEAD_CODES.join(", ");
             return Err(invalid(format!("code={code}: no dead letter has it; there are {known}")));
         }
         let limit = filter.limit.unwrap_or(50);

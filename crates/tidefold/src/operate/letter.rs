@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::Value;
 use tidefold_codec::json_out;
 use tidefold_control::{Control, SchemaRecord};
-use tidefold_fold::verdict::DeadReason;
 use tidefold_record::headers::Known;
 use tidefold_record::{Position, RecordRef, unframe};
+use tidefold_table::verdict::DeadReason;
 
 /// A dead letter.
 #[derive(Clone, Debug, Serialize)]

@@ -12,14 +12,14 @@ use axum::response::Response;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tidefold_app::model::Topic;
-use tidefold_app::tables::GenerationTables;
 use tidefold_control::SchemaRecord;
 use tidefold_fold::whole::WholeFold;
-use tidefold_fold::{Checkpoint, FoldSettings, SchemaFate, TableSlot};
+use tidefold_fold::{FoldSettings, SchemaFate, TableSlot};
 use tidefold_http::Problem;
 use tidefold_log::ReadLimit;
 use tidefold_record::{Offset, Partition, SchemaId};
 use tidefold_store::Scan;
+use tidefold_table::{Checkpoint, GenerationTables};
 use tokio::sync::mpsc;
 
 use super::routes::{ndjson, ndjson_line};
@@ -89,7 +89,7 @@ async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<
         folded.fold_to_checkpoints().await?;
         let still = operator.deployer().still(topic.name.as_str(), STAND).await?;
         folded.fold_to_checkpoints().await?;
-        let stored = GenerationTables::new(operator.app(), topic, still.generation);
+        let stored = topic.generation(operator.app(), still.generation);
         tables.extend(folded.compare(&stored).await?);
         still.has_stood().await?;
     }

@@ -6,18 +6,16 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidefold_app::layout::Row;
 use tidefold_app::model::Topic;
-use tidefold_app::tables::GenerationTables;
 use tidefold_codec::text::parse_rfc3339_micros;
-use tidefold_fold::Verdict;
-use tidefold_fold::verdict::verdict_key;
 use tidefold_http::Problem;
 use tidefold_log::ReadLimit;
 use tidefold_query::generations::load_checkpoints;
 use tidefold_record::headers::Known;
 use tidefold_record::{Offset, Partition};
 use tidefold_store::Scan;
+use tidefold_table::verdict::verdict_key;
+use tidefold_table::{GenerationTables, Row, Verdict};
 use tidefold_telemetry::{Telemetry, clock};
 
 use super::dead_letters::{active, place};

@@ -5,12 +5,11 @@ use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::Response;
 use bytes::Bytes;
-use tidefold_app::layout::Row;
-use tidefold_fold::Verdict;
-use tidefold_fold::verdict::verdict_key;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::{Offset, Position};
 use tidefold_store::{Scan, StoreError};
+use tidefold_table::verdict::verdict_key;
+use tidefold_table::{Row, Verdict};
 
 use super::{Outcome, body, untold_problem};
 use crate::answer;

@@ -14,13 +14,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use tidefold_app::layout::{RowWrite, Stamp};
-use tidefold_app::tables::GenerationTables;
 use tidefold_app::{App, SourceFile, load};
 use tidefold_control::{Control, Entry, Envelope, Manifest};
-use tidefold_fold::checkpoint::digest;
-use tidefold_fold::verdict::verdict_key;
-use tidefold_fold::{Checkpoint, Verdict};
 use tidefold_http::{Server, serve};
 use tidefold_ingest::{Components, Settings, router};
 use tidefold_log::memory::MemoryLog;
@@ -29,6 +24,9 @@ use tidefold_record::headers::{HeadersBuilder, Known};
 use tidefold_record::{BatchBuilder, Offset, Partition, SchemaId, TopicName, unframe};
 use tidefold_store::memory::MemoryStore;
 use tidefold_store::{Lane, Store, Table, TableWrites};
+use tidefold_table::checkpoint::digest;
+use tidefold_table::verdict::verdict_key;
+use tidefold_table::{Checkpoint, GenerationTables, RowWrite, Stamp, Verdict};
 use tidefold_telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -174,7 +172,7 @@ impl Shop {
             let spec =
                 TopicSpec { name: topic.name.in_app("shop"), partitions: topic.partitions, create: true };
             log.open(&spec).await.unwrap();
-            let tables = GenerationTables::new(&app, topic, 1);
+            let tables = topic.generation(&app, 1);
             let tables: Vec<Table> =
                 tables.all().map(|t| Table { id: t.id.clone(), layout: Arc::clone(&t.layout) }).collect();
             store.open(&tables).await.unwrap();
@@ -322,7 +320,7 @@ impl Shop {
 
     /// Writes a checkpoint and verdicts, as a projector would.
     pub async fn fold(&self, topic: &str, partition: u32, next: u64, verdicts: &[(u64, Verdict)]) {
-        let tables = GenerationTables::new(&self.app, self.app.topic(topic).unwrap(), 1);
+        let tables = self.app.topic(topic).unwrap().generation(&self.app, 1);
         let lane = Lane { checkpoints: tables.checkpoints.id.clone(), partition };
         let rows = verdicts
             .iter()

@@ -1,7 +1,8 @@
 //! Views: what they are compiled to.
 
+use tidefold_table::rollup::AggregateFunction;
+
 use super::*;
-use crate::model::AggregateFunction;
 
 fn summary(made: &ViewSql) -> String {
     let columns = made.columns.iter().map(|output| {

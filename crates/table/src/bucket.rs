@@ -14,11 +14,10 @@ use std::fmt;
 use bumpalo::Bump;
 use tidefold_codec::Type;
 use tidefold_codec::ordered::{self, KeyColumn, OrderedError};
+use tidefold_codec::truncate::{TruncUnit, truncate, units_per_day};
 use tidefold_record::murmur2::murmur2;
 
-use crate::expr::TruncUnit;
 use crate::layout::TableLayout;
-use crate::time::{truncate, units_per_day};
 
 /// How many bytes of a stored key are the bucket.
 pub const BUCKET_BYTES: usize = 8;

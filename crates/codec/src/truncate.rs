@@ -1,9 +1,21 @@
 //! `date_trunc`: the fold evaluates it, and buckets by time are made of it.
 
-use tidefold_codec::Type;
-use tidefold_codec::calendar::{civil, days_of, weekday};
+use crate::Type;
+use crate::calendar::{civil, days_of, weekday};
 
-use crate::expr::TruncUnit;
+/// What `date_trunc` cuts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum TruncUnit {
+    Second,
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+    Quarter,
+    Year,
+}
 
 /// Seconds of a day.
 pub const DAY_SECONDS: i64 = 86_400;

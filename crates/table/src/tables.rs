@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::layout::{TableId, TableKind, TableLayout};
-use crate::model::{App, Topic};
+use tidefold_record::TopicName;
+
+use crate::{TableId, TableKind, TableLayout};
 
 /// A table of a generation.
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ pub struct GenerationTables {
     pub generation: u32,
     /// The entity's table, if the topic has an entity.
     pub entity: Option<GenerationTable>,
-    /// The views' tables, in the order of `Topic::views`.
+    /// The views' tables, in the order of the topic's views.
     pub views: Vec<GenerationTable>,
     /// Verdicts of records that were not applied.
     pub verdicts: GenerationTable,
@@ -30,28 +31,28 @@ pub struct GenerationTables {
 }
 
 impl GenerationTables {
-    /// The tables of a generation. Verdicts and checkpoints carry a leading underscore, which no table of an app can.
+    /// The tables of a generation of what is folded from `topic`. Verdicts and checkpoints carry a leading underscore,
+    /// which no table of an app can.
     #[must_use]
-    pub fn new(app: &App, topic: &Topic, generation: u32) -> GenerationTables {
+    pub fn new<'l>(
+        app: &str,
+        topic: &TopicName,
+        entity: Option<&Arc<TableLayout>>,
+        views: impl Iterator<Item = &'l Arc<TableLayout>>,
+        generation: u32,
+    ) -> GenerationTables {
         let table = |layout: &Arc<TableLayout>| GenerationTable {
-            id: TableId::new(&app.name, &layout.name, generation),
+            id: TableId::new(app, &layout.name, generation),
             layout: Arc::clone(layout),
         };
         let own = |suffix: &str, kind| {
-            let name = format!("_{}_{suffix}", topic.name.as_str().replace(['.', '-'], "_"));
-            table(&Arc::new(TableLayout {
-                name,
-                kind,
-                columns: vec![],
-                partition_key: vec![],
-                clustering: vec![],
-                bucket: None,
-            }))
+            let name = format!("_{}_{suffix}", topic.as_str().replace(['.', '-'], "_"));
+            table(&Arc::new(TableLayout::untyped(name, kind)))
         };
         GenerationTables {
             generation,
-            entity: topic.entity.as_ref().map(|entity| table(&entity.layout)),
-            views: topic.views.iter().map(|view| table(&view.layout)).collect(),
+            entity: entity.map(table),
+            views: views.map(table).collect(),
             verdicts: own("verdicts", TableKind::Verdicts),
             checkpoints: own("checkpoints", TableKind::Checkpoints),
         }

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use tidefold_app::limits::DETAIL_CHARACTERS;
 use tidefold_record::Offset;
 
+use crate::limits::DETAIL_CHARACTERS;
 use crate::wire::{Reader, put_chunk, put_length};
 
 /// The verdict on one record. Applied costs no row: a record at or before the checkpoint without a verdict row was
@@ -147,12 +147,15 @@ impl Verdict {
         }
     }
 
-    pub(crate) fn rejected(code: &str) -> Verdict {
+    /// Rejected for one reason.
+    #[must_use]
+    pub fn rejected(code: &str) -> Verdict {
         Verdict::Rejected(vec![code.to_owned()])
     }
 
     /// Dead; the detail is cut, since it goes into a row.
-    pub(crate) fn dead(code: &str, detail: impl std::fmt::Display) -> Verdict {
+    #[must_use]
+    pub fn dead(code: &str, detail: impl std::fmt::Display) -> Verdict {
         let mut cut = Cut { text: String::new(), left: DETAIL_CHARACTERS };
         // It ends with an error where it is cut: what comes behind is not even made.
         let _ = write!(cut, "{detail}");

@@ -16,14 +16,40 @@
 use std::cmp::Ordering;
 
 use bumpalo::Bump;
-use tidefold_app::model::{Aggregate, AggregateFunction, RollupColumn, View, ViewKind};
 use tidefold_codec::decode::DecodeError;
 use tidefold_codec::{ColumnType, Datum, Type, columns};
 use tidefold_record::Offset;
 
 use crate::distinct::Distinct;
 use crate::exact::Exact;
+use crate::layout::TableLayout;
 use crate::wire::{Reader, put_chunk};
+
+/// An aggregate of a rollup, as far as its rows know it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    /// Which.
+    pub function: AggregateFunction,
+    /// The type of its argument; `None` for `count(*)`.
+    pub argument: Option<Type>,
+}
+
+/// The aggregate functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AggregateFunction {
+    /// Rows, or rows whose argument is not NULL.
+    Count,
+    /// Exact sum in i128; NULL of no value.
+    Sum,
+    /// Sum and count; divided when read.
+    Avg,
+    /// Over events only: the smallest.
+    Min,
+    /// Over events only: the largest.
+    Max,
+    /// Over events only: HyperLogLog.
+    ApproxCountDistinct,
+}
 
 /// A group's row, decoded; or several shards of one group, added up.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +87,7 @@ pub struct Extreme {
 
 /// What one record does to an aggregate of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Delta<'a> {
+pub enum Delta<'a> {
     /// Nothing.
     Nothing,
     /// More (or, below zero, fewer).
@@ -75,7 +101,8 @@ pub(crate) enum Delta<'a> {
 }
 
 /// The order of two values of one type; text by its bytes.
-pub(crate) fn compare(a: Datum<'_>, b: Datum<'_>) -> Ordering {
+#[must_use]
+pub fn compare(a: Datum<'_>, b: Datum<'_>) -> Ordering {
     match (a, b) {
         (Datum::Boolean(a), Datum::Boolean(b)) => a.cmp(&b),
         (Datum::Long(a), Datum::Long(b)) => a.cmp(&b),
@@ -87,16 +114,8 @@ pub(crate) fn compare(a: Datum<'_>, b: Datum<'_>) -> Ordering {
     }
 }
 
-/// The aggregates of a rollup; none of an index.
-pub(crate) fn aggregates(view: &View) -> &[Aggregate] {
-    match &view.kind {
-        ViewKind::Rollup { aggregates, .. } => aggregates,
-        ViewKind::Index { .. } => &[],
-    }
-}
-
 /// Appends a row's value.
-pub(crate) fn encode_group(offset: Offset, count: i64, aggregates: &[AggregateState], out: &mut Vec<u8>) {
+pub fn encode_group(offset: Offset, count: i64, aggregates: &[AggregateState], out: &mut Vec<u8>) {
     out.extend_from_slice(&offset.0.to_be_bytes());
     out.extend_from_slice(&count.to_be_bytes());
     for state in aggregates {
@@ -139,18 +158,18 @@ fn read_sum(reader: &mut Reader<'_>) -> Option<(Exact, i64)> {
 impl Group {
     /// A group that nothing was added to.
     #[must_use]
-    pub fn empty(view: &View) -> Group {
-        let aggregates = aggregates(view).iter().map(AggregateState::empty).collect();
+    pub fn empty(layout: &TableLayout) -> Group {
+        let aggregates = layout.aggregates.iter().map(AggregateState::empty).collect();
         Group { offset: Offset::ZERO, count: 0, aggregates }
     }
 
     /// Decodes a row's value.
     ///
     /// # Errors
-    /// When the bytes are not a row of this view.
-    pub fn decode(view: &View, value: &[u8]) -> Result<Group, DecodeError> {
+    /// When the bytes are not a row of this table.
+    pub fn decode(layout: &TableLayout, value: &[u8]) -> Result<Group, DecodeError> {
         let mut reader = Reader::new(value);
-        let group = Group::read(view, &mut reader);
+        let group = Group::read(layout, &mut reader);
         let at = value.len() - reader.rest().len();
         match group {
             Some(group) if reader.rest().is_empty() => Ok(group),
@@ -159,9 +178,9 @@ impl Group {
         }
     }
 
-    fn read(view: &View, reader: &mut Reader<'_>) -> Option<Group> {
+    fn read(layout: &TableLayout, reader: &mut Reader<'_>) -> Option<Group> {
         let (offset, count) = (Offset(reader.u64()?), reader.i64()?);
-        let states = aggregates(view).iter().map(|aggregate| AggregateState::read(aggregate, reader));
+        let states = layout.aggregates.iter().map(|aggregate| AggregateState::read(aggregate, reader));
         Some(Group { offset, count, aggregates: states.collect::<Option<_>>()? })
     }
 
@@ -190,37 +209,31 @@ impl Group {
     /// The columns of the layout, in order. `key` has the values of the layout's key columns, in key order.
     ///
     /// A sum of no value is NULL, and so is one that its type cannot say; an average is the nearest double.
-    pub fn finish<'a>(&self, view: &'a View, key: &[Datum<'a>], arena: &'a Bump) -> Vec<Datum<'a>> {
-        let ViewKind::Rollup { columns, aggregates, .. } = &view.kind else { return Vec::new() };
-        let in_key: Vec<usize> = view.layout.key_columns().map(|(at, _)| at).collect();
-        let finish = |(at, column): (usize, &RollupColumn)| match column {
-            RollupColumn::Group(_) => {
-                let place = in_key.iter().position(|column| *column == at);
-                place.and_then(|place| key.get(place)).copied().unwrap_or(Datum::Null)
-            }
-            RollupColumn::Aggregate(i) => {
-                let result = view.layout.columns.get(at).map(|column| &column.column.ty);
-                match (self.aggregates.get(*i), aggregates.get(*i), result) {
-                    (Some(state), Some(aggregate), Some(result)) => state.finish(aggregate, result, arena),
-                    _ => Datum::Null,
-                }
-            }
-        };
-        columns.iter().enumerate().map(finish).collect()
+    pub fn finish<'a>(&self, layout: &'a TableLayout, key: &[Datum<'a>], arena: &'a Bump) -> Vec<Datum<'a>> {
+        let mut columns = vec![Datum::Null; layout.columns.len()];
+        for ((at, _), datum) in layout.key_columns().zip(key) {
+            columns[at] = *datum;
+        }
+        let kept = layout.aggregates.iter().zip(&self.aggregates);
+        for ((at, column), (aggregate, state)) in layout.value_columns().zip(kept) {
+            columns[at] = state.finish(aggregate, &column.column.ty, arena);
+        }
+        columns
     }
 }
 
 // === impl AggregateState ===
 
 impl AggregateState {
-    pub(crate) fn empty(aggregate: &Aggregate) -> AggregateState {
+    /// The state of no value.
+    #[must_use]
+    pub fn empty(aggregate: &Aggregate) -> AggregateState {
         match aggregate.function {
             AggregateFunction::Count => AggregateState::Count(0),
             AggregateFunction::Sum | AggregateFunction::Avg => AggregateState::Sum(Exact::ZERO, 0),
             AggregateFunction::Min | AggregateFunction::Max => {
-                let column = aggregate.argument_type.clone().unwrap_or(Type::Long.required());
+                let column = aggregate.argument.clone().unwrap_or(Type::Long).required();
                 let largest = aggregate.function == AggregateFunction::Max;
-                let column = ColumnType { nullable: false, ..column };
                 AggregateState::Extreme(Box::new(Extreme { column, largest, datum: Vec::new() }))
             }
             AggregateFunction::ApproxCountDistinct => AggregateState::Distinct(Box::default()),
@@ -244,7 +257,8 @@ impl AggregateState {
         Some(state)
     }
 
-    pub(crate) fn apply(&mut self, delta: Delta<'_>) {
+    /// Takes in what a record does to it.
+    pub fn apply(&mut self, delta: Delta<'_>) {
         match (self, delta) {
             (AggregateState::Count(count), Delta::Count(more)) => *count = count.wrapping_add(more),
             (AggregateState::Sum(sum, count), Delta::Sum(more, values)) => {
@@ -261,11 +275,11 @@ impl AggregateState {
         match self {
             AggregateState::Count(count) => Datum::Long(*count),
             AggregateState::Distinct(sketch) => Datum::Long(sketch.estimate()),
-            AggregateState::Extreme(extreme) => match &aggregate.argument_type {
-                Some(column) if !extreme.datum.is_empty() => {
+            AggregateState::Extreme(extreme) => match &aggregate.argument {
+                Some(ty) if !extreme.datum.is_empty() => {
                     let mut slot = [Datum::Null];
                     let datum = arena.alloc_slice_copy(&extreme.datum);
-                    let column = arena.alloc(column.ty.clone().required());
+                    let column = arena.alloc(ty.clone().required());
                     let _ = columns::decode([&*column], datum, &mut slot);
                     slot[0]
                 }
@@ -273,7 +287,7 @@ impl AggregateState {
             },
             AggregateState::Sum(_, 0) => Datum::Null,
             AggregateState::Sum(sum, count) if aggregate.function == AggregateFunction::Avg => {
-                let scale = aggregate.argument_type.as_ref().map_or(0, |column| scale(&column.ty));
+                let scale = aggregate.argument.as_ref().map_or(0, scale);
                 Datum::double(sum.mean(scale, *count), result).unwrap_or(Datum::Null)
             }
             AggregateState::Sum(sum, _) => {

@@ -1,17 +1,14 @@
 //! An entity's row: one blob with the offset that last touched it, the version, a deleted mark, the last eight message
 //! ids and the columns as canonical Avro.
-
 //!
 //! The blob: offset (8 bytes big-endian), version (8), a mark (bit 7: deleted; bits 0 to 3: how many ids), the ids oldest
 //! first (each: 16 bytes of id, 8 of payload digest, 8 of offset), then the columns.
 
-use tidefold_app::model::Entity;
-use tidefold_codec::Datum;
-use tidefold_codec::columns;
 use tidefold_codec::decode::DecodeError;
+use tidefold_codec::{Datum, columns};
 use tidefold_record::Offset;
 
-use crate::dedupe::Seen;
+use crate::layout::Column;
 use crate::wire::Reader;
 
 /// How many ids an entity remembers.
@@ -19,6 +16,17 @@ pub const RING_IDS: usize = 8;
 
 const ID_BYTES: usize = 32;
 const DELETED: u8 = 0x80;
+
+/// A message that was applied or rejected, and so counts when another with its id comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// A hash of source, id and key.
+    pub id: u128,
+    /// A digest of type and value: the same id with another payload is a conflict.
+    pub payload: u64,
+    /// Where it stands.
+    pub offset: Offset,
+}
 
 /// An entity's row, taken apart but not copied.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,12 +66,12 @@ impl<'a> StateRef<'a> {
     ///
     /// # Errors
     /// When the bytes are not columns of this entity.
-    pub fn slots(&self, entity: &'a Entity, slots: &mut [Datum<'a>]) -> Result<(), DecodeError> {
+    pub fn slots(&self, columns: &'a [Column], slots: &mut [Datum<'a>]) -> Result<(), DecodeError> {
         if self.deleted {
             slots.fill(Datum::Null);
             return Ok(());
         }
-        columns::decode(entity.columns.iter().map(|column| &column.column), self.columns, slots)
+        columns::decode(columns.iter().map(|column| &column.column), self.columns, slots)
     }
 
     /// The ids, oldest first.
@@ -85,7 +93,7 @@ impl<'a> StateRef<'a> {
 }
 
 /// Appends everything of a blob but the columns. The new id takes the oldest one's place when the ring is full.
-pub(crate) fn put_head(
+pub fn put_head(
     offset: Offset,
     version: u64,
     deleted: bool,

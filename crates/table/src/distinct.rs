@@ -43,7 +43,8 @@ enum Registers {
 }
 
 /// The hash of a value's canonical bytes.
-pub(crate) fn hash(bytes: &[u8]) -> u64 {
+#[must_use]
+pub fn hash(bytes: &[u8]) -> u64 {
     XxHash3_64::oneshot(bytes)
 }
 

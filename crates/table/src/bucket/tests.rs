@@ -6,8 +6,7 @@ use proptest::prelude::*;
 use tidefold_codec::Datum;
 
 use super::*;
-use crate::layout::{Clustering, TableKind};
-use crate::model::Column;
+use crate::layout::{Clustering, Column, TableKind};
 
 fn layout(bucket: Bucket, ty: Type, descending: bool) -> TableLayout {
     let column = |name: &str, ty: Type| Column { name: name.into(), column: ty.required() };
@@ -18,6 +17,7 @@ fn layout(bucket: Bucket, ty: Type, descending: bool) -> TableLayout {
         partition_key: vec![0],
         clustering: vec![Clustering { column: 1, descending }, Clustering { column: 2, descending: false }],
         bucket: Some(bucket),
+        aggregates: vec![],
     }
 }
 

@@ -1,0 +1,104 @@
+//! What a table is: its columns and its key.
+//!
+//! A row is two byte strings, key and value; the room of its kind says what lies in them. A store with typed columns
+//! takes them apart with the layout; a byte store keeps them as they are.
+
+use tidefold_codec::ColumnType;
+use tidefold_codec::ordered::KeyColumn;
+
+use crate::bucket::Bucket;
+use crate::rollup::Aggregate;
+
+/// What a table holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TableKind {
+    /// Entity states.
+    Entity,
+    /// Rows of a view without aggregates.
+    Index,
+    /// Groups of a view with aggregates, sharded by source partition.
+    Rollup,
+    /// Verdicts of records that were not applied.
+    Verdicts,
+    /// One row a partition: the next offset to read.
+    Checkpoints,
+}
+
+/// A table's columns and key. Its stored name is `<name>_g<generation>`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableLayout {
+    /// The name a query uses.
+    pub name: String,
+    /// What it holds.
+    pub kind: TableKind,
+    /// All columns a query returns, in order.
+    pub columns: Vec<Column>,
+    /// Partition key: places in `columns`, in key order. A query names all of them.
+    pub partition_key: Vec<usize>,
+    /// Clustering columns: places in `columns`, in key order, with their direction.
+    pub clustering: Vec<Clustering>,
+    /// How its partitions are split, if they are: the stored key then has a hidden column
+    /// ([`TableLayout::stored_key_columns`]).
+    pub bucket: Option<Bucket>,
+    /// What a rollup keeps of the columns that are not in its key, in their order; empty of any other table.
+    pub aggregates: Vec<Aggregate>,
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Its name: letters, digits and `_`.
+    pub name: String,
+    /// Its type.
+    pub column: ColumnType,
+}
+
+/// A clustering column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clustering {
+    /// Its place in the layout's columns.
+    pub column: usize,
+    /// Whether larger values come first.
+    pub descending: bool,
+}
+
+// === impl TableLayout ===
+
+impl TableLayout {
+    /// A table without columns: its keys and values are bytes to everybody but their room.
+    #[must_use]
+    pub fn untyped(name: String, kind: TableKind) -> TableLayout {
+        TableLayout {
+            name,
+            kind,
+            columns: Vec::new(),
+            partition_key: Vec::new(),
+            clustering: Vec::new(),
+            bucket: None,
+            aggregates: Vec::new(),
+        }
+    }
+
+    /// The key columns that there are for a query, in key order: partition key, then clustering. What a store holds may
+    /// have one more: [`TableLayout::stored_key_columns`].
+    pub fn key_columns(&self) -> impl Iterator<Item = (usize, KeyColumn)> + '_ {
+        let partition = self.partition_key.iter().map(|column| (*column, false));
+        let clustering = self.clustering.iter().map(|c| (c.column, c.descending));
+        partition
+            .chain(clustering)
+            .map(|(at, descending)| (at, KeyColumn { ty: self.columns[at].column.ty.clone(), descending }))
+    }
+
+    /// The columns that are not in the key, in order.
+    pub fn value_columns(&self) -> impl Iterator<Item = (usize, &Column)> {
+        self.columns.iter().enumerate().filter(|(at, _)| {
+            !self.partition_key.contains(at) && !self.clustering.iter().any(|c| c.column == *at)
+        })
+    }
+
+    /// The place of a column.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+}

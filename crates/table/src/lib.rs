@@ -1,0 +1,36 @@
+//! Stored rows: what tables there are, and of every kind of row its key, its value, and how both are bytes.
+//!
+//! A row's bytes are made and read here and nowhere else, each kind in a file of its own with its layout described, so
+//! that there is one place to look, and one answer to damage.
+//!
+//! This crate deliberately knows no app, no SQL, no store and no log: it takes values and gives back bytes.
+//!
+//! A walk through it:
+//! * [`layout`]: what a table is, its columns and its key; [`bucket`]: the hidden column that splits a huge partition.
+//! * [`id`]: what stores take and give: names of tables, rows, writes, stamps.
+//! * [`tables`]: the tables of one generation of a projection.
+//! * [`limits`]: how large keys and rows may be.
+//! * [`entity`]: an entity's row; [`rollup`]: a shard of a rollup's group, and shards added up.
+//! * [`exact`]: sums that cannot overflow; [`distinct`]: the sketch behind `approx_count_distinct`.
+//! * [`verdict`]: what became of a record.
+//! * [`checkpoint`]: where a partition's fold stands; [`proof`]: whether that says anything of a log's records.
+
+pub mod bucket;
+pub mod checkpoint;
+pub mod distinct;
+pub mod entity;
+pub mod exact;
+pub mod id;
+pub mod layout;
+pub mod limits;
+pub mod proof;
+pub mod rollup;
+pub mod tables;
+pub mod verdict;
+mod wire;
+
+pub use checkpoint::Checkpoint;
+pub use id::{Row, RowWrite, Stamp, TableId};
+pub use layout::{Clustering, Column, TableKind, TableLayout};
+pub use tables::{GenerationTable, GenerationTables};
+pub use verdict::{Verdict, VerdictKind};
