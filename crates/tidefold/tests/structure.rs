@@ -31,7 +31,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tidefold-publisher", &["record", "codec", "app"]),
     ("tidefold-ingest", &["record", "codec", "table", "app", "control", "log", "store", "http", "telemetry"]),
     ("tidefold-query", &["record", "codec", "table", "app", "control", "log", "store", "http", "telemetry"]),
-    ("tidefold-projector", &["record", "codec", "table", "app", "fold", "control", "log", "store", "telemetry"]),
+    (
+        "tidefold-projector",
+        &["record", "codec", "table", "app", "fold", "control", "log", "store", "telemetry"],
+    ),
     (
         "tidefold-deployer",
         &["record", "codec", "table", "app", "fold", "control", "log", "store", "telemetry", "projector"],
@@ -42,8 +45,14 @@ const ARROWS: &[(&str, &[&str])] = &[
 const COMPOSITION: &[&str] = &["tidefold", "tidefold-bench"];
 
 /// Crates that take values and return values.
-const PURE: &[&str] =
-    &["tidefold-record", "tidefold-codec", "tidefold-table", "tidefold-app", "tidefold-fold", "tidefold-control"];
+const PURE: &[&str] = &[
+    "tidefold-record",
+    "tidefold-codec",
+    "tidefold-table",
+    "tidefold-app",
+    "tidefold-fold",
+    "tidefold-control",
+];
 
 /// What a pure crate must not even be able to name.
 const IMPURE: &[&str] = &[
