@@ -19,7 +19,7 @@ use tidefold_projector::{Backoff, Halt, LaneState, Settings};
 use tidefold_record::{Offset, frame};
 use tidefold_store::memory::{Effect, MemoryStore};
 use tidefold_store::{Lane, SharedStore, Store, TableWrites};
-use tidefold_table::{GenerationTables, RowWrite, Stamp};
+use tidefold_table::{RowWrite, Stamp};
 use tidefold_telemetry::{Telemetry, clock};
 
 const WINDOW: u64 = 40;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tidefold_app::App;
 use tidefold_control::Control;
 use tidefold_store::{SharedStore, StoreError, Table};
-use tidefold_table::GenerationTables;
 use tidefold_telemetry::clock;
 use tokio::sync::watch;
 

@@ -7,7 +7,6 @@ use tidefold_http::{Principal, Problem, ProblemKind};
 use tidefold_log::{Appended, LogError, SharedLog};
 use tidefold_record::{BatchBuilder, Offset, Partition, unframe};
 use tidefold_store::SharedStore;
-use tidefold_table::GenerationTables;
 use tidefold_telemetry::{Gauge, IngestMetrics, clock};
 
 use crate::catalog::{Catalog, TopicEntry};

@@ -21,7 +21,7 @@ use tidefold_record::{
 };
 use tidefold_store::memory::{KeptRow, MemoryStore};
 use tidefold_store::{Store, Table};
-use tidefold_table::{GenerationTables, RowWrite, Stamp, TableId};
+use tidefold_table::{RowWrite, Stamp, TableId};
 
 pub mod stepped;
 

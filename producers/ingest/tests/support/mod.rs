@@ -26,7 +26,7 @@ use tidefold_store::memory::MemoryStore;
 use tidefold_store::{Lane, Store, Table, TableWrites};
 use tidefold_table::checkpoint::digest;
 use tidefold_table::verdict::verdict_key;
-use tidefold_table::{Checkpoint, GenerationTables, RowWrite, Stamp, Verdict};
+use tidefold_table::{Checkpoint, RowWrite, Stamp, Verdict};
 use tidefold_telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
