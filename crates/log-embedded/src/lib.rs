@@ -27,7 +27,7 @@ use std::thread::JoinHandle;
 
 use fjall::{Database, OwnedWriteBatch, PersistMode};
 use futures_util::future::BoxFuture;
-use tidefold_log::{Appended, Bounds, Log, LogError, ReadLimit, Topic, TopicSpec};
+use tidefold_log::{Appended, Bounds, Log, LogError, ReadLimit, SharedMembership, Sole, Topic, TopicSpec};
 use tidefold_record::{BatchBuilder, Offset, Partition, Position, RecordBatch, TopicName};
 use tokio::sync::{oneshot, watch};
 
@@ -247,6 +247,11 @@ impl Log for EmbeddedLog {
         partition: Partition,
     ) -> Result<watch::Receiver<Offset>, LogError> {
         self.topics.find(topic, partition)?.watch(partition)
+    }
+
+    /// It belongs to one process, which owns everything.
+    fn join(&self, _group: &str, topics: &[(TopicName, u32)]) -> Result<SharedMembership, LogError> {
+        Ok(Arc::new(Sole::new(topics)))
     }
 }
 

@@ -78,14 +78,11 @@ pub trait Log: Send + Sync + 'static {
     -> Result<watch::Receiver<Offset>, LogError>;
 
     /// Joins a group of processes that share the topics' partitions among them; `topics` says how many each has. A log
-    /// that one process has to itself gives it everything.
+    /// that one process has to itself gives it everything: [`Sole`].
     ///
     /// # Errors
     /// When the group cannot be formed at all; a log that does not answer just now is waited for inside.
-    fn join(&self, group: &str, topics: &[(TopicName, u32)]) -> Result<SharedMembership, LogError> {
-        let _ = group;
-        Ok(Arc::new(Sole::new(topics)))
-    }
+    fn join(&self, group: &str, topics: &[(TopicName, u32)]) -> Result<SharedMembership, LogError>;
 }
 
 /// A log that anyone may hold.

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use tidefold_record::{BatchBuilder, Offset, Partition, Position, RecordBatch, TopicName};
 use tokio::sync::{oneshot, watch};
 
-use crate::{Appended, Bounds, Log, LogError, ReadLimit, Topic, TopicSpec};
+use crate::{Appended, Bounds, Log, LogError, ReadLimit, SharedMembership, Sole, Topic, TopicSpec};
 
 /// A log in memory; clones share it.
 #[derive(Clone, Default)]
@@ -146,6 +146,11 @@ impl Log for MemoryLog {
         partition: Partition,
     ) -> Result<watch::Receiver<Offset>, LogError> {
         Ok(lock(&self.state).partition(topic, partition)?.end.subscribe())
+    }
+
+    /// It is of one process, which owns everything.
+    fn join(&self, _group: &str, topics: &[(TopicName, u32)]) -> Result<SharedMembership, LogError> {
+        Ok(Arc::new(Sole::new(topics)))
     }
 }
 

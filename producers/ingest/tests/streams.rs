@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use support::{Shop, header, impatient, mistakes};
 use tidefold_ingest::Settings;
 use tidefold_log::memory::{Failure, MemoryLog, Stands};
-use tidefold_log::{Appended, Bounds, Log, LogError, ReadLimit, Topic, TopicSpec};
+use tidefold_log::{Appended, Bounds, Log, LogError, ReadLimit, SharedMembership, Topic, TopicSpec};
 use tidefold_record::headers::Known;
 use tidefold_record::{BatchBuilder, Offset, Partition, RecordBatch, TopicName};
 use tokio::sync::{mpsc, watch};
@@ -362,6 +362,10 @@ impl Log for Narrow {
         partition: Partition,
     ) -> Result<watch::Receiver<Offset>, LogError> {
         self.0.watch_end(topic, partition)
+    }
+
+    fn join(&self, group: &str, topics: &[(TopicName, u32)]) -> Result<SharedMembership, LogError> {
+        self.0.join(group, topics)
     }
 }
 
