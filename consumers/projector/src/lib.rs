@@ -6,7 +6,7 @@
 //! any two writes, and two lanes may even work on one partition, and the tables still come out as one fold of the log.
 //!
 //! This crate deliberately does not decide which generations exist, which definition is in force or what a schema id
-//! stands for (the deployer does), and knows no backend. It never skips what it cannot read or write: trouble with the
+//! stands for (the coordinator does), and knows no backend. It never skips what it cannot read or write: trouble with the
 //! log or the store holds the partition, it never makes a dead letter.
 //!
 //! A walk through it:

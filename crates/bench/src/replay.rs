@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidefold_deployer::{Deployer, Options, Phase, ReplayOptions};
+use tidefold_coordinator::{Coordinator, Options, Phase, ReplayOptions};
 use tidefold_log::Log;
 use tidefold_log_embedded::EmbeddedLog;
 use tidefold_record::{Partition, SchemaId};
@@ -36,9 +36,9 @@ async fn replay(folding: tokio::runtime::Handle) -> Outcome {
     let telemetry = Telemetry::new();
     let options = Options { cache_bytes: 512 << 20, ..Options::default() };
     let (shared_log, shared_store) = (Arc::clone(&log) as _, Arc::clone(&store) as _);
-    let deployer =
-        Deployer::start(Arc::clone(&app), shared_log, shared_store, telemetry, folding, options).await?;
-    let control = deployer.driver().control();
+    let coordinator =
+        Coordinator::start(Arc::clone(&app), shared_log, shared_store, telemetry, folding, options).await?;
+    let control = coordinator.control_log().control();
     let id = |schema: &str| control.id_of(schema).unwrap_or(SchemaId(0));
     let name = app.topics.first().map(|topic| topic.name.in_app(&app.name)).ok_or("the app has no topic")?;
     let since = clock::instant();
@@ -47,10 +47,10 @@ async fn replay(folding: tokio::runtime::Handle) -> Outcome {
             log.append(&name, Partition(partition as u32), batch).await?;
         }
     }
-    for generation in deployer.status() {
+    for generation in coordinator.status() {
         for lane in generation.lanes {
             let end = log.bounds(&name, lane.partition).await?.end;
-            while deployer
+            while coordinator
                 .status()
                 .iter()
                 .flat_map(|g| &g.lanes)
@@ -63,7 +63,7 @@ async fn replay(folding: tokio::runtime::Handle) -> Outcome {
     let wall = since.elapsed().as_secs_f64();
     figure("made, appended and folded live", format!("{:.0} records/s", RECORDS as f64 / wall), "");
     let (cpu, since) = (cpu_seconds("self"), clock::instant());
-    let mut builds = deployer.replay(None, ReplayOptions::default()).await?;
+    let mut builds = coordinator.replay(None, ReplayOptions::default()).await?;
     let (mut built, mut phase) = (None, None);
     for build in &mut builds {
         let progress = build.progress.wait_for(|progress| progress.phase != Phase::Building).await?.clone();
@@ -84,6 +84,6 @@ async fn replay(folding: tokio::runtime::Handle) -> Outcome {
         format!("{} rows, {:.1} s", comparison.rows(), since.elapsed().as_secs_f64()),
         "",
     );
-    deployer.shutdown().await;
+    coordinator.shutdown().await;
     Ok(())
 }

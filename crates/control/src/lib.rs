@@ -8,7 +8,7 @@
 //! it: then nothing came between what its writer knew and what it wrote. Entries about schema ids count whatever they
 //! expected, because the first entry about an id decides it for ever.
 //!
-//! This crate deliberately reads and writes no log; the deployer does.
+//! This crate deliberately reads and writes no log; the coordinator does.
 //!
 //! A walk through it:
 //! * [`entry`]: [`Entry`] and its JSON form, the record value.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use axum::routing::get;
 use tidefold_app::App;
 use tidefold_control::Control;
-use tidefold_deployer::{ControlCopy, Deployer, Options, Waiting};
+use tidefold_control_log::{ControlCopy, ControlLogError, Waiting, introduce};
+use tidefold_coordinator::{Coordinator, Options};
 use tidefold_http::paths::{OUTCOME, Port, Service};
 use tidefold_http::{Gate, Limits, Problem, ProblemKind, Readiness};
 use tidefold_log::ReadLimit;
@@ -162,14 +163,14 @@ impl Node {
         Ok(node)
     }
 
-    /// Lets a projection stand still until what is returned is dropped; its log goes on growing.
+    /// Quiesces a projection until what is returned is dropped; its log goes on growing.
     ///
     /// # Errors
     /// When this node does not fold, the topic does not exist or does not come to a stand.
-    pub async fn hold(&self, topic: &str) -> Result<tidefold_deployer::Still, Failure> {
+    pub async fn hold(&self, topic: &str) -> Result<tidefold_coordinator::Quiesced, Failure> {
         let limit = std::time::Duration::from_secs(30);
         match &self.control {
-            ControlSource::Operator(operator) => Ok(operator.deployer().still(topic, limit).await?),
+            ControlSource::Operator(operator) => Ok(operator.coordinator().quiesce(topic, limit).await?),
             ControlSource::Following(..) => Err(Failure::new(Code::Usage, "this node does not fold")),
         }
     }
@@ -207,19 +208,19 @@ impl ControlSource {
     fn halts(&self) -> Option<tidefold_query::Halts> {
         let operator = Arc::downgrade(self.operator()?);
         Some(Arc::new(move |topic, generation, partition| {
-            operator.upgrade()?.deployer().halted(topic, generation, partition)
+            operator.upgrade()?.coordinator().halted(topic, generation, partition)
         }))
     }
 
     /// Why appending is of no use: known where what is appended is folded.
     fn refusals(&self) -> Option<tidefold_ingest::Refusals> {
         let operator = Arc::downgrade(self.operator()?);
-        Some(Arc::new(move |topic, partition| operator.upgrade()?.deployer().refuses(topic, partition)))
+        Some(Arc::new(move |topic, partition| operator.upgrade()?.coordinator().refuses(topic, partition)))
     }
 
     fn watch(&self) -> watch::Receiver<Arc<Control>> {
         match self {
-            ControlSource::Operator(operator) => operator.deployer().control(),
+            ControlSource::Operator(operator) => operator.coordinator().control(),
             ControlSource::Following(control, _) => control.clone(),
         }
     }
@@ -244,8 +245,8 @@ impl Parts {
         gate: &Gate,
     ) -> Result<ControlSource, Failure> {
         let told = gate.clone();
-        let waiting = Waiting::tell(move |what| told.close(what));
-        let refused = |error| Failure::from_error(Code::Conflict, &error);
+        let waiting = Waiting::report_to(move |what| told.close(what));
+        let refused = |error: ControlLogError| Failure::from_error(Code::Conflict, &error);
         let runtime = tokio::runtime::Handle::current();
         let store = Arc::clone(&backends.store);
         let Some(log) = backends.log.clone() else {
@@ -256,13 +257,13 @@ impl Parts {
         };
         let app = Arc::clone(&self.app);
         let Some(folding) = folding else {
-            let driver = tidefold_deployer::introduce(app, log, &waiting).await.map_err(refused)?;
-            return self.follow(driver.watch(), runtime.spawn(driver.keep_up()), backends).await;
+            let control_log = introduce(app, log, &waiting).await.map_err(refused)?;
+            return self.follow(control_log.watch(), runtime.spawn(control_log.keep_up()), backends).await;
         };
         let handle = folding.0.as_ref().map(|runtime| runtime.handle().clone());
         let (handle, telemetry) = (handle.unwrap_or(runtime), self.telemetry.clone());
         let (of_log, of_store) = (Arc::clone(&log), Arc::clone(&store));
-        let deployer = Deployer::start(
+        let coordinator = Coordinator::start(
             app,
             of_log,
             of_store,
@@ -270,12 +271,12 @@ impl Parts {
             handle,
             Options { waiting, ..options(settings) },
         );
-        let deployer = deployer.await.map_err(refused)?;
+        let coordinator = coordinator.await.map_err(|error| Failure::from_error(Code::Conflict, &error))?;
         Ok(ControlSource::Operator(Arc::new(Operator::new(
             Arc::clone(&self.app),
             log,
             store,
-            deployer,
+            coordinator,
             settings.topic_prefix.clone(),
         ))))
     }

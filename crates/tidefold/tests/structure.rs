@@ -35,9 +35,22 @@ const ARROWS: &[(&str, &[&str])] = &[
         "tidefold-projector",
         &["record", "codec", "table", "app", "fold", "control", "log", "store", "telemetry"],
     ),
+    ("tidefold-control-log", &["record", "table", "app", "control", "log", "store", "telemetry"]),
     (
-        "tidefold-deployer",
-        &["record", "codec", "table", "app", "fold", "control", "log", "store", "telemetry", "projector"],
+        "tidefold-coordinator",
+        &[
+            "record",
+            "codec",
+            "table",
+            "app",
+            "fold",
+            "control",
+            "log",
+            "store",
+            "telemetry",
+            "projector",
+            "control-log",
+        ],
     ),
 ];
 

@@ -1,4 +1,4 @@
-//! What the tests of the projector and of the deployer share: the storefront app, its messages, a log full of them, a
+//! What the tests of the projector and of the coordinator share: the storefront app, its messages, a log full of them, a
 //! store that is driven step by step, and the same log folded in one piece.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidefold_deployer::DeployError;
+use tidefold_coordinator::CoordinatorError;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::{Partition, Position};
 
@@ -48,7 +48,7 @@ pub(super) async fn dead_add(
         let detail = format!("the log of {}:{} ends at {}", topic.name, position.partition, bounds.end);
         return Err(Problem::new(ProblemKind::UnknownPosition, detail));
     }
-    operator.deployer().add_dead_letter(&position, &reason).await.map_err(replay::refused)?;
+    operator.coordinator().add_dead_letter(&position, &reason).await.map_err(replay::refused)?;
     Ok(Json(json!({ "position": position.to_string(), "reason": reason })))
 }
 
@@ -66,10 +66,10 @@ pub(super) async fn lift_breaker(
     let mut lifted = Vec::new();
     for topic in topics {
         let partition = parameters.partition.map(Partition);
-        match operator.deployer().lift_breaker(topic.name.as_str(), partition).await {
+        match operator.coordinator().lift_breaker(topic.name.as_str(), partition).await {
             Ok(positions) => lifted.extend(positions.iter().map(ToString::to_string)),
             // What has no tables yet is held by nothing.
-            Err(DeployError::NoGeneration { .. }) => {}
+            Err(CoordinatorError::NoGeneration { .. }) => {}
             Err(error) => return Err(replay::refused(error)),
         }
     }

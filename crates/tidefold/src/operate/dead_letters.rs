@@ -204,14 +204,14 @@ pub(super) async fn show(operator: &Operator, position: &Position) -> Result<Dea
     let mut reader = Reader { operator, topic, batch: None, reads: 0 };
     let batch = reader.at(position.partition, position.offset, false).await?;
     let record = batch.get(position.offset);
-    let control = operator.deployer().control().borrow().clone();
+    let control = operator.coordinator().control().borrow().clone();
     let letter = DeadLetter::new(position, &reason, record.as_ref());
     Ok(DeadLetterRecord::new(letter, record.as_ref(), &control))
 }
 
 /// The tables of a topic's active generation.
 pub(super) fn active(operator: &Operator, topic: &Topic) -> Option<GenerationTables> {
-    let generation = operator.deployer().control().borrow().active(topic.name.as_str())?;
+    let generation = operator.coordinator().control().borrow().active(topic.name.as_str())?;
     Some(topic.generation(operator.app(), generation))
 }
 

@@ -16,7 +16,6 @@ use tidefold_codec::text;
 use tidefold_fold::{Changes, FoldSettings, Folder, Given, RowCache};
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::ReadLimit;
-use tidefold_projector::SchemaSource;
 use tidefold_record::headers::Known;
 use tidefold_record::{BatchBuilder, Offset, Partition, Position, RecordBatch, RecordRef, partition_of};
 use tidefold_store::Scan;
@@ -72,7 +71,7 @@ pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Resu
             let verdict = verdicts.get(&record.offset).cloned().unwrap_or(Verdict::Applied);
             let single = alone(&record, partition);
             for id in folder.unknown_schemas(&single) {
-                let fate = operator.deployer().driver().fate(id).await.map_err(unavailable)?;
+                let fate = operator.coordinator().schemas().fate(id).await.map_err(unavailable)?;
                 folder.learn(id, &fate);
             }
             let published =

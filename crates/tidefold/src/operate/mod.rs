@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tidefold_app::App;
 use tidefold_app::model::Topic;
 use tidefold_control::GenerationState;
-use tidefold_deployer::Deployer;
+use tidefold_coordinator::Coordinator;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::SharedLog;
 use tidefold_projector::{Halt, LaneState};
@@ -35,7 +35,7 @@ pub struct Operator {
     app: Arc<App>,
     log: SharedLog,
     store: SharedStore,
-    deployer: Deployer,
+    coordinator: Coordinator,
     topic_prefix: String,
 }
 
@@ -46,10 +46,10 @@ impl Operator {
         app: Arc<App>,
         log: SharedLog,
         store: SharedStore,
-        deployer: Deployer,
+        coordinator: Coordinator,
         topic_prefix: String,
     ) -> Operator {
-        Operator { app, log, store, deployer, topic_prefix }
+        Operator { app, log, store, coordinator, topic_prefix }
     }
 
     /// The app.
@@ -72,20 +72,20 @@ impl Operator {
 
     /// The control driver.
     #[must_use]
-    pub fn deployer(&self) -> &Deployer {
-        &self.deployer
+    pub fn coordinator(&self) -> &Coordinator {
+        &self.coordinator
     }
 
     /// Finishes the batches in hand and lets go of everything.
     pub async fn shutdown(self) {
-        self.deployer.shutdown().await;
+        self.coordinator.shutdown().await;
     }
 
     /// Every halted partition of the active generations, with why; one line where a whole generation is halted.
     #[must_use]
     pub fn halts(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for generation in self.deployer.status() {
+        for generation in self.coordinator.status() {
             let name = format!("projection of {} g{} halted", generation.topic, generation.generation);
             if generation.state != GenerationState::Active {
                 continue;
@@ -118,7 +118,7 @@ impl Operator {
     #[must_use]
     pub fn ended(&self) -> Option<String> {
         let mut lines = Vec::new();
-        for generation in self.deployer.status() {
+        for generation in self.coordinator.status() {
             for lane in &generation.lanes {
                 let why = match &lane.state {
                     LaneState::Halted(halt @ Halt::Vanished) => halt.to_string(),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidefold_deployer::{Build, BuildProgress, Comparison, DeployError, Phase, ReplayOptions};
+use tidefold_control_log::Passing;
+use tidefold_coordinator::{Build, BuildProgress, Comparison, CoordinatorError, Phase, ReplayOptions};
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::Offset;
 
@@ -69,7 +70,7 @@ pub(super) async fn start(
     if let Some(topic) = topic {
         operator.topic(topic)?;
     }
-    let builds = operator.deployer().replay(topics.as_deref(), options).await.map_err(refused)?;
+    let builds = operator.coordinator().replay(topics.as_deref(), options).await.map_err(refused)?;
     let mut ends = Vec::with_capacity(builds.len());
     for build in &builds {
         ends.push(unfolded::ends(operator, operator.topic(&build.topic)?).await?);
@@ -152,18 +153,18 @@ pub(super) async fn change(
     };
     let mut done = Vec::new();
     for topic in topics {
-        let deployer = operator.deployer();
+        let coordinator = operator.coordinator();
         let generations = match change {
-            Change::Rollback => deployer.rollback(&topic).await.map(|generation| vec![generation]),
-            Change::Retire => deployer.retire(&topic).await,
-            Change::Abandon => deployer.abandon(&topic).await,
+            Change::Rollback => coordinator.rollback(&topic).await.map(|generation| vec![generation]),
+            Change::Retire => coordinator.retire(&topic).await,
+            Change::Abandon => coordinator.abandon(&topic).await,
         };
         done.push((topic, generations.map_err(refused)?));
     }
     Ok(done)
 }
 
-pub(super) fn refused(error: DeployError) -> Problem {
+pub(super) fn refused(error: CoordinatorError) -> Problem {
     let kind = if error.is_passing() { ProblemKind::LogUnavailable } else { ProblemKind::Conflict };
     Problem::new(kind, crate::failure::chain(&error))
 }

@@ -14,7 +14,7 @@ use axum::{Json, Router};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidefold_deployer::ReplayOptions;
+use tidefold_coordinator::ReplayOptions;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::Position;
 
@@ -117,7 +117,7 @@ async fn replay_topics(
 
 async fn builds(State(operator): Shared, Path(app): Path<String>) -> Result<Json<Value>, Problem> {
     operator.check_app(&app)?;
-    let reports: Vec<_> = operator.deployer().builds().iter().map(replay::report).collect();
+    let reports: Vec<_> = operator.coordinator().builds().iter().map(replay::report).collect();
     Ok(Json(json!({ "items": reports })))
 }
 

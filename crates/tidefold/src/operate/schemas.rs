@@ -26,7 +26,7 @@ pub struct MessageSchema {
 
 /// Every message type of the app, in the order of the app.
 pub(super) fn schemas(operator: &Operator) -> Vec<MessageSchema> {
-    let control = operator.deployer().driver().control();
+    let control = operator.coordinator().control_log().control();
     let app = operator.app();
     let of_topic = |topic: &tidefold_app::model::Topic| {
         let message = |message: &tidefold_app::model::Message| MessageSchema {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tidefold_control::GenerationState;
-use tidefold_deployer::{DeployError, Elsewhere};
+use tidefold_coordinator::{CoordinatorError, Elsewhere};
 use tidefold_log::Bounds;
 use tidefold_projector::{LaneState, LaneStatus};
 use tidefold_record::{Offset, Partition};
@@ -89,7 +89,7 @@ pub(super) async fn status(operator: &Operator) -> Status {
             (Vec::new(), Vec::new(), Some(error.to_string()))
         }
     };
-    let generations = operator.deployer().status().into_iter().map(|generation| {
+    let generations = operator.coordinator().status().into_iter().map(|generation| {
         let others = elsewhere.iter().filter(|other| {
             (other.topic.as_str(), other.generation) == (generation.topic.as_str(), generation.generation)
         });
@@ -138,9 +138,9 @@ pub(super) async fn status(operator: &Operator) -> Status {
 }
 
 /// What the store and the log know. In this order: a checkpoint is never beyond an end that was asked for later.
-async fn asked(operator: &Operator) -> Result<(Vec<Elsewhere>, Vec<Vec<Bounds>>), DeployError> {
-    let elsewhere = operator.deployer().elsewhere().await?;
-    Ok((elsewhere, operator.deployer().bounds().await?))
+async fn asked(operator: &Operator) -> Result<(Vec<Elsewhere>, Vec<Vec<Bounds>>), CoordinatorError> {
+    let elsewhere = operator.coordinator().elsewhere().await?;
+    Ok((elsewhere, operator.coordinator().bounds().await?))
 }
 
 /// The partitions of a generation, each once: by its lane here, or by what the store knows. Lanes know of an end a moment

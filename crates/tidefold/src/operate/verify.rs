@@ -68,14 +68,14 @@ pub(super) fn answer(operator: Arc<Operator>) -> Response {
 async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<Value, Anyhow> {
     let (mut records, mut tables, mut not_folded) = (0, Vec::new(), Vec::<Unfolded>::new());
     for (place, topic) in operator.app().topics.iter().enumerate() {
-        let control = operator.deployer().driver().control();
+        let control = operator.coordinator().control_log().control();
         let Some((number, generation)) =
             control.projection(topic.name.as_str()).and_then(|p| p.generations.get_key_value(&p.active?))
         else {
             continue;
         };
         let ends = unfolded::ends(operator, topic).await.map_err(told)?;
-        if operator.deployer().is_halted(topic.name.as_str(), *number) {
+        if operator.coordinator().is_halted(topic.name.as_str(), *number) {
             not_folded.extend(unfolded::unfolded(operator, topic, &ends, STAND).await.map_err(told)?);
             continue;
         }
@@ -87,11 +87,11 @@ async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<
         folded.fold_to_checkpoints().await?;
         not_folded.extend(unfolded::unfolded(operator, topic, &ends, STAND).await.map_err(told)?);
         folded.fold_to_checkpoints().await?;
-        let still = operator.deployer().still(topic.name.as_str(), STAND).await?;
+        let quiesced = operator.coordinator().quiesce(topic.name.as_str(), STAND).await?;
         folded.fold_to_checkpoints().await?;
-        let stored = topic.generation(operator.app(), still.generation);
+        let stored = topic.generation(operator.app(), quiesced.generation);
         tables.extend(folded.compare(&stored).await?);
-        still.has_stood().await?;
+        quiesced.has_stood().await?;
     }
     let equal = tables.iter().all(|table| table["differing"] == 0);
     let complete = not_folded.is_empty();
@@ -143,7 +143,7 @@ impl Folded<'_> {
                     format!("{name}:{partition} ends at {next}, before its checkpoint {until}").into()
                 );
             }
-            let control = self.operator.deployer().driver().control();
+            let control = self.operator.coordinator().control_log().control();
             let declared = control.projection(self.topic.name.as_str()).into_iter();
             for (offset, reason) in
                 declared.flat_map(|of_topic| of_topic.dead_letters(partition as u32, next))

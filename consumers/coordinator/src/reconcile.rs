@@ -1,0 +1,144 @@
+//! What runs made equal to what control wants: the lanes of every generation that is active, kept or being built.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidefold_control::{Control, Generation, GenerationState};
+use tidefold_projector::{Orders, Projector, Role};
+use tidefold_telemetry::clock;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::bootstrap::open_tables;
+use crate::error::CoordinatorError;
+use crate::lanes::{Folding, Key};
+use crate::process::Process;
+use crate::source::Source;
+use crate::topics::manifest::mismatches;
+
+/// Where it is said how a reconciliation went.
+pub(crate) type Asked = oneshot::Sender<Result<(), CoordinatorError>>;
+
+/// Reconciles whenever it is asked, one at a time, for ever.
+pub(crate) async fn serve(process: Arc<Process>, mut asked: mpsc::Receiver<Asked>) {
+    while let Some(answer) = asked.recv().await {
+        let _ = answer.send(process.reconcile().await);
+    }
+}
+
+// === impl Process ===
+
+impl Process {
+    /// Returns once what runs is what control wants, of all that was read before.
+    pub(crate) async fn reconciled(&self) -> Result<(), CoordinatorError> {
+        let (answer, answered) = oneshot::channel();
+        self.reconciler.send(answer).await.map_err(|_| CoordinatorError::Ending)?;
+        answered.await.map_err(|_| CoordinatorError::Ending)?
+    }
+
+    /// The same, however long that takes.
+    pub(crate) async fn settled(&self) {
+        let mut last = String::new();
+        while let Err(error) = self.reconciled().await {
+            // Once for each reason, not once for each attempt.
+            if std::mem::replace(&mut last, error.to_string()) != last {
+                tracing::warn!(%error, "what control wants cannot be done yet; trying again");
+            }
+            clock::pause(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn reconcile(&self) -> Result<(), CoordinatorError> {
+        let control = self.control_log.control();
+        for (source, number, generation) in self.generations(&control) {
+            let key = source.key(number);
+            if generation.state == GenerationState::Gone {
+                self.end(source, key).await?;
+            } else if !self.lanes.knows(&key) {
+                let folding = self.begin(source, number, generation, &control).await?;
+                self.lanes.begin(key, folding);
+            }
+        }
+        self.assign();
+        self.give_orders();
+        Ok(())
+    }
+
+    /// Gives every generation the lanes of the partitions that are owned.
+    pub(crate) fn assign(&self) {
+        let owned = |topic: &_| {
+            let source = self.sources.iter().find(|source| source.name == *topic);
+            source.map(|source| self.owned(source)).unwrap_or_default()
+        };
+        let (limit, components) = (self.options.drain, &self.components);
+        let without = self.lanes.assign(owned, |ending, lost| {
+            ending.spawn_on(lost.within(limit), &components.runtime);
+        });
+        // No lane raises the alert of what has no lanes.
+        for (key, partition) in without {
+            let (telemetry, app) = (&components.telemetry, &self.app.name);
+            tidefold_projector::alert(telemetry, app, &key.topic, key.generation, partition);
+        }
+    }
+
+    /// Tells all lanes what control wants of them.
+    pub(crate) fn give_orders(&self) {
+        let control = self.control_log.control();
+        self.lanes.order(|key| orders(key, &control));
+    }
+
+    /// Makes a generation ready for its lanes, if it was built from what is there.
+    async fn begin(
+        &self,
+        source: &Source,
+        number: u32,
+        generation: &Generation,
+        control: &Control,
+    ) -> Result<Folding, CoordinatorError> {
+        if let Some(wrong) = self.lanes.wrong(&source.name) {
+            return Ok(Folding::Halted(wrong.reason));
+        }
+        let differs = mismatches(&generation.manifest, &source.manifest(self.options.window, None));
+        if !differs.is_empty() {
+            let reason = differs.join("\n");
+            tracing::error!(topic = %source.name, generation = number, reason, "projection halted");
+            return Ok(Folding::Halted(reason));
+        }
+        open_tables(&*self.components.store, &source.tables(number)).await?;
+        let assignment = source.assignment(number, generation.manifest.window, self.cache_bytes());
+        let orders = orders(&source.key(number), control);
+        Ok(Folding::Lanes(Box::new(Projector::idle(&self.components, &assignment, orders))))
+    }
+
+    /// Ends the lanes of a generation and drops its tables.
+    async fn end(&self, source: &Source, key: Key) -> Result<(), CoordinatorError> {
+        if self.lanes.has_dropped(&key) {
+            return Ok(());
+        }
+        if let Some(projector) = self.lanes.take(&key) {
+            projector.drain(self.options.drain).await;
+        }
+        let tables: Vec<_> = source.tables(key.generation).all().map(|table| table.id.clone()).collect();
+        self.components.store.drop_tables(&tables).await.map_err(CoordinatorError::store("drop tables"))?;
+        self.lanes.note_dropped(key);
+        Ok(())
+    }
+}
+
+fn orders(key: &Key, control: &Control) -> Orders {
+    let projection = control.projection(key.topic.as_str());
+    let hold = projection.and_then(|projection| projection.hold.as_ref());
+    Orders { role: role(key, control), hold: hold.is_some_and(|hold| hold.generation == key.generation) }
+}
+
+/// The active generation judges; others take its verdicts, except a build that was begun without any.
+fn role(key: &Key, control: &Control) -> Role {
+    let projection = control.projection(key.topic.as_str());
+    let Some((projection, active)) = projection.and_then(|p| p.active.map(|active| (p, active))) else {
+        return Role::Judge;
+    };
+    match projection.generations.get(&key.generation) {
+        _ if active == key.generation => Role::Judge,
+        Some(g) if g.state == GenerationState::Building && g.manifest.verdicts_of.is_none() => Role::Judge,
+        _ => Role::Follow { active },
+    }
+}

@@ -1,0 +1,77 @@
+//! Whether what was folded or built is of the log that is there: before a replay builds on it.
+
+use tidefold_control::Manifest;
+use tidefold_log::{Bounds, LogError};
+use tidefold_projector::{Halt, LaneState};
+
+use super::manifest::mismatches;
+use crate::process::Process;
+use crate::source::Source;
+
+// === impl Process ===
+
+impl Process {
+    /// Whether the active generation's verdicts can be taken as given. It has to be folded from the log that is there, or
+    /// they say nothing of the log's records; and it has to be folded at all: where its manifest halts it, it publishes no
+    /// more verdicts, and a build that waits for them would never end.
+    pub(crate) async fn verdicts_can_be_followed(&self, source: &Source) -> bool {
+        let control = self.control_log.control();
+        let projection = control.projection(source.name.as_str());
+        let active = projection.and_then(|p| p.generations.get_key_value(&p.active?));
+        let Some((number, generation)) = active else { return false };
+        self.is_of_what_is_there(source, &generation.manifest) && self.lies_in_the_log(source, *number).await
+    }
+
+    /// Whether a build can never end as it is: what it was begun from, or whose verdicts it waits for, is not there any
+    /// more, or its own tables are damaged.
+    pub(crate) async fn cannot_end(
+        &self,
+        source: &Source,
+        generation: u32,
+        built: &Manifest,
+        trusted: bool,
+    ) -> bool {
+        if !self.is_of_what_is_there(source, built) || (built.verdicts_of.is_some() && !trusted) {
+            return true;
+        }
+        let lies_in_the_log = self.lies_in_the_log(source, generation).await;
+        let damaged = |state: &LaneState| matches!(state, LaneState::Halted(halt) if is_damaged(halt));
+        let lanes = self.lanes.of(&source.key(generation));
+        !lies_in_the_log || lanes.iter().any(|lane| damaged(&lane.borrow().state))
+    }
+
+    fn is_of_what_is_there(&self, source: &Source, built: &Manifest) -> bool {
+        mismatches(built, &source.manifest(self.options.window, None)).is_empty()
+    }
+
+    /// Whether the checkpoints of a generation lie within the log, and its lanes here found the records they folded. What
+    /// cannot be looked at just now is no reason to doubt it.
+    async fn lies_in_the_log(&self, source: &Source, generation: u32) -> bool {
+        for mut lane in self.lanes.of(&source.key(generation)) {
+            let placed = lane.wait_for(|status| status.state != LaneState::Starting).await;
+            let state = placed.map(|status| status.state.clone());
+            let other_log = matches!(
+                state,
+                Ok(LaneState::Halted(
+                    Halt::PastEnd { .. }
+                        | Halt::BeforeStart { .. }
+                        | Halt::OtherRecord { .. }
+                        | Halt::Log(LogError::OutOfRange { .. })
+                ))
+            );
+            if other_log {
+                return false;
+            }
+        }
+        // In this order: the log only grows meanwhile, so that no checkpoint seems to be past its end.
+        let Ok(checkpoints) = self.checkpoints(source, generation).await else { return true };
+        let Ok(bounds) = self.bounds(source).await else { return true };
+        let within = |next, bounds: &Bounds| bounds.start <= next && next <= bounds.end;
+        checkpoints.iter().zip(&bounds).all(|(checkpoint, bounds)| within(checkpoint.next, bounds))
+    }
+}
+
+fn is_damaged(halt: &Halt) -> bool {
+    let of_a_record = |halt: &Halt| matches!(halt, Halt::Record { halt, .. } if is_damaged(halt));
+    matches!(halt, Halt::DamagedRow { .. }) || of_a_record(halt)
+}

@@ -1,0 +1,248 @@
+//! The control topic copied into the store, so that who only reads needs nothing but the store.
+//!
+//! Each entry is a row under its offset, in the text that stands in the topic, stamped with the offset like any row. Every
+//! process that folds copies what it reads: the same rows, so it does not matter who is first. A reader folds the rows as
+//! one folds the topic, and stops at the first offset that is missing: a row behind it may have arrived first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidefold_control::Control;
+use tidefold_record::Offset;
+use tidefold_store::{Lane, Scan, SharedStore, Store, Table, TableWrites};
+use tidefold_table::{RowWrite, Stamp, TableId, TableKind, TableLayout};
+use tidefold_telemetry::clock;
+use tokio::sync::watch;
+
+use crate::error::ControlLogError;
+use crate::topic::ControlLog;
+use crate::waiting::{Passing, Waiting};
+
+/// How often a reader looks for new entries.
+const LOOK: Duration = Duration::from_millis(250);
+/// Rows read at once.
+const PAGE: usize = 1_000;
+
+/// What control says, as the store has it.
+pub struct ControlCopy {
+    store: SharedStore,
+    table: TableId,
+    control: Control,
+    published: watch::Sender<Arc<Control>>,
+}
+
+// === impl ControlCopy ===
+
+impl ControlCopy {
+    /// Waits until the store has a copy that defines the app; `waiting` is told what for.
+    ///
+    /// # Errors
+    /// When the store refuses for good, or the copy is damaged.
+    pub async fn open(
+        store: SharedStore,
+        app: &str,
+        waiting: &Waiting,
+    ) -> Result<ControlCopy, ControlLogError> {
+        let table = table(app);
+        let published = watch::channel(Arc::new(Control::default())).0;
+        let mut copy = ControlCopy { store, table: table.id.clone(), control: Control::default(), published };
+        let mut said = false;
+        loop {
+            let opened = copy.store.open(std::slice::from_ref(&table)).await;
+            let opened = opened.map_err(ControlLogError::store("open the copy of control"));
+            let read = match opened {
+                Ok(()) => copy.advance().await,
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(()) if copy.control.definition().is_some() => return Ok(copy),
+                Ok(()) => {
+                    waiting.on(&"waiting for `tidefold project` to make the app known");
+                    if !said {
+                        tracing::info!(app, "waiting for `tidefold project` to make the app known");
+                    }
+                }
+                Err(error) if error.is_passing() => {
+                    waiting.on(&error);
+                    tracing::warn!(%error, "waiting for the store");
+                }
+                Err(error) => return Err(error),
+            }
+            said = true;
+            clock::pause(LOOK).await;
+        }
+    }
+
+    /// What control says, each time that changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Control>> {
+        self.published.subscribe()
+    }
+
+    /// Follows the copy for ever. Trouble with the store is waited out.
+    pub async fn keep_up(mut self) {
+        let mut trouble = false;
+        loop {
+            clock::pause(LOOK).await;
+            match self.advance().await {
+                Ok(()) => trouble = false,
+                Err(error) if !std::mem::replace(&mut trouble, true) => {
+                    tracing::warn!(%error, "the copy of control cannot be read; trying again");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn advance(&mut self) -> Result<(), ControlLogError> {
+        let start = self.control.next();
+        loop {
+            let scan = Scan::Range {
+                prefix: Bytes::copy_from_slice(&PARTITION),
+                from: Some(key(self.control.next())),
+                until: None,
+                reverse: false,
+                limit: PAGE,
+            };
+            let rows = self.store.scan(&self.table, &scan).await;
+            let rows = rows.map_err(ControlLogError::store("read the copy of control"))?;
+            let before = self.control.next();
+            for row in &rows {
+                if row.key != key(self.control.next()) {
+                    break;
+                }
+                // What does not count in the topic does not count here either.
+                let _outcome = self.control.apply(self.control.next(), &row.value);
+            }
+            if self.control.next() == before || rows.len() < PAGE {
+                break;
+            }
+        }
+        if self.control.next() != start {
+            self.published.send_replace(Arc::new(self.control.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// Copies the control topic into the store, as far as it is read, for ever.
+pub async fn copy_for_ever(control_log: ControlLog, store: SharedStore, app: String) {
+    let table = table(&app);
+    let mut control = control_log.watch();
+    let mut from = Offset::ZERO;
+    loop {
+        control.borrow_and_update();
+        match copy_from(&control_log, &*store, &table, from).await {
+            Ok(next) if next == from => {
+                if control.changed().await.is_err() {
+                    return;
+                }
+            }
+            Ok(next) => from = next,
+            Err(error) => {
+                tracing::warn!(%error, app, "control cannot be copied into the store; trying again");
+                clock::pause(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn copy_from(
+    control_log: &ControlLog,
+    store: &dyn Store,
+    table: &Table,
+    from: Offset,
+) -> Result<Offset, ControlLogError> {
+    if from == Offset::ZERO {
+        store
+            .open(std::slice::from_ref(table))
+            .await
+            .map_err(ControlLogError::store("open the copy of control"))?;
+    }
+    let entries = control_log.entries(from).await?;
+    let next = entries.next_offset();
+    let rows = entries.iter().map(|record| RowWrite {
+        key: key(record.offset),
+        value: Some(Bytes::copy_from_slice(record.value.unwrap_or_default())),
+        stamp: Stamp::put(record.offset),
+    });
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return Ok(next);
+    }
+    let lane = Lane { checkpoints: table.id.clone(), partition: 0 };
+    let writes = [TableWrites { table: table.id.clone(), rows }];
+    store.write(&lane, &writes).await.map_err(ControlLogError::store("copy control into the store"))?;
+    Ok(next)
+}
+
+const PARTITION: [u8; 4] = 0_u32.to_be_bytes();
+
+fn key(offset: Offset) -> Bytes {
+    Bytes::from([&PARTITION[..], &offset.0.to_be_bytes()[..]].concat())
+}
+
+/// Keyed like verdicts: partition, offset. No generation of it ever goes.
+fn table(app: &str) -> Table {
+    let layout = TableLayout {
+        name: "_control".to_owned(),
+        kind: TableKind::Verdicts,
+        columns: vec![],
+        partition_key: vec![],
+        clustering: vec![],
+        bucket: None,
+        aggregates: vec![],
+    };
+    Table { id: TableId::new(app, "_control", 0), layout: Arc::new(layout) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidefold_control::{Entry, SchemaRecord};
+    use tidefold_log::MemoryLog;
+    use tidefold_record::SchemaId;
+    use tidefold_store::memory::MemoryStore;
+
+    async fn register(control_log: &ControlLog, id: u32) {
+        let entry = |control: &Control| {
+            let entry = Entry::SchemaRegistered { id: SchemaId(id), schema: format!("\"s{id}\"") };
+            control.schema(SchemaId(id)).is_none().then_some(entry)
+        };
+        control_log.append(entry).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_copy_says_what_the_topic_says_and_stops_at_a_hole() {
+        let store: SharedStore = Arc::new(MemoryStore::new());
+        let control_log = ControlLog::open(Arc::new(MemoryLog::new()), "shop").await.unwrap();
+        for id in 1..=3 {
+            register(&control_log, id).await;
+        }
+        let table = table("shop");
+        let end = copy_from(&control_log, &*store, &table, Offset::ZERO).await.unwrap();
+        assert_eq!(end, control_log.control().next());
+
+        // The row behind a hole is not looked at until the hole is filled.
+        register(&control_log, 4).await;
+        register(&control_log, 5).await;
+        copy_from(&control_log, &*store, &table, end.next()).await.unwrap();
+        let published = watch::channel(Arc::new(Control::default())).0;
+        let mut copy = ControlCopy {
+            store: Arc::clone(&store),
+            table: table.id.clone(),
+            control: Control::default(),
+            published,
+        };
+        copy.advance().await.unwrap();
+        assert!(copy.control.schema(SchemaId(3)).is_some());
+        assert!(copy.control.schema(SchemaId(4)).is_none());
+        assert!(copy.control.schema(SchemaId(5)).is_none());
+        copy_from(&control_log, &*store, &table, end).await.unwrap();
+        copy.advance().await.unwrap();
+        let there = copy.watch().borrow().schema(SchemaId(5)).cloned();
+        assert_eq!(there, Some(SchemaRecord::Registered("\"s5\"".into())));
+        assert_eq!(copy.control.next(), control_log.control().next());
+    }
+}

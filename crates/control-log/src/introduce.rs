@@ -1,0 +1,50 @@
+//! The app made known to its control topic, by a process that folds nothing: ingest needs schema ids, whoever is up first.
+
+use std::sync::Arc;
+
+use tidefold_app::App;
+use tidefold_log::{Log, SharedLog, Topic, TopicSpec};
+
+use crate::define::define;
+use crate::error::ControlLogError;
+use crate::schemas::register;
+use crate::topic::ControlLog;
+use crate::waiting::{Waiting, patiently};
+
+/// Opens the app's topics, adds what the control topic lacks of its definition and schema ids, and returns the control
+/// topic. Where the log does not answer, it waits, and reports that to `waiting`. Any number of processes may do this at once:
+/// whichever entry comes first counts, and all follow it.
+///
+/// # Errors
+/// When the folder is not the one the log was begun with, or the log refuses for good.
+pub async fn introduce(
+    app: Arc<App>,
+    log: SharedLog,
+    waiting: &Waiting,
+) -> Result<ControlLog, ControlLogError> {
+    let control_log = patiently(waiting, || ControlLog::open(Arc::clone(&log), &app.name)).await?;
+    patiently(waiting, || open_topics(&app, &*log)).await?;
+    patiently(waiting, || async {
+        define(&app, &control_log).await?;
+        for message in app.topics.iter().flat_map(|topic| &topic.messages) {
+            register(&app.name, message, &control_log).await?;
+        }
+        Ok::<_, ControlLogError>(())
+    })
+    .await?;
+    Ok(control_log)
+}
+
+/// Opens the app's data topics, in the order of the app.
+///
+/// # Errors
+/// When the log does not answer or a topic is another.
+pub async fn open_topics(app: &App, log: &dyn Log) -> Result<Vec<Topic>, ControlLogError> {
+    let mut topics = Vec::new();
+    for topic in &app.topics {
+        let spec =
+            TopicSpec { name: topic.name.in_app(&app.name), partitions: topic.partitions, create: true };
+        topics.push(log.open(&spec).await.map_err(ControlLogError::log("open a topic"))?);
+    }
+    Ok(topics)
+}
