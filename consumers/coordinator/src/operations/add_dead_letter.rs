@@ -49,15 +49,17 @@ impl Coordinator {
 
 /// Why a partition, whose lane here does this, is not halted at a record.
 fn not_halted_there(state: Option<LaneState>, next: Offset, position: &Position) -> Option<String> {
-    let reason = match state {
-        Some(LaneState::Halted(Halt::Record { position: halted, .. })) if halted == *position => return None,
+    if position.offset < next {
+        return Some("it is folded already".to_owned());
+    }
+    match state {
         Some(LaneState::Halted(Halt::Record { position: halted, .. })) => {
-            return Some(format!("the partition is halted at {halted}"));
+            (halted != *position).then(|| format!("the partition is halted at {halted}"))
         }
-        _ if position.offset < next => "it is folded already",
-        Some(LaneState::Halted(_)) => "its partition is halted, but not by a record: see `tidefold status`",
-        Some(_) => "its partition is not halted",
-        None => "another process folds its partition, if any does: ask that one",
-    };
-    Some(reason.to_owned())
+        Some(LaneState::Halted(_)) => {
+            Some("its partition is halted, but not by a record: see `tidefold status`".to_owned())
+        }
+        Some(_) => Some("its partition is not halted".to_owned()),
+        None => Some("another process folds its partition, if any does: ask that one".to_owned()),
+    }
 }

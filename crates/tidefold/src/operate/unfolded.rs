@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidefold_app::model::Topic;
 use tidefold_http::Problem;
+use tidefold_log::Bounds;
 use tidefold_query::generations::load_checkpoints;
 use tidefold_record::{Offset, Partition, Position};
 use tidefold_telemetry::clock;
 
 use super::dead_letters::active;
-use super::{Operator, unavailable};
+use super::{Operator, replay, unavailable};
 
 /// A partition of which not every record is folded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,12 +35,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Where each partition of a topic ends now, with what stands behind an open transaction: it is acknowledged, though nobody
 /// can read it yet.
 pub(super) async fn ends(operator: &Operator, topic: &Topic) -> Result<Vec<Offset>, Problem> {
-    let name = topic.name.in_app(&operator.app().name);
-    let mut ends = Vec::with_capacity(topic.partitions as usize);
-    for partition in (0..topic.partitions).map(Partition) {
-        ends.push(operator.log().bounds(&name, partition).await.map_err(unavailable)?.appended);
-    }
-    Ok(ends)
+    Ok(bounds(operator, topic).await?.into_iter().map(|bounds| bounds.appended).collect())
 }
 
 /// Waits until the active generation is folded up to `ends`, for at most `patience`, and names the partitions that are not,
@@ -57,7 +53,7 @@ pub(super) async fn unfolded(
         let checkpoints = checkpoints.map_err(unavailable)?;
         let (mut found, mut may_go_on) = (Vec::new(), false);
         for ((partition, checkpoint), end) in (0..).map(Partition).zip(&checkpoints).zip(ends) {
-            let halted = operator.deployer().halted(topic.name.as_str(), tables.generation, partition);
+            let halted = operator.coordinator().halted(topic.name.as_str(), tables.generation, partition);
             let records = end.distance_from(checkpoint.next);
             if records == 0 && halted.is_none() {
                 continue;
@@ -73,23 +69,31 @@ pub(super) async fn unfolded(
     }
 }
 
+async fn bounds(operator: &Operator, topic: &Topic) -> Result<Vec<Bounds>, Problem> {
+    operator.coordinator().bounds_of(topic.name.as_str()).await.map_err(replay::refused)
+}
+
 /// Says of partitions that are folded as far as they can be read that a transaction keeps the rest from being read.
 async fn explained(
     operator: &Operator,
     topic: &Topic,
     found: Vec<(Partition, Offset, Unfolded)>,
 ) -> Result<Vec<Unfolded>, Problem> {
-    let name = topic.name.in_app(&operator.app().name);
+    let bounds = match found.iter().any(|(_, _, unfolded)| unfolded.halted.is_none()) {
+        true => bounds(operator, topic).await?,
+        false => Vec::new(),
+    };
     let mut all = Vec::with_capacity(found.len());
     for (partition, next, mut unfolded) in found {
-        if unfolded.halted.is_none() {
-            let bounds = operator.log().bounds(&name, partition).await.map_err(unavailable)?;
-            if next >= bounds.end && bounds.appended > bounds.end {
-                unfolded.waits = Some(format!(
-                    "another producer's transaction is open from {} on; what stands behind it is folded once that ends",
-                    bounds.end
-                ));
-            }
+        if let Some(bounds) = bounds.get(partition.0 as usize)
+            && unfolded.halted.is_none()
+            && next >= bounds.end
+            && bounds.appended > bounds.end
+        {
+            unfolded.waits = Some(format!(
+                "another producer's transaction is open from {} on; what stands behind it is folded once that ends",
+                bounds.end
+            ));
         }
         all.push(unfolded);
     }
