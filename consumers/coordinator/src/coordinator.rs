@@ -60,6 +60,7 @@ impl Coordinator {
             log,
             store,
             schemas: Arc::new(Schemas(control_log.clone())),
+            feed: None,
             control: control_log.watch(),
             telemetry,
             budget: Budget::new(options.batch_bytes),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidefold_control::{Control, Generation, GenerationState};
-use tidefold_projector::{Orders, Projector, Role};
+use tidefold_projector::{Orders, Projector};
 use tidefold_telemetry::clock;
 use tokio::sync::{mpsc, oneshot};
 
@@ -127,18 +127,20 @@ impl Process {
 fn orders(key: &Key, control: &Control) -> Orders {
     let projection = control.projection(key.topic.as_str());
     let hold = projection.and_then(|projection| projection.hold.as_ref());
-    Orders { role: role(key, control), hold: hold.is_some_and(|hold| hold.generation == key.generation) }
+    let active = projection.and_then(|projection| projection.active);
+    Orders {
+        follows: follows(key, control),
+        publishes: active.is_none_or(|active| active == key.generation),
+        hold: hold.is_some_and(|hold| hold.generation == key.generation),
+    }
 }
 
 /// The active generation judges; others take its verdicts, except a build that was begun without any.
-fn role(key: &Key, control: &Control) -> Role {
-    let projection = control.projection(key.topic.as_str());
-    let Some((projection, active)) = projection.and_then(|p| p.active.map(|active| (p, active))) else {
-        return Role::Judge;
-    };
-    match projection.generations.get(&key.generation) {
-        _ if active == key.generation => Role::Judge,
-        Some(g) if g.state == GenerationState::Building && g.manifest.verdicts_of.is_none() => Role::Judge,
-        _ => Role::Follow { active },
-    }
+fn follows(key: &Key, control: &Control) -> Option<u32> {
+    let projection = control.projection(key.topic.as_str())?;
+    let active = projection.active.filter(|active| *active != key.generation)?;
+    let judges = projection.generations.get(&key.generation).is_some_and(|generation| {
+        generation.state == GenerationState::Building && generation.manifest.verdicts_of.is_none()
+    });
+    (!judges).then_some(active)
 }

@@ -6,6 +6,7 @@ use tidefold_record::{Offset, Position};
 use tidefold_store::StoreError;
 
 use crate::breaker::Tripped;
+use crate::feed::FeedError;
 use crate::source::SchemaSourceError;
 
 /// Why a lane stopped for good.
@@ -151,6 +152,12 @@ impl From<StoreError> for Trouble {
 
 impl From<SchemaSourceError> for Trouble {
     fn from(error: SchemaSourceError) -> Trouble {
+        Trouble::Passing(error.to_string())
+    }
+}
+
+impl From<FeedError> for Trouble {
+    fn from(error: FeedError) -> Trouble {
         Trouble::Passing(error.to_string())
     }
 }

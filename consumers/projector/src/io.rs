@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tidefold_fold::SchemaFate;
+use tidefold_fold::{FeedEntry, SchemaFate};
 use tidefold_log::{Bounds, ReadLimit, SharedLog};
 use tidefold_record::{Offset, Partition, Position, RecordBatch, SchemaId, TopicName};
 use tidefold_store::{Lane as StoreLane, Scan, SharedStore, TableWrites};
@@ -15,6 +15,7 @@ use tidefold_table::{TableId, Verdict};
 use tidefold_telemetry::clock;
 use tokio_util::sync::CancellationToken;
 
+use crate::feed::SharedFeed;
 use crate::halt::{Halt, Stop, Trouble};
 use crate::observe::Observer;
 use crate::rules::{Rule, Rules};
@@ -29,6 +30,7 @@ pub(crate) struct Io {
     pub(crate) log: SharedLog,
     pub(crate) store: SharedStore,
     pub(crate) schemas: Arc<dyn SchemaSource>,
+    pub(crate) feed: Option<SharedFeed>,
     /// The log's own name of the topic.
     pub(crate) topic: TopicName,
     pub(crate) partition: Partition,
@@ -97,6 +99,13 @@ impl Io {
             return Ok(());
         }
         self.insist("store", "write rows", || self.store.write(&self.lane, writes)).await
+    }
+
+    /// Publishes until the feed acknowledges.
+    pub(crate) async fn publish(&self, entries: &[FeedEntry]) -> Result<(), Stop> {
+        let Some(feed) = &self.feed else { return Ok(()) };
+        let publish = || feed.publish(&self.topic, self.partition, entries);
+        self.insist("log", "publish the feed", publish).await
     }
 
     /// The partition's verdict rows of a range of offsets, both ends included.

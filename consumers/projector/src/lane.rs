@@ -20,15 +20,17 @@ use crate::io::Io;
 use crate::metrics::{LaneMetrics, Step};
 use crate::observe::Observer;
 use crate::rules::Rules;
-use crate::settings::{Assignment, Budget, Components, Orders, Role, Settings, keep};
+use crate::settings::{Assignment, Budget, Components, Orders, Settings, keep};
 use crate::status::{LaneState, LaneStatus};
 
 /// One partition of one generation. Its caches live and die with it (I5).
 pub(crate) struct Lane {
     pub(crate) io: Arc<Io>,
     pub(crate) tables: GenerationTables,
-    /// The tables of the active generation, while this one follows it.
-    pub(crate) active: Option<GenerationTables>,
+    /// The tables of the generation that this one follows.
+    pub(crate) followed: Option<GenerationTables>,
+    /// Whether this one speaks for the projection.
+    pub(crate) publishes: bool,
     pub(crate) window: u64,
     pub(crate) folder: Folder,
     pub(crate) entities: RowCache,
@@ -102,6 +104,7 @@ impl Lane {
             log: Arc::clone(&components.log),
             store: Arc::clone(&components.store),
             schemas: Arc::clone(&components.schemas),
+            feed: components.feed.clone(),
             topic: topic.name.in_app(&assignment.app.name),
             partition,
             lane: StoreLane { checkpoints: tables.checkpoints.id.clone(), partition: partition.0 },
@@ -115,7 +118,8 @@ impl Lane {
             io: Arc::new(io),
             folder: Folder::new(Arc::clone(&assignment.app), assignment.topic, partition, fold),
             tables,
-            active: None,
+            followed: None,
+            publishes: false,
             window: assignment.window,
             entities: RowCache::new(0, false),
             rollups: Vec::new(),
@@ -177,10 +181,10 @@ impl Lane {
         self.io.observer.state(LaneState::Starting);
     }
 
-    /// Obeys the orders, then waits until there is something to fold.
+    /// Follows the orders, then waits until there is something to fold.
     async fn next(&mut self) -> Result<Next, Stop> {
         let orders = *self.orders.borrow_and_update();
-        self.obey(orders.role);
+        self.follow(orders);
         if orders.hold {
             self.io.observer.state(LaneState::Held);
             tokio::select! {
@@ -198,9 +202,9 @@ impl Lane {
             // The log lost records while it was folded; or the news of its end is old, which this finds out.
             self.io.verify(&self.checkpoint).await?;
         }
-        let until = match &self.active {
-            Some(active) => {
-                self.io.checkpoint(&active.checkpoints.id).await?.map_or(Offset::ZERO, |c| c.next).min(end)
+        let until = match &self.followed {
+            Some(followed) => {
+                self.io.checkpoint(&followed.checkpoints.id).await?.map_or(Offset::ZERO, |c| c.next).min(end)
             }
             None => end,
         };
@@ -209,7 +213,7 @@ impl Lane {
             return Ok(Next::Fold(until));
         }
         self.io.observer.state(LaneState::Waiting);
-        let follows = self.active.is_some();
+        let follows = self.followed.is_some();
         tokio::select! {
             changed = self.end.changed() => if changed.is_err() {
                 clock::pause(self.settings.look_again).await;
@@ -223,15 +227,14 @@ impl Lane {
         Ok(Next::Look)
     }
 
-    fn obey(&mut self, role: Role) {
-        let wanted = match role {
-            Role::Judge => None,
-            Role::Follow { active } => Some(active),
-        };
-        if wanted != self.active.as_ref().map(|tables| tables.generation) {
+    fn follow(&mut self, orders: Orders) {
+        self.publishes = orders.publishes;
+        if orders.follows != self.followed.as_ref().map(|tables| tables.generation) {
             let topic = self.assignment.app.topics.get(self.assignment.topic);
-            self.active =
-                wanted.zip(topic).map(|(active, topic)| topic.generation(&self.assignment.app, active));
+            self.followed = orders
+                .follows
+                .zip(topic)
+                .map(|(followed, topic)| topic.generation(&self.assignment.app, followed));
         }
     }
 
@@ -249,7 +252,7 @@ impl Lane {
     /// Reads the next batch, once the process has room for it; `None` when the lane is to end.
     async fn read(&mut self, until: Offset) -> Result<Option<Read>, Stop> {
         let (io, budget, limit) = (Arc::clone(&self.io), self.budget.clone(), self.limit(until));
-        let build = self.active.is_some();
+        let build = self.followed.is_some();
         let room = tokio::select! {
             room = budget.take(limit.bytes, build) => room,
             () = io.cancel.cancelled() => return Ok(None),
@@ -269,7 +272,7 @@ impl Lane {
         }
         let behind = until.0.saturating_sub(self.checkpoint.next.0);
         let is_far = behind >= self.settings.far_behind;
-        if self.active.is_some() || is_far { self.settings.build_batch } else { self.settings.batch }
+        if self.followed.is_some() || is_far { self.settings.build_batch } else { self.settings.batch }
     }
 
     /// Entities get half of the lane's caches, or nothing where there are none.

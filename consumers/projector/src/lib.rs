@@ -13,14 +13,16 @@
 //! * [`projector`]: [`Projector`], the lanes of one generation: start, assign, orders, status, drain. A
 //!   partition that comes back under another epoch gets a new lane.
 //! * [`settings`]: [`Components`], [`Settings`], [`Assignment`], [`Orders`] and [`Budget`]: what a projector is given.
-//! * `lane`: the loop of one partition; `recover`: how it finds its place; `step`: the batch step, which reads like the
-//!   list in ARCHITECTURE.md and says where the invariants I1 to I6 hold.
+//! * `lane`: the loop of one partition; `recover`: how it finds its place; `step`: the batch step, which folds and then does
+//!   what the batch comes to, effect by effect. `rules`: the invariants I1 to I7, as statements about those effects.
 //! * `io`: everything that touches the log and the store, repeated until it is acknowledged (I6).
+//! * [`feed`]: where the change feed goes.
 //! * `stand`: how a lane stands until an operator lets it go on.
 //! * [`status`]: what a lane tells about itself. [`halt`]: why a lane stopped for good, and what to do.
 //! * `observe`, `metrics`: what lanes log and count. [`breaker`], [`watchdog`]: two small state machines, without clock or task.
 
 pub mod breaker;
+pub mod feed;
 pub mod halt;
 mod io;
 mod lane;
@@ -37,10 +39,11 @@ mod step;
 pub mod watchdog;
 
 pub use breaker::{Breaker, BreakerSettings, Tripped};
+pub use feed::{Feed, FeedError, SharedFeed};
 pub use halt::Halt;
 pub use metrics::{alert, lag};
 pub use projector::{Ending, Projector};
-pub use settings::{Assignment, Backoff, Budget, Components, Orders, Role, Settings};
+pub use settings::{Assignment, Backoff, Budget, Components, Orders, Settings};
 pub use source::{SchemaSource, SchemaSourceError};
 pub use status::{LaneState, LaneStatus, VerdictCounts};
 pub use watchdog::Watchdog;

@@ -1,22 +1,41 @@
-//! The rules of the batch step that tests take away one at a time, to see that each is needed. Outside tests every rule
-//! holds and the question costs nothing.
+//! The rules of the batch step: what the invariants say of the list of effects that a batch comes to. Tests take the rules
+//! away one at a time, to see that each is needed; outside tests every rule holds and the question costs nothing.
+//!
+//! A fold gives the list in this order: publish the feed, put derived rows (verdicts, rollup rows, index rows), delete index
+//! rows, write entity rows, move the checkpoint. The lane does one after the other in one place, `Lane::perform`.
+//!
+//! | | Said of the list | Held in | Taken away by |
+//! |---|---|---|---|
+//! | I1 | Entity rows stand behind every put and delete, and lists are done one after the other: an entity row is written only after every derived change up to its offset, in all earlier batches too, is acknowledged. | `tidefold_fold::effects`, which makes the list | `DerivedFirst` |
+//! | I2 | A list is done before any of its rows leaves a cache. | `Lane::step`, behind the list | `KeepUnacknowledged` |
+//! | I3 | The checkpoint stands last: it may trail the rows, never lead them. | `tidefold_fold::effects` | `CheckpointLast` |
+//! | I4 | What a list is made from is read in the mirror image of its order: checkpoint, entities, rollups. | `Lane::recover`, `Lane::step` and `Lane::fold` | `ReadInMirrorImage` |
+//! | I5 | A list is made from caches of the lane that does it: they die with the lane. | `lane.rs`, which owns them | `ForgetAtRevoke` |
+//! | I6 | An effect is done when all of it is acknowledged. One that failed is unknown, and done again. | `io.rs` | `RepeatUnknown` |
+//! | I7 | Entity rows stand behind the feed: an entity row is written only after the feed's entries up to its offset are acknowledged, since nobody publishes a record that its entity has in it. | `tidefold_fold::effects` | `FeedFirst` |
+
+use tidefold_fold::Effect;
+#[cfg(test)]
+use tidefold_fold::EffectKind;
 
 /// A rule of the batch step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(test), allow(dead_code))]
 pub(crate) enum Rule {
-    /// An entity row is issued only after every derived change up to its offset is acknowledged.
+    /// I1.
     DerivedFirst,
-    /// A row with an unacknowledged write is never evicted.
+    /// I2.
     KeepUnacknowledged,
-    /// The checkpoint moves only after all of that.
+    /// I3.
     CheckpointLast,
-    /// Reads run in the mirror image: rollups that were read before an entity row that is ahead are read again.
+    /// I4.
     ReadInMirrorImage,
-    /// Caches die at a revoke.
+    /// I5.
     ForgetAtRevoke,
-    /// A write that timed out is unknown and repeated until acknowledged.
+    /// I6.
     RepeatUnknown,
+    /// I7.
+    FeedFirst,
 }
 
 /// Which rules hold.
@@ -35,6 +54,37 @@ impl Rules {
     #[cfg(test)]
     pub(crate) fn hold(self, rule: Rule) -> bool {
         self.broken != Some(rule)
+    }
+
+    /// The effects in the order in which they are done: their own.
+    #[cfg(not(test))]
+    pub(crate) fn in_order(self, effects: Vec<Effect>) -> Vec<Effect> {
+        effects
+    }
+
+    /// The effects in the order in which they are done: their own, or the one that a broken rule forbids.
+    #[cfg(test)]
+    pub(crate) fn in_order(self, mut effects: Vec<Effect>) -> Vec<Effect> {
+        let place = |effect: &Effect| (effect.kind(), 1);
+        match self.broken {
+            Some(Rule::DerivedFirst) => effects.sort_by_key(|effect| match effect.kind() {
+                EffectKind::Entities => (EffectKind::Put, 0),
+                _ => place(effect),
+            }),
+            Some(Rule::FeedFirst) => effects.sort_by_key(|effect| match effect.kind() {
+                EffectKind::Publish => (EffectKind::Entities, 2),
+                _ => place(effect),
+            }),
+            Some(Rule::CheckpointLast) => effects.rotate_right(1),
+            Some(
+                Rule::KeepUnacknowledged
+                | Rule::ReadInMirrorImage
+                | Rule::ForgetAtRevoke
+                | Rule::RepeatUnknown,
+            )
+            | None => {}
+        }
+        effects
     }
 }
 

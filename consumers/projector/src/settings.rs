@@ -12,6 +12,7 @@ use tidefold_telemetry::Telemetry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::breaker::BreakerSettings;
+use crate::feed::SharedFeed;
 use crate::source::SchemaSource;
 
 /// What lanes work with. Cheap to clone.
@@ -23,6 +24,8 @@ pub struct Components {
     pub store: SharedStore,
     /// Who knows what a schema id stands for.
     pub schemas: Arc<dyn SchemaSource>,
+    /// Where the change feed goes, if there is one.
+    pub feed: Option<SharedFeed>,
     /// What operators declared dead, and where they lifted the breaker.
     pub control: watch::Receiver<Arc<Control>>,
     /// Who counts.
@@ -86,26 +89,17 @@ pub struct Assignment {
     pub cache_bytes: usize,
 }
 
-/// What the lanes of a generation are told. A lane obeys between two batches.
+/// What the lanes of a generation are told. A lane follows it between two batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Orders {
-    /// Who judges.
-    pub role: Role,
-    /// Whether to stand still.
+    /// The generation whose published verdicts are taken as given, and whose checkpoint is never passed, since verdicts past
+    /// it are not published yet. `None`: the lanes judge, up to the end of the log.
+    pub follows: Option<u32>,
+    /// Whether the lanes speak for the projection, because theirs is the generation that queries read: they publish its
+    /// feed, and dead letters hold a partition.
+    pub publishes: bool,
+    /// Whether to pause.
     pub hold: bool,
-}
-
-/// Whose verdicts count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// The generation is active: its lanes judge, up to the end of the log.
-    Judge,
-    /// Another generation is active: its published verdicts are taken as given, and its checkpoint is never passed,
-    /// since verdicts past it are not published yet.
-    Follow {
-        /// The active generation.
-        active: u32,
-    },
 }
 
 /// Bytes of batches in hand, of all lanes of a process together. Half of it is for the lanes of active generations, so
@@ -140,10 +134,13 @@ impl Default for Settings {
 // === impl Orders ===
 
 impl Orders {
-    /// Work on in a role.
+    /// Of the active generation.
+    pub const ACTIVE: Orders = Orders { follows: None, publishes: true, hold: false };
+
+    /// Of a generation that takes the verdicts of the active one.
     #[must_use]
-    pub fn go(role: Role) -> Orders {
-        Orders { role, hold: false }
+    pub fn follow(active: u32) -> Orders {
+        Orders { follows: Some(active), publishes: false, hold: false }
     }
 }
 

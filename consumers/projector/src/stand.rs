@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use crate::breaker::Tripped;
 use crate::halt::{Halt, Stop};
 use crate::lane::{InHand, Lane};
-use crate::settings::Role;
 use crate::status::LaneState;
 
 // === impl InHand ===
@@ -33,12 +32,6 @@ impl Lane {
         }
     }
 
-    /// Whether the lane's generation is the one that queries read.
-    pub(crate) fn is_active(&self) -> bool {
-        let topic = self.io.observer.topic.as_str();
-        self.control.borrow().active(topic).is_none_or(|active| active == self.tables.generation)
-    }
-
     /// Tells the fold which records of the batch operators declared dead.
     pub(crate) fn pass_over(&mut self, batch: &RecordBatch) {
         let control = self.control.borrow();
@@ -49,7 +42,7 @@ impl Lane {
         }
     }
 
-    /// The breaker's hold: for a while, until an operator lifts it, or until another generation judges.
+    /// The breaker's hold: for a while, until an operator lifts it, or until another generation speaks for the projection.
     async fn until_lifted(&mut self, tripped: Tripped) -> Option<LaneState> {
         let hold = self.breaker.as_ref().map(|breaker| breaker.settings().hold).unwrap_or_default();
         let (next, partition, topic) =
@@ -61,7 +54,7 @@ impl Lane {
         };
         let lifted = tokio::select! {
             () = self.io.cancel.cancelled() => return Some(LaneState::Stopped),
-            Ok(_) = self.orders.wait_for(|orders| orders.role != Role::Judge) => return None,
+            Ok(_) = self.orders.wait_for(|orders| !orders.publishes) => return None,
             lifted = tokio::time::timeout(hold, self.control.wait_for(|control| is_lifted(control))) => lifted.is_ok(),
         };
         if let Some(breaker) = &mut self.breaker {

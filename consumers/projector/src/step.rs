@@ -4,18 +4,18 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use tidefold_codec::text::parse_rfc3339_micros;
-use tidefold_fold::folder::Given;
-use tidefold_fold::{Changes, FoldError, TableSlot};
-use tidefold_record::{Offset, RecordBatch, RecordRef, headers::Known};
+use tidefold_fold::{
+    DeadLetter, Effect, EffectKind, FoldError, Given, TableRows, TableSlot, checkpoint_after,
+};
+use tidefold_record::{Offset, RecordBatch};
 use tidefold_store::TableWrites;
-use tidefold_table::{Checkpoint, RowWrite, Stamp, Verdict, checkpoint};
+use tidefold_table::{Checkpoint, RowWrite, Stamp, Verdict};
 use tokio::time::Instant;
 
 use crate::breaker::{Breaker, Tripped};
 use crate::halt::Stop;
 use crate::lane::Lane;
-use crate::metrics::{Step, Written};
+use crate::metrics::{Laps, Step, Written};
 use crate::rules::Rule;
 use crate::status::VerdictCounts;
 
@@ -30,6 +30,7 @@ impl Lane {
         let mut laps = self.io.observer.metrics.laps();
         self.pass_over(batch);
         self.learn(batch).await?;
+        self.changes.keep_feed(self.publishes && self.io.feed.is_some());
         let published = self.published(batch).await?;
 
         // 2. Load the entities that are not cached. I4: reads run in the mirror image of writes, so the checkpoint came
@@ -46,38 +47,40 @@ impl Lane {
         self.folder.apply_rollups(&mut self.changes, &mut self.rollups)?;
         let counts = VerdictCounts::of(&self.changes);
         self.break_if_dead(batch)?;
-        let next = self.checkpoint_after(batch);
-        let writes = self.folder.writes(&mut self.changes, &mut self.entities, &mut self.rollups);
-        let derived = self.table_writes(writes.derived);
-        let index_deletes = self.table_writes(writes.index_deletes);
-        let entities = self.table_writes(vec![(TableSlot::Entity, writes.entities)]);
+        let next = checkpoint_after(&self.checkpoint, batch);
+        let effects = self.folder.effects(&mut self.changes, &mut self.entities, &mut self.rollups, next);
         laps.lap(Step::Fold);
 
-        if !self.rules().hold(Rule::CheckpointLast) {
-            self.write_checkpoint(next).await?;
+        // 4. to 6. What it comes to, in order, each acknowledged before the next: that order is what I1, I3 and I7 say.
+        for effect in self.rules().in_order(effects) {
+            self.perform(effect, &mut laps).await?;
         }
-        if !self.rules().hold(Rule::DerivedFirst) {
-            self.io.write(&entities).await?;
-        }
-        // 4. Phase 1: verdicts, rollup rows, index puts; then index deletes. Each call returns once the store has
-        //    acknowledged all of it (I6).
-        self.io.write(&derived).await?;
-        self.io.write(&index_deletes).await?;
-        laps.lap(Step::Derived);
-
-        // 5. Phase 2: entity rows. I1: every derived change up to their offsets, of this batch and of all before it, is
-        //    acknowledged by now.
-        self.io.write(&entities).await?;
-        laps.lap(Step::Entities);
-
-        // 6. The checkpoint. I3: all of the above is acknowledged by now.
-        self.write_checkpoint(next).await?;
-        self.checkpoint = next;
-        laps.lap(Step::Checkpoint);
 
         // I2: only now may rows of this batch leave the caches.
         self.acknowledged();
         self.io.observer.folded(next.next, next.appended_at_micros, counts);
+        Ok(())
+    }
+
+    /// Does one effect. It returns once all of it is acknowledged (I6).
+    async fn perform(&mut self, effect: Effect, laps: &mut Laps) -> Result<(), Stop> {
+        let step = match effect.kind() {
+            EffectKind::Publish | EffectKind::Put | EffectKind::Delete => Step::Derived,
+            EffectKind::Entities => Step::Entities,
+            EffectKind::Checkpoint => Step::Checkpoint,
+        };
+        match effect {
+            Effect::Publish(entries) => self.io.publish(&entries).await?,
+            Effect::Checkpoint(next) => {
+                self.write_checkpoint(next).await?;
+                self.checkpoint = next;
+            }
+            Effect::Put(_) | Effect::Delete(_) | Effect::Entities(_) => {
+                let writes = self.table_writes(effect.into_rows());
+                self.io.write(&writes).await?;
+            }
+        }
+        laps.lap(step);
         Ok(())
     }
 
@@ -90,11 +93,11 @@ impl Lane {
         Ok(())
     }
 
-    /// The verdicts of the active generation on this batch, where another generation than this one is active.
+    /// The verdicts on this batch of the generation that this one follows.
     async fn published(&mut self, batch: &RecordBatch) -> Result<Option<BTreeMap<Offset, Verdict>>, Stop> {
-        let Some(active) = &self.active else { return Ok(None) };
+        let Some(followed) = &self.followed else { return Ok(None) };
         let (first, last) = (self.checkpoint.next, batch.next_offset().back(1));
-        let verdicts = self.io.verdicts(&active.verdicts.id, first, last).await?;
+        let verdicts = self.io.verdicts(&followed.verdicts.id, first, last).await?;
         Ok(Some(verdicts))
     }
 
@@ -137,18 +140,10 @@ impl Lane {
     }
 
     async fn load_rollups(&mut self) -> Result<(), Stop> {
-        let mut keys: Vec<Vec<Bytes>> = vec![Vec::new(); self.rollups.len()];
-        for (view, key) in self.changes.rollup_keys() {
-            if let Some(keys) = keys.get_mut(view) {
-                keys.push(key);
-            }
-        }
-        for (view, keys) in keys.into_iter().enumerate() {
-            let (Some(cache), Some(table)) = (self.rollups.get_mut(view), self.tables.views.get(view)) else {
-                continue;
-            };
-            let missing = cache.missing(keys.iter().map(|key| &key[..]));
-            self.io.observer.metrics.looked_up(keys.len(), missing.len());
+        for (view, (cache, table)) in self.rollups.iter_mut().zip(&self.tables.views).enumerate() {
+            let mut asked = 0;
+            let missing = cache.missing(self.changes.rollup_keys(view).inspect(|_| asked += 1));
+            self.io.observer.metrics.looked_up(asked, missing.len());
             if missing.is_empty() {
                 continue;
             }
@@ -163,33 +158,13 @@ impl Lane {
     /// Holds the partition before anything of the batch is written, when dead letters pile up. Where another generation
     /// judges, its breaker has decided already; a build holds up nobody's reads.
     fn break_if_dead(&mut self, batch: &RecordBatch) -> Result<(), Stop> {
-        let counts = self.active.is_none() && self.is_active();
         match &mut self.breaker {
-            Some(breaker) if counts => match observe(breaker, batch, &self.changes) {
+            Some(breaker) if self.publishes => match observe(breaker, batch, &self.changes.dead) {
                 Some(tripped) => Err(Stop::Tripped(tripped)),
                 None => Ok(()),
             },
             _ => Ok(()),
         }
-    }
-
-    fn checkpoint_after(&self, batch: &RecordBatch) -> Checkpoint {
-        let mut next = self.checkpoint;
-        next.next = batch.next_offset();
-        match batch.iter().next_back() {
-            Some(last) => {
-                next.last = last.offset;
-                next.digest = checkpoint::digest(&last);
-            }
-            // A gap at the very start: still nothing was read.
-            None if self.checkpoint.last == self.checkpoint.next => next.last = next.next,
-            None => {}
-        }
-        let appended = batch.iter().rev().find_map(|record| record.headers.get(Known::AppendTime));
-        if let Some(micros) = appended.and_then(parse_rfc3339_micros) {
-            next.appended_at_micros = micros;
-        }
-        next
     }
 
     async fn write_checkpoint(&mut self, next: Checkpoint) -> Result<(), Stop> {
@@ -210,10 +185,10 @@ impl Lane {
     }
 
     /// The writes by stored table, counted.
-    fn table_writes(&self, writes: Vec<(TableSlot, Vec<RowWrite>)>) -> Vec<TableWrites> {
+    fn table_writes(&self, writes: Vec<TableRows>) -> Vec<TableWrites> {
         let mut tables = Vec::with_capacity(writes.len());
-        for (slot, rows) in writes.into_iter().filter(|(_, rows)| !rows.is_empty()) {
-            let (table, what) = match slot {
+        for TableRows { table, rows } in writes {
+            let (table, what) = match table {
                 TableSlot::Verdicts => (Some(&self.tables.verdicts), Written::Verdicts),
                 TableSlot::Entity => (self.tables.entity.as_ref(), Written::Entities),
                 TableSlot::View(view) => (self.tables.views.get(view), Written::Views),
@@ -230,37 +205,22 @@ impl Lane {
 }
 
 /// Shows a batch to the breaker, in offset order.
-fn observe(breaker: &mut Breaker, batch: &RecordBatch, changes: &Changes) -> Option<Tripped> {
-    let dead: BTreeMap<Offset, &str> = changes
-        .verdicts
-        .iter()
-        .filter_map(|(offset, verdict)| match verdict {
-            Verdict::Dead(reason) => Some((*offset, reason.code.as_str())),
-            _ => None,
-        })
-        .collect();
+fn observe(breaker: &mut Breaker, batch: &RecordBatch, dead: &[DeadLetter]) -> Option<Tripped> {
     if dead.is_empty() {
         breaker.alive(batch.len() as u64);
         return None;
     }
-    let (mut tripped, now) = (None, Instant::now());
+    let (mut tripped, mut dead, now) = (None, dead.iter().peekable(), Instant::now());
     for record in batch.iter() {
-        match dead.get(&record.offset) {
-            Some(code) => {
-                let key = hash(record.key.unwrap_or_default());
-                tripped = tripped.or(breaker.dead(publisher(&record), key, code, now));
+        match dead.next_if(|letter| letter.offset == record.offset) {
+            Some(letter) => {
+                let (publisher, key) = (hash(&letter.publisher), hash(&letter.key));
+                tripped = tripped.or(breaker.dead(publisher, key, &letter.code, now));
             }
             None => breaker.alive(1),
         }
     }
     tripped
-}
-
-/// Who published a record, as far as that is known: the caller that ingest saw, whatever source the message names; of what
-/// came another way, the source.
-fn publisher(record: &RecordRef<'_>) -> u64 {
-    let named = record.headers.get(Known::Caller).or_else(|| record.headers.get(Known::CeSource));
-    hash(named.unwrap_or_default())
 }
 
 fn hash(bytes: &[u8]) -> u64 {

@@ -1,6 +1,7 @@
 //! The batch step under random schedules: processes are killed anywhere, several work on one partition, writes fail in
 //! part and arrive late. Then the same with a rule taken away, which has to be seen.
 
+mod feed;
 mod halts;
 mod lanes;
 mod schedules;
@@ -20,8 +21,8 @@ use tidefold_telemetry::Telemetry;
 
 use crate::support::{Schemas, Shop, TOPIC, open_tables, storefront};
 use crate::{
-    Assignment, Backoff, Budget, Components, LaneStatus, Orders, Projector, Role, SchemaSource,
-    SchemaSourceError, Settings,
+    Assignment, Backoff, Budget, Components, LaneStatus, Orders, Projector, SchemaSource, SchemaSourceError,
+    Settings,
 };
 
 /// The generation that tests fold into.
@@ -51,6 +52,7 @@ fn components(shop: &Shop, store: SharedStore, settings: Settings) -> Components
         log: Arc::new(shop.log.clone()) as SharedLog,
         store,
         schemas: Arc::new(Schemas(Arc::clone(&shop.app))),
+        feed: None,
         control: tokio::sync::watch::channel(Arc::default()).1,
         telemetry: Telemetry::default(),
         budget: Budget::new(1 << 20),
@@ -81,7 +83,7 @@ async fn shop_of(app: Arc<App>, seed: u64) -> (Shop, MemoryStore) {
 }
 
 fn start(components: &Components, shop: &Shop) -> Projector {
-    Projector::start(components, &assignment(shop, GENERATION, 1 << 20), Orders::go(Role::Judge))
+    Projector::start(components, &assignment(shop, GENERATION, 1 << 20), Orders::ACTIVE)
 }
 
 /// Waits until every lane fits; `false` when that takes for ever.

@@ -26,6 +26,7 @@ mod orders;
 mod replay;
 #[cfg(feature = "servers")]
 mod servers;
+mod typed;
 
 use std::error::Error;
 

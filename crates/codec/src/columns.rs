@@ -50,6 +50,23 @@ pub fn decode<'a, 't: 'a>(
     cursor.finish()
 }
 
+/// Reads what [`encode`] wrote and this process has in hand since: nested values are passed over without a look into them.
+/// Bytes from elsewhere are for [`decode`].
+///
+/// # Errors
+/// When the bytes are not an encoding of the columns, as far as they are looked at.
+pub fn decode_own<'a, 't: 'a>(
+    columns: impl IntoIterator<Item = &'t ColumnType>,
+    bytes: &'a [u8],
+    slots: &mut [Datum<'a>],
+) -> Result<(), DecodeError> {
+    let mut cursor = Cursor::new(bytes);
+    for (column, slot) in columns.into_iter().zip(slots) {
+        *slot = read::<true>(column, true, &mut cursor)?;
+    }
+    cursor.finish()
+}
+
 /// The elements of an encoded array, in order.
 ///
 /// # Errors
@@ -213,9 +230,19 @@ pub(crate) fn read_column<'a>(
     null_first: bool,
     cursor: &mut Cursor<'a>,
 ) -> Result<Datum<'a>, DecodeError> {
+    read::<false>(column, null_first, cursor)
+}
+
+/// [`read_column`]. `OWN`: what is nested is not checked.
+#[inline]
+fn read<'a, const OWN: bool>(
+    column: &'a ColumnType,
+    null_first: bool,
+    cursor: &mut Cursor<'a>,
+) -> Result<Datum<'a>, DecodeError> {
     if let Type::Union(_) = column.ty {
         let start = cursor.at();
-        return Ok(match check_column(column, null_first, cursor)? {
+        return Ok(match pass_column::<OWN>(column, null_first, cursor)? {
             Presence::Null => Datum::Null,
             Presence::Value => Datum::Encoded(cursor.since(start)),
         });
@@ -226,7 +253,7 @@ pub(crate) fn read_column<'a>(
     match &column.ty {
         Type::Array(_) | Type::Map(_) | Type::Record(_) => {
             let start = cursor.at();
-            check_type(&column.ty, cursor)?;
+            pass::<OWN>(&column.ty, cursor)?;
             Ok(Datum::Encoded(cursor.since(start)))
         }
         scalar => read_scalar(scalar, cursor),
@@ -252,38 +279,59 @@ pub(crate) fn check_column<'a>(
     null_first: bool,
     cursor: &mut Cursor<'a>,
 ) -> Result<Presence, DecodeError> {
+    pass_column::<false>(column, null_first, cursor)
+}
+
+/// Moves over a column. `OWN`: only as far as that needs, without a check of what stands there.
+fn pass_column<'a, const OWN: bool>(
+    column: &'a ColumnType,
+    null_first: bool,
+    cursor: &mut Cursor<'a>,
+) -> Result<Presence, DecodeError> {
     if let Type::Union(branches) = &column.ty {
         let nulls = usize::from(column.nullable);
         let branch = cursor.choice(branches.len() + nulls, "a union has no such branch")?;
         return match branch.checked_sub(nulls).and_then(|at| branches.get(at)) {
             None => Ok(Presence::Null),
-            Some(branch) => check_type(&branch.ty, cursor).map(|()| Presence::Value),
+            Some(branch) => pass::<OWN>(&branch.ty, cursor).map(|()| Presence::Value),
         };
     }
     if column.nullable && is_null(null_first, cursor)? {
         return Ok(Presence::Null);
     }
-    check_type(&column.ty, cursor).map(|()| Presence::Value)
+    pass::<OWN>(&column.ty, cursor).map(|()| Presence::Value)
 }
 
-fn check_type<'a>(ty: &'a Type, cursor: &mut Cursor<'a>) -> Result<(), DecodeError> {
+fn pass<'a, const OWN: bool>(ty: &'a Type, cursor: &mut Cursor<'a>) -> Result<(), DecodeError> {
     match ty {
         Type::Array(element) => {
-            cursor.blocks(|cursor| check_column(element, true, cursor).map(drop))?;
+            cursor.blocks(|cursor| pass_column::<OWN>(element, true, cursor).map(drop))?;
+        }
+        Type::Map(value) if OWN => {
+            cursor.blocks(|cursor| {
+                cursor.chunk()?;
+                pass_column::<OWN>(value, true, cursor).map(drop)
+            })?;
         }
         Type::Map(value) => {
-            cursor.entries(|cursor, _| check_column(value, true, cursor).map(drop))?;
+            cursor.entries(|cursor, _| pass_column::<OWN>(value, true, cursor).map(drop))?;
         }
         Type::Record(record) => {
             for Field { column, null_first, .. } in &record.fields {
-                check_column(column, *null_first, cursor)?;
+                pass_column::<OWN>(column, *null_first, cursor)?;
             }
         }
         Type::Union(branches) => {
             let branch = cursor.choice(branches.len(), "a union has no such branch")?;
             if let Some(branch) = branches.get(branch) {
-                check_type(&branch.ty, cursor)?;
+                pass::<OWN>(&branch.ty, cursor)?;
             }
+        }
+        Type::String | Type::Bytes if OWN => {
+            cursor.chunk()?;
+        }
+        Type::Int | Type::Long if OWN => {
+            cursor.long()?;
         }
         scalar => {
             read_scalar(scalar, cursor)?;

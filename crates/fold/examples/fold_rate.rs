@@ -11,7 +11,10 @@ use std::time::Instant;
 
 use tidefold_app::{App, SourceFile};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
-use tidefold_fold::{Changes, FoldSettings, Folder, Given, RowCache, SchemaFate};
+use tidefold_fold::{
+    Changes, Effect, FoldSettings, Folder, Given, RowCache, SchemaFate, checkpoint_after,
+};
+use tidefold_table::Checkpoint;
 use tidefold_record::headers::{HeadersBuilder, Known};
 use tidefold_record::{BatchBuilder, Offset, Partition, RecordBatch, SchemaId, frame};
 
@@ -63,23 +66,21 @@ fn fold(app: &Arc<App>, batches: &[RecordBatch]) -> Result<(u64, usize), Failure
     let mut entities = RowCache::new(CACHE_BYTES, true);
     let mut rollups: Vec<RowCache> = topic.views.iter().map(|_| RowCache::new(CACHE_BYTES, true)).collect();
     let mut changes = Changes::default();
-    let (mut applied, mut written) = (0, 0);
+    let (mut applied, mut written, mut checkpoint) = (0, 0, Checkpoint::START);
     for batch in batches {
         let keys = batch.iter().filter_map(|record| record.key);
         for key in entities.missing(keys) {
             entities.loaded(key, None);
         }
         folder.fold(batch, Given::default(), &mut entities, &mut changes)?;
-        let keys: Vec<_> = changes.rollup_keys().collect();
         for (view, cache) in rollups.iter_mut().enumerate() {
-            cache.missing(keys.iter().filter(|(of, _)| *of == view).map(|(_, key)| &key[..]));
+            cache.missing(changes.rollup_keys(view));
         }
         folder.apply_rollups(&mut changes, &mut rollups)?;
         applied += changes.applied;
-        let writes = folder.writes(&mut changes, &mut entities, &mut rollups);
-        written += writes.entities.len();
-        written +=
-            writes.derived.iter().chain(&writes.index_deletes).map(|(_, rows)| rows.len()).sum::<usize>();
+        checkpoint = checkpoint_after(&checkpoint, batch);
+        let effects = folder.effects(&mut changes, &mut entities, &mut rollups, checkpoint);
+        written += effects.iter().map(Effect::row_count).sum::<usize>();
         entities.acknowledged();
         rollups.iter_mut().for_each(RowCache::acknowledged);
     }

@@ -1,46 +1,42 @@
-//! What a batch changed, netted to one final write for each row, and the stamped writes it comes to, by phase.
+//! What a batch changed, netted to one final write for each row: its transitions, added up.
 
 use std::ops::Range;
 
 use bytes::Bytes;
+use tidefold_app::model::Topic;
 use tidefold_record::Offset;
-use tidefold_table::exact::Exact;
+use tidefold_table::Verdict;
 use tidefold_table::rollup::Delta;
-use tidefold_table::{RowWrite, Verdict};
 
+use crate::feed::FeedEntry;
 use crate::keys::KeySet;
-use crate::view::IndexRows;
+use crate::made::{IndexRows, Made, Part, RollupRows};
+use crate::transition::Transition;
 
-/// A table of the projection, by its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TableSlot {
-    /// The verdicts.
-    Verdicts,
-    /// The entity.
-    Entity,
-    /// `Topic::views[i]`.
-    View(usize),
-}
-
-/// What a batch changed. Reused from batch to batch.
+/// What a batch's transitions come to: each is taken in, in offset order. Reused from batch to batch.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Verdicts of records that were not applied.
     pub verdicts: Vec<(Offset, Verdict)>,
     /// How many were applied.
     pub applied: u64,
+    /// The dead ones among them.
+    pub dead: Vec<DeadLetter>,
+    pub(crate) feed: Option<Vec<FeedEntry>>,
     pub(crate) views: Vec<ViewChanges>,
 }
 
-/// The writes a batch comes to: `derived` first, then `index_deletes` (both phase 1), then `entities` (phase 2).
-#[derive(Debug, Default)]
-pub struct Writes {
-    /// Verdicts, rollup rows, index puts.
-    pub derived: Vec<(TableSlot, Vec<RowWrite>)>,
-    /// Index deletes.
-    pub index_deletes: Vec<(TableSlot, Vec<RowWrite>)>,
-    /// Entity rows.
-    pub entities: Vec<RowWrite>,
+/// A dead letter, as those see it who count them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The record.
+    pub offset: Offset,
+    /// Its key.
+    pub key: Bytes,
+    /// Who sent it, as far as that is known.
+    pub publisher: Bytes,
+    /// The verdict's code.
+    pub code: String,
 }
 
 /// What a batch changed in one view.
@@ -69,13 +65,6 @@ pub(crate) struct RollupChanges {
     aggregates: usize,
     parts: Vec<Part>,
     bytes: Vec<u8>,
-    /// By key: the record that touched it last, by number, and its delta.
-    last: Vec<(u32, u32)>,
-    record: u32,
-    record_start: usize,
-    bytes_start: usize,
-    current: usize,
-    offset: Offset,
 }
 
 /// What one record does to one group.
@@ -87,39 +76,73 @@ pub(crate) struct GroupDelta {
     pub(crate) count: i64,
 }
 
-/// [`Delta`], with the place of its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Nothing,
-    Count(i64),
-    Sum(Exact, i64),
-    Extreme(u32, u32),
-    Distinct(u64),
-}
-
 // === impl Changes ===
 
 impl Changes {
-    /// The rollup rows that have changes, by view: the keys whose rows [`crate::Folder::apply_rollups`] needs.
-    pub fn rollup_keys(&self) -> impl Iterator<Item = (usize, Bytes)> + '_ {
-        self.views.iter().enumerate().flat_map(|(view, changes)| {
-            let keys = match changes {
-                ViewChanges::Rollup(rollup) => Some(rollup.touched().map(Bytes::copy_from_slice)),
-                ViewChanges::Index(_) => None,
-            };
-            keys.into_iter().flatten().map(move |key| (view, key))
-        })
+    /// The rollup rows that have changes in a view: the keys whose rows [`crate::Folder::apply_rollups`] needs.
+    pub fn rollup_keys(&self, view: usize) -> impl Iterator<Item = &[u8]> {
+        let rollup = self.views.get(view).and_then(|changes| match changes {
+            ViewChanges::Rollup(rollup) => Some(rollup.keys.iter()),
+            ViewChanges::Index(_) => None,
+        });
+        rollup.into_iter().flatten()
+    }
+
+    /// Whether the feed's entries are kept as well, from the next batch on.
+    pub fn keep_feed(&mut self, keep: bool) {
+        self.feed = keep.then(|| self.feed.take().unwrap_or_default());
+    }
+
+    /// Takes in what the fold says of the next record, and the rows it makes in views.
+    #[inline]
+    pub(crate) fn take(&mut self, topic: &Topic, transition: Transition<'_>, made: &mut [Made]) {
+        if transition.known {
+            return;
+        }
+        if let Some(feed) = &mut self.feed {
+            feed.push(FeedEntry::of(topic, &transition));
+        }
+        let offset = transition.offset;
+        if let Verdict::Applied = transition.verdict {
+            self.applied += 1;
+            for (changes, made) in self.views.iter_mut().zip(made) {
+                match (changes, made) {
+                    (ViewChanges::Index(changes), Made::Index(old, new)) => changes.net(old, new, offset),
+                    (ViewChanges::Rollup(changes), Made::Rollup(rows)) => changes.net(rows, offset),
+                    (ViewChanges::Index(_), Made::Rollup(_)) | (ViewChanges::Rollup(_), Made::Index(..)) => {}
+                }
+            }
+            return;
+        }
+        self.dead.extend(DeadLetter::of(&transition));
+        self.verdicts.push((offset, transition.verdict));
     }
 
     pub(crate) fn clear(&mut self) {
         self.verdicts.clear();
         self.applied = 0;
+        self.dead.clear();
         for view in &mut self.views {
             match view {
                 ViewChanges::Index(index) => index.clear(),
                 ViewChanges::Rollup(rollup) => rollup.clear(),
             }
         }
+    }
+}
+
+// === impl DeadLetter ===
+
+impl DeadLetter {
+    fn of(transition: &Transition<'_>) -> Option<DeadLetter> {
+        let Verdict::Dead(reason) = &transition.verdict else { return None };
+        let bytes = |bytes: Option<&[u8]>| Bytes::copy_from_slice(bytes.unwrap_or_default());
+        Some(DeadLetter {
+            offset: transition.offset,
+            key: bytes(transition.key),
+            publisher: bytes(transition.publisher),
+            code: reason.code.clone(),
+        })
     }
 }
 
@@ -184,101 +207,23 @@ impl RollupChanges {
         RollupChanges { aggregates, ..RollupChanges::default() }
     }
 
-    /// What follows is done by the record at `offset`.
-    pub(crate) fn begin(&mut self, offset: Offset) {
-        self.record = self.record.wrapping_add(1);
-        self.record_start = self.deltas.len();
-        self.bytes_start = self.bytes.len();
-        self.offset = offset;
-    }
-
-    /// Adds a row to a group; its aggregates follow.
-    pub(crate) fn add_row(&mut self, key: &[u8], sign: i64) {
-        let (number, new) = self.keys.number(key);
-        if new {
-            self.last.push((self.record.wrapping_sub(1), 0));
-        }
-        let Some(last) = self.last.get_mut(number as usize) else { return };
-        if last.0 != self.record {
-            *last = (self.record, self.deltas.len() as u32);
-            self.deltas.push(GroupDelta { key: number, offset: self.offset, count: 0 });
-            self.parts.resize(self.parts.len() + self.aggregates, Part::Nothing);
-        }
-        self.current = last.1 as usize;
-        if let Some(delta) = self.deltas.get_mut(self.current) {
-            delta.count += sign;
-        }
-    }
-
-    /// Adds to an aggregate of the group that the last row went to.
-    pub(crate) fn add(&mut self, aggregate: usize, delta: Delta<'_>) {
-        let at = self.current * self.aggregates + aggregate;
-        let held = self.parts.get(at).copied().unwrap_or(Part::Nothing);
-        let part = match (held, delta) {
-            (_, Delta::Nothing) => held,
-            (Part::Count(count), Delta::Count(more)) => Part::Count(count.wrapping_add(more)),
-            (_, Delta::Count(count)) => Part::Count(count),
-            (Part::Sum(sum, values), Delta::Sum(more, count)) => {
-                Part::Sum(sum.plus(more), values.wrapping_add(count))
+    /// Takes in what one record does to groups.
+    pub(crate) fn net(&mut self, rows: &RollupRows, offset: Offset) {
+        for (key, count, parts) in rows.deltas() {
+            let (key, _) = self.keys.number(key);
+            self.deltas.push(GroupDelta { key, offset, count });
+            for part in parts {
+                let part = match *part {
+                    Part::Extreme(from, until) => {
+                        let start = self.bytes.len() as u32;
+                        self.bytes.extend_from_slice(rows.extreme(from, until));
+                        Part::Extreme(start, self.bytes.len() as u32)
+                    }
+                    part => part,
+                };
+                self.parts.push(part);
             }
-            (_, Delta::Sum(sum, count)) => Part::Sum(sum, count),
-            (Part::Extreme(..) | Part::Distinct(_), _) => return self.add_again(aggregate, delta),
-            (_, Delta::Extreme(datum)) => {
-                let start = self.bytes.len() as u32;
-                self.bytes.extend_from_slice(datum);
-                Part::Extreme(start, self.bytes.len() as u32)
-            }
-            (_, Delta::Distinct(hash)) => Part::Distinct(hash),
-        };
-        if let Some(held) = self.parts.get_mut(at) {
-            *held = part;
         }
-    }
-
-    /// A second value for an aggregate that cannot be added up: a second delta of the same record.
-    fn add_again(&mut self, aggregate: usize, delta: Delta<'_>) {
-        let Some(first) = self.deltas.get(self.current).copied() else { return };
-        self.current = self.deltas.len();
-        self.deltas.push(GroupDelta { count: 0, ..first });
-        self.parts.resize(self.parts.len() + self.aggregates, Part::Nothing);
-        self.add(aggregate, delta);
-    }
-
-    /// The record is done: what it nets to nothing is left out.
-    pub(crate) fn end(&mut self) {
-        let mut kept = self.record_start;
-        for at in self.record_start..self.deltas.len() {
-            let parts = at * self.aggregates..(at + 1) * self.aggregates;
-            let nothing =
-                |part: &Part| matches!(part, Part::Nothing | Part::Count(0) | Part::Sum(Exact::ZERO, 0));
-            let idle = self.parts.get(parts.clone()).is_none_or(|parts| parts.iter().all(nothing));
-            if idle && self.deltas.get(at).is_none_or(|delta| delta.count == 0) {
-                continue;
-            }
-            if kept != at {
-                self.deltas.swap(kept, at);
-                self.parts.copy_within(parts, kept * self.aggregates);
-            }
-            kept += 1;
-        }
-        self.deltas.truncate(kept);
-        self.parts.truncate(kept * self.aggregates);
-    }
-
-    /// The record is not applied after all: what it did since [`RollupChanges::begin`] is taken back. Its keys stay, and
-    /// no delta has them.
-    pub(crate) fn undo(&mut self) {
-        self.deltas.truncate(self.record_start);
-        self.parts.truncate(self.record_start * self.aggregates);
-        self.bytes.truncate(self.bytes_start);
-    }
-
-    /// About how many bytes all this takes.
-    pub(crate) fn size_bytes(&self) -> usize {
-        self.keys.size_bytes()
-            + self.bytes.len()
-            + size_of_val(self.deltas.as_slice())
-            + size_of_val(self.parts.as_slice())
     }
 
     /// What a delta does to each aggregate.
@@ -295,26 +240,10 @@ impl RollupChanges {
         })
     }
 
-    /// Which keys have a delta.
-    pub(crate) fn is_touched(&self) -> Vec<bool> {
-        let mut touched = vec![false; self.keys.len()];
-        for delta in &self.deltas {
-            if let Some(found) = touched.get_mut(delta.key as usize) {
-                *found = true;
-            }
-        }
-        touched
-    }
-
-    fn touched(&self) -> impl Iterator<Item = &[u8]> {
-        self.keys.iter().zip(self.is_touched()).filter(|(_, touched)| *touched).map(|(key, _)| key)
-    }
-
     fn clear(&mut self) {
         self.keys.clear();
         self.deltas.clear();
         self.parts.clear();
         self.bytes.clear();
-        self.last.clear();
     }
 }

@@ -4,9 +4,9 @@
 //!   let unknown = folder.unknown_schemas(&batch);      // the caller asks control, then folder.learn(...)
 //!   let missing = entities.missing(keys of the batch); // the caller loads them
 //!   folder.fold(&batch, given, &mut entities, &mut changes)?;
-//!   let missing = rollups[view].missing(changes.rollup_keys()); // the caller loads them
+//!   let missing = rollups[view].missing(changes.rollup_keys(view)); // the caller loads them
 //!   folder.apply_rollups(&mut changes, &mut rollups)?;
-//!   let writes = folder.writes(&mut changes, &mut entities, &mut rollups); // the caller writes them, phase by phase
+//!   let effects = folder.effects(&mut changes, &mut entities, &mut rollups, next); // the caller does them, in order
 //! ```
 
 use std::collections::BTreeMap;
@@ -17,17 +17,19 @@ use bytes::Bytes;
 use tidefold_app::App;
 use tidefold_app::model::{Topic, ViewKind};
 use tidefold_record::{Offset, Partition, Position, RecordBatch, SchemaId};
-use tidefold_table::Verdict;
 use tidefold_table::entity::StateRef;
+use tidefold_table::{Checkpoint, Verdict};
 
-use crate::changes::{Changes, IndexChanges, RollupChanges, ViewChanges, Writes};
+use crate::changes::{Changes, IndexChanges, RollupChanges, ViewChanges};
 use crate::dedupe::Window;
-use crate::form::{self, Found, Schemas, is_row_key, schema_of};
+use crate::effects::{self, Effect};
+use crate::form::{self, Reading, Schemas, is_row_key, schema_of};
 use crate::issue;
 use crate::judge::LetUse;
+use crate::made::{IndexRows, Made, RollupRows};
 use crate::rows::{RowCache, RowSlot};
-use crate::step::Step;
-use crate::view::{IndexRows, ViewPlan};
+use crate::step::{Step, With};
+use crate::view::ViewPlan;
 
 /// What bounds and shapes the fold; part of the generation's manifest, since it decides verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +92,8 @@ pub(crate) struct Scratch {
     pub(crate) slots: Vec<Option<RowSlot>>,
     pub(crate) key: Vec<u8>,
     pub(crate) blob: Vec<u8>,
-    /// By view: its rows before and after a record.
-    pub(crate) rows: Vec<(IndexRows, IndexRows)>,
+    /// By view: the rows that a record makes in it.
+    pub(crate) made: Vec<Made>,
 }
 
 /// What stops a fold: never a record's fault.
@@ -198,8 +200,8 @@ impl Folder {
         for record in batch.iter() {
             self.window.advance(record.offset);
             if verdicts.get(&record.offset).is_none_or(Verdict::counts) {
-                let found = Found::new(record.headers);
-                if let Some(seen) = form::seen(topic, &self.schemas, &record, &found, &scratch.arena) {
+                let (schemas, partition, arena) = (&self.schemas, self.partition, &scratch.arena);
+                if let Some(seen) = form::seen(Reading { topic, partition, schemas, arena }, &record) {
                     self.window.push(seen);
                 }
                 scratch.arena.reset();
@@ -230,9 +232,11 @@ impl Folder {
         let Some(topic) = app.topics.get(self.topic) else { return Ok(()) };
         let mut scratch = std::mem::take(self.scratch());
         let folded = self.prepare(topic, batch, given, entities, &mut scratch.slots).and_then(|()| {
-            shape(topic, changes);
+            shape(topic, changes, &mut scratch.made);
             self.next = batch.next_offset();
-            let mut step = Step { folder: self, topic, given, entities, changes };
+            let Folder { partition, schemas, lets, views: plans, passed_over, window, .. } = self;
+            let with = With { topic, partition: *partition, schemas, lets, plans, passed_over, given };
+            let mut step = Step { with, window, entities, changes };
             for (at, record) in batch.iter().enumerate() {
                 step.record(&record, scratch.slots.get(at).copied().flatten(), &mut scratch)?;
                 scratch.arena.reset();
@@ -328,16 +332,18 @@ impl Folder {
         Ok(())
     }
 
-    /// The batch's writes; `changes` is empty afterwards.
-    pub fn writes(
+    /// What the batch comes to, in the order in which it is to be done; `changes` is empty afterwards. `next` is the
+    /// checkpoint behind the batch ([`effects::checkpoint_after`]).
+    pub fn effects(
         &mut self,
         changes: &mut Changes,
         entities: &mut RowCache,
         rollups: &mut [RowCache],
-    ) -> Writes {
-        let writes = issue::writes(self, changes, entities, rollups);
+        next: Checkpoint,
+    ) -> Vec<Effect> {
+        let effects = effects::effects(self, changes, entities, rollups, next);
         changes.clear();
-        writes
+        effects
     }
 }
 
@@ -346,13 +352,19 @@ pub(crate) fn damaged(table: &str, error: impl std::fmt::Display) -> FoldError {
 }
 
 /// Makes room for the topic's views.
-fn shape(topic: &Topic, changes: &mut Changes) {
-    if changes.views.len() == topic.views.len() {
-        return;
+fn shape(topic: &Topic, changes: &mut Changes, made: &mut Vec<Made>) {
+    if changes.views.len() != topic.views.len() {
+        let views = topic.views.iter().map(|view| match &view.kind {
+            ViewKind::Index { .. } => ViewChanges::Index(IndexChanges::default()),
+            ViewKind::Rollup { aggregates, .. } => ViewChanges::Rollup(RollupChanges::new(aggregates.len())),
+        });
+        changes.views = views.collect();
     }
-    let views = topic.views.iter().map(|view| match &view.kind {
-        ViewKind::Index { .. } => ViewChanges::Index(IndexChanges::default()),
-        ViewKind::Rollup { aggregates, .. } => ViewChanges::Rollup(RollupChanges::new(aggregates.len())),
-    });
-    changes.views = views.collect();
+    if made.len() != topic.views.len() {
+        let views = topic.views.iter().map(|view| match &view.kind {
+            ViewKind::Index { .. } => Made::Index(IndexRows::default(), IndexRows::default()),
+            ViewKind::Rollup { aggregates, .. } => Made::Rollup(RollupRows::new(aggregates.len())),
+        });
+        *made = views.collect();
+    }
 }

@@ -17,6 +17,7 @@ use tidefold_table::limits::RECORD_KEY_BYTES;
 
 use crate::dedupe::{message_id, payload_digest};
 use crate::folder::SchemaFate;
+use crate::transition::{Envelope, Message, Transition};
 
 /// What the topic's schema ids stand for.
 #[derive(Debug, Default)]
@@ -35,37 +36,25 @@ enum Learned {
 /// Ids that are kept in mind; anybody may send any.
 const MOST_IDS: usize = 4_096;
 
-/// A message, decoded.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Message<'a> {
-    /// Its place in the topic.
-    pub(crate) index: usize,
-    /// Its fields; NULL where nothing reads them.
-    pub(crate) fields: &'a [Datum<'a>],
-    pub(crate) envelope: Envelope<'a>,
-    /// What its identity is and a digest of its value, if it has an id.
-    pub(crate) seen: Option<Seen>,
-}
-
-/// What the headers say to a fold.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Envelope<'a> {
-    pub(crate) event_time_micros: Option<i64>,
-    pub(crate) append_time_micros: Option<i64>,
-    pub(crate) caller: Option<&'a str>,
-    pub(crate) if_match: Option<u64>,
-}
-
 /// Headers by name, the first of each.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Found<'a> {
-    pub(crate) id: Option<&'a [u8]>,
-    pub(crate) source: Option<&'a [u8]>,
-    pub(crate) ce_type: Option<&'a [u8]>,
+struct Found<'a> {
+    id: Option<&'a [u8]>,
+    source: Option<&'a [u8]>,
+    ce_type: Option<&'a [u8]>,
     time: Option<&'a [u8]>,
     append_time: Option<&'a [u8]>,
     caller: Option<&'a [u8]>,
     if_match: Option<&'a [u8]>,
+}
+
+/// What a record is read by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading<'a> {
+    pub(crate) topic: &'a Topic,
+    pub(crate) partition: Partition,
+    pub(crate) schemas: &'a Schemas,
+    pub(crate) arena: &'a Bump,
 }
 
 /// Whether a row may be kept under a key.
@@ -78,16 +67,17 @@ pub(crate) fn schema_of(record: &RecordRef<'_>) -> Option<SchemaId> {
     unframe(record.value?).ok().map(|(id, _)| id)
 }
 
-/// The message a record carries; or why it is dead. `key_text` is a buffer.
+/// The message a record carries, or why it is dead; what was learned on the way is told to its transition. `key_text` is a
+/// buffer.
 pub(crate) fn read<'a>(
-    topic: &'a Topic,
-    partition: Partition,
-    schemas: &'a Schemas,
+    by: Reading<'a>,
     record: &RecordRef<'a>,
-    found: &Found<'a>,
     key_text: &mut Vec<u8>,
-    arena: &'a Bump,
+    transition: &mut Transition<'a>,
 ) -> Result<Message<'a>, Verdict> {
+    let Reading { topic, partition, schemas, arena } = by;
+    let found = Found::new(record.headers);
+    transition.publisher = found.publisher();
     let key = match record.key {
         None => return Err(Verdict::dead("no_key", "the record has no key")),
         Some([]) => return Err(Verdict::dead("no_key", "the record's key is empty")),
@@ -124,23 +114,21 @@ pub(crate) fn read<'a>(
         plan.read(datum, fields, arena).map_err(|error| Verdict::dead("undecodable", error))?;
     check_key(topic, &message.key, key, fields, key_text)?;
     let envelope = found.envelope(message.kind == MessageKind::Command)?;
-    let seen = found.id.map(|id| Seen {
+    transition.seen = found.id.map(|id| Seen {
         id: message_id(found.source.unwrap_or_default(), id, key),
         payload: payload_digest(message.name.as_bytes(), plan.value_bytes(datum, is_canonical, arena)),
         offset: record.offset,
     });
-    Ok(Message { index, fields, envelope, seen })
+    let message = Message { index, fields, envelope };
+    transition.message = Some(message);
+    Ok(message)
 }
 
 /// The identity and value of a record whose verdict is known already. One that cannot be read (any more) stands for its
 /// bytes.
-pub(crate) fn seen(
-    topic: &Topic,
-    schemas: &Schemas,
-    record: &RecordRef<'_>,
-    found: &Found<'_>,
-    arena: &Bump,
-) -> Option<Seen> {
+pub(crate) fn seen(by: Reading<'_>, record: &RecordRef<'_>) -> Option<Seen> {
+    let Reading { topic, schemas, arena, .. } = by;
+    let found = Found::new(record.headers);
     let id = message_id(found.source.unwrap_or_default(), found.id?, record.key.unwrap_or_default());
     let value = record.value.unwrap_or_default();
     let (schema, datum) = unframe(value).map_or((None, value), |(schema, datum)| (Some(schema), datum));
@@ -159,6 +147,12 @@ pub(crate) fn seen(
     Some(Seen { id, payload, offset: record.offset })
 }
 
+/// Who sent a record of which nothing else is looked at.
+#[cold]
+pub(crate) fn publisher<'a>(record: &RecordRef<'a>) -> Option<&'a [u8]> {
+    Found::new(record.headers).publisher()
+}
+
 /// The record key has to be the key fields' text.
 fn check_key(
     topic: &Topic,
@@ -167,6 +161,13 @@ fn check_key(
     fields: &[Datum<'_>],
     text: &mut Vec<u8>,
 ) -> Result<(), Verdict> {
+    if let ([field], [at]) = (&topic.key[..], places)
+        && let (Type::String, Some(Datum::Text(text))) = (&field.column.ty, fields.get(*at))
+        && text.as_bytes() == key
+    {
+        // A text alone is its own key text.
+        return Ok(());
+    }
     let types: SmallVec<[&Type; 4]> = topic.key.iter().map(|field| &field.column.ty).collect();
     let datums: SmallVec<[Datum<'_>; 4]> =
         places.iter().map(|at| fields.get(*at).copied().unwrap_or(Datum::Null)).collect();
@@ -182,7 +183,8 @@ fn check_key(
 // === impl Found ===
 
 impl<'a> Found<'a> {
-    pub(crate) fn new(headers: Headers<'a>) -> Found<'a> {
+    #[inline]
+    fn new(headers: Headers<'a>) -> Found<'a> {
         let mut found = Found::default();
         for (name, value) in headers.iter() {
             let HeaderName::Known(known) = name else { continue };
@@ -201,6 +203,10 @@ impl<'a> Found<'a> {
             }
         }
         found
+    }
+
+    fn publisher(&self) -> Option<&'a [u8]> {
+        self.caller.or(self.source)
     }
 
     /// An event that is conditional is dead: what is a fact is one whatever the entity's version.
@@ -233,12 +239,13 @@ impl<'a> Found<'a> {
                 None => return Err(bad(Known::IfMatch, text, "which is no version number")),
             },
         };
-        Ok(Envelope {
-            event_time_micros: time(Known::CeTime, self.time)?,
-            append_time_micros: time(Known::AppendTime, self.append_time)?,
-            caller,
-            if_match,
-        })
+        let event_time_micros = time(Known::CeTime, self.time)?;
+        let append_time_micros = match self.append_time {
+            // Ingest sets both to one time where the publisher names none.
+            same if same == self.time => event_time_micros,
+            other => time(Known::AppendTime, other)?,
+        };
+        Ok(Envelope { event_time_micros, append_time_micros, caller, if_match })
     }
 }
 

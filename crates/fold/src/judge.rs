@@ -7,7 +7,8 @@
 
 use bumpalo::Bump;
 use tidefold_app::expr::{Expr, Node};
-use tidefold_app::model::{Action, Entity, MessageKind, Topic, Transition, When};
+use tidefold_app::model::{Action, Entity, MessageKind, Topic, Transition as Clause, When};
+use tidefold_codec::decode::DecodeError;
 use tidefold_codec::{Datum, columns};
 use tidefold_record::Offset;
 use tidefold_table::Verdict;
@@ -16,7 +17,7 @@ use tidefold_table::verdict::IDEMPOTENCY_CONFLICT;
 
 use crate::dedupe::Window;
 use crate::eval::{Env, EvalError, eval, matches};
-use crate::form::Message;
+use crate::transition::Message;
 
 /// What an entity was before a message.
 #[derive(Clone, Copy, Debug)]
@@ -39,14 +40,15 @@ struct Use {
     by_action: bool,
 }
 
-/// The verdict on a message that was seen before.
-pub(crate) fn dedupe(seen: Seen, window: &Window, row: Option<&StateRef<'_>>) -> Option<Verdict> {
-    let first = window.find(seen.id).or_else(|| row?.find(seen.id))?;
-    Some(if first.payload == seen.payload {
-        Verdict::Duplicate(first.offset)
-    } else {
-        Verdict::rejected(IDEMPOTENCY_CONFLICT)
-    })
+/// Refuses a message that was seen before.
+#[inline]
+pub(crate) fn dedupe(seen: Option<Seen>, window: &Window, row: Option<&StateRef<'_>>) -> Result<(), Verdict> {
+    let Some(seen) = seen else { return Ok(()) };
+    match window.find(seen.id).or_else(|| row?.find(seen.id)) {
+        None => Ok(()),
+        Some(first) if first.payload == seen.payload => Err(Verdict::Duplicate(first.offset)),
+        Some(_) => Err(Verdict::rejected(IDEMPOTENCY_CONFLICT)),
+    }
 }
 
 /// What a message makes of its entity.
@@ -54,7 +56,10 @@ pub(crate) fn dedupe(seen: Seen, window: &Window, row: Option<&StateRef<'_>>) ->
 pub(crate) struct Act<'a> {
     pub(crate) topic: &'a Topic,
     pub(crate) entity: &'a Entity,
+    pub(crate) lets: &'a LetUse,
     pub(crate) message: Message<'a>,
+    /// Its identity, if it has one.
+    pub(crate) seen: Option<Seen>,
     pub(crate) before: Before<'a>,
     pub(crate) arena: &'a Bump,
     /// Whether the guards are asked: not where the record is known to have been applied.
@@ -63,8 +68,40 @@ pub(crate) struct Act<'a> {
 
 // === impl Before ===
 
-impl Before<'_> {
-    pub(crate) fn exists(&self) -> bool {
+impl<'a> Before<'a> {
+    /// The entity as its row says; `is_own`: the row was made by this fold.
+    #[inline]
+    pub(crate) fn of(
+        entity: &'a Entity,
+        row: Option<&'a [u8]>,
+        is_own: bool,
+        arena: &'a Bump,
+    ) -> Result<Before<'a>, DecodeError> {
+        let slots = arena.alloc_slice_fill_copy(entity.columns.len(), Datum::Null);
+        let row = row.map(StateRef::parse).transpose()?;
+        match &row {
+            // What this fold wrote need not be looked into again.
+            Some(row) if is_own && !row.deleted => {
+                let types = entity.columns.iter().map(|column| &column.column);
+                columns::decode_own(types, row.columns, slots)?;
+            }
+            Some(row) => row.slots(&entity.columns, slots)?,
+            None => {}
+        }
+        Ok(Before { row, slots })
+    }
+
+    /// Whether it has the record at the offset in it.
+    pub(crate) fn has(&self, offset: Offset) -> bool {
+        self.row.is_some_and(|row| row.offset >= offset)
+    }
+
+    /// The columns, if it exists.
+    pub(crate) fn state(&self) -> Option<&'a [Datum<'a>]> {
+        self.exists().then_some(self.slots)
+    }
+
+    fn exists(&self) -> bool {
         self.row.is_some_and(|row| !row.deleted)
     }
 
@@ -76,21 +113,34 @@ impl Before<'_> {
 // === impl Act ===
 
 impl<'a> Act<'a> {
-    /// The new columns (`None`: deleted), or the verdict if it does not apply.
-    pub(crate) fn judge(&self, uses: &LetUse) -> Result<Option<&'a [Datum<'a>]>, Verdict> {
-        let transition = self.entity.transitions.get(self.message.index).and_then(Option::as_ref);
-        let Some(transition) = transition else {
+    /// The new columns (`None`: deleted), with the new row's blob; or the verdict if it does not apply.
+    #[inline]
+    pub(crate) fn judge(
+        &self,
+        offset: Offset,
+        window: &Window,
+        blob: &mut Vec<u8>,
+    ) -> Result<Option<&'a [Datum<'a>]>, Verdict> {
+        dedupe(self.seen, window, self.before.row.as_ref())?;
+        let new = self.decide()?;
+        self.encode(offset, new, blob)?;
+        Ok(new)
+    }
+
+    fn decide(&self) -> Result<Option<&'a [Datum<'a>]>, Verdict> {
+        let clause = self.entity.transitions.get(self.message.index).and_then(Option::as_ref);
+        let Some(clause) = clause else {
             let name = self.topic.messages.get(self.message.index).map_or("", |message| &message.name);
             let detail = format_args!("entity {} has no `on.{name}`", self.entity.name);
             return Err(Verdict::dead("not_handled", detail));
         };
         if self.asks {
-            self.conditions(transition)?;
+            self.conditions(clause)?;
         }
-        let lets = self.arena.alloc_slice_fill_copy(transition.lets.len(), Datum::Null);
+        let lets = self.arena.alloc_slice_fill_copy(clause.lets.len(), Datum::Null);
         let mut failed = None;
-        let uses = uses.messages.get(self.message.index).map_or(&[][..], |uses| uses);
-        for (at, (named, used)) in transition.lets.iter().zip(uses).enumerate() {
+        let uses = self.lets.messages.get(self.message.index).map_or(&[][..], |uses| uses);
+        for (at, (named, used)) in clause.lets.iter().zip(uses).enumerate() {
             let guards = self.asks && used.by_guards;
             if !guards && !used.by_action {
                 continue;
@@ -105,23 +155,23 @@ impl<'a> Act<'a> {
         }
         let env = self.env(lets);
         if self.asks {
-            self.require(transition, &env)?;
+            self.require(clause, &env)?;
         }
         if let Some(failed) = failed {
             return Err(failed);
         }
-        match &transition.action {
+        match &clause.action {
             Action::Delete => Ok(None),
             Action::Set(set) => self.set(set, &env).map(Some),
         }
     }
 
-    fn conditions(&self, transition: &Transition) -> Result<(), Verdict> {
+    fn conditions(&self, clause: &Clause) -> Result<(), Verdict> {
         let wanted = self.message.envelope.if_match;
         if wanted.is_some_and(|wanted| wanted != self.before.version()) {
             return Err(Verdict::rejected("version_mismatch"));
         }
-        let (code, detail) = match (transition.when, self.before.exists()) {
+        let (code, detail) = match (clause.when, self.before.exists()) {
             (When::Absent, true) => ("already_exists", "the entity exists already"),
             (When::Present, false) => ("not_found", "there is no such entity"),
             _ => return Ok(()),
@@ -129,9 +179,9 @@ impl<'a> Act<'a> {
         Err(self.refuse(code, detail))
     }
 
-    fn require(&self, transition: &'a Transition, env: &Env<'a>) -> Result<(), Verdict> {
+    fn require(&self, clause: &'a Clause, env: &Env<'a>) -> Result<(), Verdict> {
         let mut codes = Vec::new();
-        for require in &transition.requires {
+        for require in &clause.requires {
             match matches(&require.expr, env) {
                 Ok(true) => {}
                 Ok(false) => codes.push(require.code.clone()),
@@ -172,16 +222,10 @@ impl<'a> Act<'a> {
     }
 
     /// Writes the new row's blob.
-    pub(crate) fn encode(
-        &self,
-        offset: Offset,
-        new: Option<&[Datum<'_>]>,
-        seen: Option<Seen>,
-        blob: &mut Vec<u8>,
-    ) -> Result<(), Verdict> {
+    fn encode(&self, offset: Offset, new: Option<&[Datum<'_>]>, blob: &mut Vec<u8>) -> Result<(), Verdict> {
         blob.clear();
         let ring = self.before.row.map_or(&[][..], |row| row.ring);
-        put_head(offset, self.before.version() + 1, new.is_none(), ring, seen, blob);
+        put_head(offset, self.before.version() + 1, new.is_none(), ring, self.seen, blob);
         let head = blob.len();
         if let Some(slots) = new {
             columns::encode(self.entity.columns.iter().map(|column| &column.column), slots, blob);
@@ -224,31 +268,31 @@ fn failure(what: &str, name: &str, error: EvalError) -> Verdict {
 
 impl LetUse {
     pub(crate) fn new(entity: Option<&Entity>) -> LetUse {
-        let transitions = entity.map_or(&[][..], |entity| &entity.transitions);
-        let uses = transitions.iter().map(|transition| match transition {
-            Some(transition) => let_use(transition),
+        let clauses = entity.map_or(&[][..], |entity| &entity.transitions);
+        let uses = clauses.iter().map(|clause| match clause {
+            Some(clause) => let_use(clause),
             None => Vec::new(),
         });
         LetUse { messages: uses.collect() }
     }
 }
 
-fn let_use(transition: &Transition) -> Vec<Use> {
-    let set = match &transition.action {
+fn let_use(clause: &Clause) -> Vec<Use> {
+    let set = match &clause.action {
         Action::Set(set) => &set[..],
         Action::Delete => &[],
     };
-    let guards = needed_lets(transition, transition.requires.iter().map(|require| &require.expr));
-    let action = needed_lets(transition, set.iter().map(|(_, expr)| expr));
+    let guards = needed_lets(clause, clause.requires.iter().map(|require| &require.expr));
+    let action = needed_lets(clause, set.iter().map(|(_, expr)| expr));
     let uses = guards.into_iter().zip(action);
     uses.map(|(by_guards, by_action)| Use { by_guards, by_action }).collect()
 }
 
-fn needed_lets<'e>(transition: &Transition, exprs: impl Iterator<Item = &'e Expr>) -> Vec<bool> {
-    let mut needed = vec![false; transition.lets.len()];
+fn needed_lets<'e>(clause: &Clause, exprs: impl Iterator<Item = &'e Expr>) -> Vec<bool> {
+    let mut needed = vec![false; clause.lets.len()];
     exprs.for_each(|expr| mark_lets(expr, &mut needed));
     for at in (0..needed.len()).rev() {
-        if let (Some(true), Some(named)) = (needed.get(at), transition.lets.get(at)) {
+        if let (Some(true), Some(named)) = (needed.get(at), clause.lets.get(at)) {
             mark_lets(&named.expr, &mut needed);
         }
     }

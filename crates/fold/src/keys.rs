@@ -31,13 +31,14 @@ impl KeySet {
         (number, true)
     }
 
-    pub(crate) fn key(&self, number: u32) -> &[u8] {
-        key_at(&self.bytes, &self.ends, number)
+    /// The number of a key that is there.
+    pub(crate) fn find(&self, key: &[u8]) -> Option<u32> {
+        let same = |number: &u32| key_at(&self.bytes, &self.ends, *number) == key;
+        self.table.find(self.hasher.hash_one(key), same).copied()
     }
 
-    /// How many bytes the keys have.
-    pub(crate) fn size_bytes(&self) -> usize {
-        self.bytes.len()
+    pub(crate) fn key(&self, number: u32) -> &[u8] {
+        key_at(&self.bytes, &self.ends, number)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,4 +1,4 @@
-//! The fold: the pure step (state, message) -> (state, verdict, changes).
+//! The fold: the pure step (state, message) -> transition, and what a batch of transitions comes to.
 //!
 //! Folding a log prefix is a pure function: the same records give the same rows to the byte, however they are cut into
 //! batches, however often a part is folded again, whoever folds it.
@@ -10,26 +10,34 @@
 //! * [`dedupe`]: which messages were seen.
 //! * [`rows`]: the row cache with its byte budget.
 //! * [`eval`]: evaluates the app's expressions.
-//! * [`folder`]: one partition's fold, batch by batch. Inside, in the order a record meets them: `form` (is it a message
-//!   of this topic and partition at all), `judge` (dedupe, guards, the new state), `step` (one record's fold), `view` (the
-//!   rows a state or event makes in a view), `issue` (rollups applied, writes made).
-//! * [`changes`]: what a batch changed, netted, and the stamped writes it comes to.
+//! * [`folder`]: one partition's fold, batch by batch. `step` folds one record; in the order it meets them: `form` (is it
+//!   a message of this topic and partition at all), `judge` (dedupe, guards, the new state), `view` (the rows it makes in
+//!   views, into the buffers of `made`). That comes to one [`transition`], the only thing that what follows is told.
+//! * [`changes`]: a batch's transitions, added up and netted. `issue`: rollup changes onto rollup rows.
+//! * [`effects`]: what a batch comes to, in the order in which it is to be done; [`feed`]: what the change feed says.
 //! * [`whole`]: a partition folded in memory from its start: what `verify` compares tables with, and, a record at a time,
 //!   what `inspect` shows.
 
 pub mod changes;
 pub mod dedupe;
+pub mod effects;
 pub mod eval;
+pub mod feed;
 pub mod folder;
 mod form;
 mod issue;
 mod judge;
 mod keys;
+mod made;
 pub mod rows;
 mod step;
+pub mod transition;
 mod view;
 pub mod whole;
 
-pub use changes::{Changes, TableSlot, Writes};
+pub use changes::{Changes, DeadLetter};
+pub use effects::{Effect, EffectKind, TableRows, TableSlot, checkpoint_after};
+pub use feed::FeedEntry;
 pub use folder::{FoldError, FoldSettings, Folder, Given, SchemaFate};
 pub use rows::RowCache;
+pub use transition::Transition;

@@ -51,6 +51,8 @@ struct CachedRow {
     dirty: bool,
     /// Written since the last batch's writes were made.
     touched: bool,
+    /// The value was written here, not loaded.
+    own: bool,
     /// The last `missing` that reported it.
     reported: u32,
 }
@@ -193,6 +195,12 @@ impl RowCache {
         self.row(slot).filter(|row| row.known == Known::Present).map(|row| &*row.value)
     }
 
+    /// Whether the row at a place was written here since it was loaded, if it was loaded at all: then its bytes are known to
+    /// be right.
+    pub(crate) fn is_own(&self, slot: RowSlot) -> bool {
+        self.row(slot).is_some_and(|row| row.own)
+    }
+
     /// The key at a place.
     pub(crate) fn key(&self, slot: RowSlot) -> &[u8] {
         self.row(slot).map_or(&[], |row| &row.key)
@@ -209,6 +217,7 @@ impl RowCache {
         row.value.extend_from_slice(value);
         self.size_bytes = (self.size_bytes + row.value.capacity()).saturating_sub(before);
         row.known = Known::Present;
+        row.own = true;
         row.used = true;
         if !std::mem::replace(&mut row.dirty, true) {
             self.dirty.push(slot.0);

@@ -1,302 +1,215 @@
-//! One record's fold.
+//! One record's fold: it is read, its message judged, the rows of its views made. That makes its transition, in one place,
+//! and all that follows is fed by it.
+
+use std::collections::BTreeMap;
 
 use bumpalo::Bump;
-use tidefold_app::model::{Entity, Topic, View};
-use tidefold_codec::Datum;
-use tidefold_record::{Partition, RecordRef};
-use tidefold_table::entity::{Seen, StateRef};
+use tidefold_app::model::Topic;
+use tidefold_record::{Offset, Partition, RecordRef};
+use tidefold_table::Verdict;
 use tidefold_table::verdict::PASSED_OVER;
-use tidefold_table::{Verdict, limits};
 
-use crate::changes::{Changes, RollupChanges, ViewChanges};
-use crate::eval::Env;
-use crate::folder::{FoldError, Folder, Given, Scratch, damaged};
-use crate::form::{self, Envelope, Found, Message};
-use crate::judge::{Act, Before, dedupe};
+use crate::changes::Changes;
+use crate::dedupe::Window;
+use crate::folder::{FoldError, Given, Scratch, damaged};
+use crate::form::{self, Reading, Schemas};
+use crate::judge::{Act, Before, LetUse, dedupe};
+use crate::made::Made;
 use crate::rows::{RowCache, RowSlot};
-use crate::view::{IndexRows, TooLarge, ViewPlan};
+use crate::transition::Transition;
+use crate::view::{TooLarge, ViewPlan, derive};
 
 /// A fold at work on a batch.
 pub(crate) struct Step<'f> {
-    pub(crate) folder: &'f mut Folder,
-    pub(crate) topic: &'f Topic,
-    pub(crate) given: Given<'f>,
+    pub(crate) with: With<'f>,
+    pub(crate) window: &'f mut Window,
     pub(crate) entities: &'f mut RowCache,
     pub(crate) changes: &'f mut Changes,
 }
 
-/// What is known of a record's verdict.
-enum Published<'v> {
-    /// Nothing: it is judged.
-    Nothing,
-    /// It was applied, and is applied again without asking the guards. Whether its id was seen is still asked: a record
-    /// that was dead in the active generation may count in this one.
-    Applied,
-    /// It was rejected or a duplicate, and is so again.
-    Verdict(&'v Verdict),
+/// What a batch's records are folded with: nothing of it changes meanwhile.
+#[derive(Clone, Copy)]
+pub(crate) struct With<'a> {
+    pub(crate) topic: &'a Topic,
+    pub(crate) partition: Partition,
+    pub(crate) schemas: &'a Schemas,
+    pub(crate) lets: &'a LetUse,
+    pub(crate) plans: &'a [ViewPlan],
+    /// Records that operators declared dead, and why.
+    pub(crate) passed_over: &'a BTreeMap<Offset, String>,
+    pub(crate) given: Given<'a>,
 }
 
-/// The parts of a fold that a view's changes need.
-struct Derive<'s> {
-    plans: &'s [ViewPlan],
-    changes: &'s mut [ViewChanges],
-    /// The rows of each index before and after the record.
-    rows: &'s mut Vec<(IndexRows, IndexRows)>,
+/// What a record is folded onto.
+#[derive(Clone, Copy)]
+struct Onto<'a> {
+    window: &'a Window,
+    /// Where the topic has an entity: its row, if it has one.
+    row: Option<Option<&'a [u8]>>,
+    /// Whether the row was made by this fold.
+    is_own: bool,
+    arena: &'a Bump,
+}
+
+/// Where a record's fold puts what it makes besides its transition.
+struct Making<'s> {
+    /// A buffer.
     key: &'s mut Vec<u8>,
+    /// The entity's new row.
+    blob: &'s mut Vec<u8>,
+    /// The rows of each view.
+    made: &'s mut [Made],
+}
+
+/// Why a record is not applied.
+enum Not {
+    /// The verdict says so.
+    Applied(Verdict),
+    /// Something other than the record is wrong.
+    Folded(FoldError),
 }
 
 // === impl Step ===
 
-impl<'f> Step<'f> {
+impl Step<'_> {
+    /// Folds a record: makes its transition, and feeds that to all that follows.
     pub(crate) fn record(
         &mut self,
         record: &RecordRef<'_>,
         slot: Option<RowSlot>,
         scratch: &mut Scratch,
     ) -> Result<(), FoldError> {
-        self.folder.window.advance(record.offset);
-        if let Some(reason) = self.folder.passed_over.get(&record.offset) {
-            self.changes.verdicts.push((record.offset, Verdict::dead(PASSED_OVER, reason)));
-            return Ok(());
+        let Scratch { arena, key, blob, made, .. } = scratch;
+        self.window.advance(record.offset);
+        let row = slot.map(|slot| self.entities.value(slot));
+        let is_own = slot.is_some_and(|slot| self.entities.is_own(slot));
+        let onto = Onto { window: self.window, row, is_own, arena };
+        let transition = self.with.transition(record, onto, Making { key, blob, made })?;
+        let (applies, seen) = (transition.applies(), transition.counts());
+        self.changes.take(self.with.topic, transition, made);
+        match seen {
+            // It was looked for.
+            Some(seen) if applies => self.window.push_new(seen),
+            Some(seen) => self.window.push(seen),
+            None => {}
         }
-        let found = Found::new(record.headers);
-        let published = Step::published(self.given, record);
-        if let Published::Verdict(verdict) = published {
-            if verdict.counts() {
-                let Folder { schemas, .. } = &*self.folder;
-                self.count(form::seen(self.topic, schemas, record, &found, &scratch.arena));
-            }
-            self.changes.verdicts.push((record.offset, verdict.clone()));
-            return Ok(());
+        if let (true, Some(slot)) = (applies, slot) {
+            self.entities.put(slot, blob);
         }
-        let asks = matches!(published, Published::Nothing);
-        let Scratch { arena, key, blob, rows, .. } = scratch;
-        let (topic, partition) = (self.topic, self.folder.partition);
-        let read = form::read(topic, partition, &self.folder.schemas, record, &found, key, arena);
-        let message = match read {
-            Ok(message) => message,
-            Err(verdict) => {
-                self.changes.verdicts.push((record.offset, verdict));
-                return Ok(());
-            }
-        };
-        let seen = message.seen;
-        let plans = &self.folder.views;
-        let mut derive = Derive { plans, changes: &mut self.changes.views, rows, key };
-        let verdict = match (&topic.entity, slot) {
-            (Some(entity), Some(slot)) => {
-                let before = before(entity, self.entities, slot, arena)?;
-                if before.row.is_some_and(|row| row.offset >= record.offset) {
-                    self.skip(record, seen);
-                    return Ok(());
-                }
-                let act = Act { topic, entity, message, before, arena, asks };
-                let duplicate = seen.and_then(|seen| dedupe(seen, &self.folder.window, before.row.as_ref()));
-                let judged = match duplicate {
-                    Some(verdict) => Err(verdict),
-                    None => act.judge(&self.folder.lets),
-                };
-                let judged = judged.and_then(|new| {
-                    act.encode(record.offset, new, seen, blob)?;
-                    Ok(new)
-                });
-                let derived = judged.and_then(|new| {
-                    let old = before.exists().then_some(before.slots);
-                    derive.states(topic, partition, record, arena, old, new)
-                });
-                if derived.is_ok() {
-                    self.entities.put(slot, blob);
-                }
-                derived
-            }
-            _ => match seen.and_then(|seen| dedupe(seen, &self.folder.window, None)) {
-                Some(verdict) => Err(verdict),
-                None => derive.event(topic, partition, record, arena, &message),
-            },
-        };
-        self.settle(record, seen, verdict);
         Ok(())
     }
-
-    fn published(given: Given<'f>, record: &RecordRef<'_>) -> Published<'f> {
-        match given.published.map(|published| published.get(&record.offset)) {
-            None | Some(Some(Verdict::Dead(_))) => Published::Nothing,
-            Some(None | Some(Verdict::Applied)) => Published::Applied,
-            Some(Some(verdict)) => Published::Verdict(verdict),
-        }
-    }
-
-    /// The entity has the record in it: nothing changes, and its verdict stands. It counts if it counted.
-    fn skip(&mut self, record: &RecordRef<'_>, seen: Option<Seen>) {
-        let own = self.given.own.and_then(|own| own.get(&record.offset));
-        if own.is_none_or(Verdict::counts) {
-            self.count(seen);
-        }
-    }
-
-    fn settle(&mut self, record: &RecordRef<'_>, seen: Option<Seen>, verdict: Result<(), Verdict>) {
-        match verdict {
-            Ok(()) => {
-                self.changes.applied += 1;
-                if let Some(seen) = seen {
-                    self.folder.window.push_new(seen);
-                }
-            }
-            Err(verdict) => {
-                if verdict.counts() {
-                    self.count(seen);
-                }
-                self.changes.verdicts.push((record.offset, verdict));
-            }
-        }
-    }
-
-    fn count(&mut self, seen: Option<Seen>) {
-        if let Some(seen) = seen {
-            self.folder.window.push(seen);
-        }
-    }
 }
 
-/// What the entity is before the record.
-fn before<'a>(
-    entity: &'a Entity,
-    entities: &'a RowCache,
-    slot: RowSlot,
-    arena: &'a Bump,
-) -> Result<Before<'a>, FoldError> {
-    let slots = arena.alloc_slice_fill_copy(entity.columns.len(), Datum::Null);
-    let Some(blob) = entities.value(slot) else { return Ok(Before { row: None, slots }) };
-    let row = StateRef::parse(blob).map_err(|error| damaged(&entity.name, error))?;
-    row.slots(&entity.columns, slots).map_err(|error| damaged(&entity.name, error))?;
-    Ok(Before { row: Some(row), slots })
-}
+// === impl With ===
 
-// === impl Derive ===
-
-impl Derive<'_> {
-    /// The views' changes from one state to the next; `None` where there is no entity. A row beyond the bounds makes the
-    /// record dead, and then nothing has changed.
-    fn states<'a>(
-        &mut self,
-        topic: &'a Topic,
-        partition: Partition,
-        record: &RecordRef<'_>,
-        arena: &'a Bump,
-        old: Option<&'a [Datum<'a>]>,
-        new: Option<&'a [Datum<'a>]>,
-    ) -> Result<(), Verdict> {
-        let env = |state: &'a [Datum<'a>]| Env { state, ..Env::new(arena) };
-        self.views(topic, partition, record, |_| Some((old.map(env), new.map(env))))
-    }
-
-    /// The rows an event adds to the views that read it.
-    fn event<'a>(
-        &mut self,
-        topic: &'a Topic,
-        partition: Partition,
-        record: &RecordRef<'_>,
-        arena: &'a Bump,
-        message: &Message<'a>,
-    ) -> Result<(), Verdict> {
-        let Envelope { event_time_micros, append_time_micros, caller, .. } = message.envelope;
-        let env =
-            Env { message: message.fields, event_time_micros, append_time_micros, caller, ..Env::new(arena) };
-        let reads = |view: &View| view.source.event == Some(message.index);
-        self.views(topic, partition, record, |view| reads(view).then_some((None, Some(env))))
-    }
-
-    /// Makes every view's rows first and judges them, and only then takes them in. `sources`: what a view reads before and
-    /// after the record; `None` where it reads nothing of it.
-    fn views<'a>(
-        &mut self,
-        topic: &'a Topic,
-        partition: Partition,
-        record: &RecordRef<'_>,
-        sources: impl Fn(&View) -> Option<(Option<Env<'a>>, Option<Env<'a>>)>,
-    ) -> Result<(), Verdict> {
-        self.rows.resize_with(topic.views.len().max(self.rows.len()), Default::default);
-        let mut room = limits::RECORD_ROWS_BYTES;
-        for (at, (view, plan)) in topic.views.iter().zip(self.plans).enumerate() {
-            let Some(source) = sources(view) else { continue };
-            let made = match (self.changes.get_mut(at), self.rows.get_mut(at)) {
-                (Some(ViewChanges::Index(_)), Some(rows)) => index(view, plan, source, &mut room, rows),
-                (Some(ViewChanges::Rollup(changes)), _) => {
-                    changes.begin(record.offset);
-                    let made = rollup(view, plan, source, partition, &mut room, self.key, changes);
-                    changes.end();
-                    made
-                }
-                _ => Ok(()),
+impl<'f> With<'f> {
+    /// What the fold says of a record: the one place where a transition is made.
+    #[inline]
+    fn transition<'a>(
+        &self,
+        record: &RecordRef<'a>,
+        onto: Onto<'a>,
+        making: Making<'_>,
+    ) -> Result<Transition<'a>, FoldError>
+    where
+        'f: 'a,
+    {
+        let mut transition = Transition::of(record);
+        if let Err(not) = self.fold(record, onto, making, &mut transition) {
+            (transition.old, transition.new) = (None, None);
+            transition.verdict = match not {
+                Not::Applied(verdict) => verdict,
+                Not::Folded(error) => return Err(error),
             };
-            if let Err(too_large) = made {
-                self.undo(topic, at, sources);
-                return Err(too_large.verdict());
-            }
         }
-        for (at, view) in topic.views.iter().enumerate() {
-            if let (Some(ViewChanges::Index(changes)), Some((old, new))) =
-                (self.changes.get_mut(at), self.rows.get_mut(at))
-                && sources(view).is_some()
-            {
-                changes.net(old, new, record.offset);
-            }
-        }
-        Ok(())
+        Ok(transition)
     }
 
-    /// Takes back what the record did to the rollups up to the view at `last`.
+    /// Reads the record, judges its message, makes the rows of the views: each says what the transition is.
+    #[inline]
+    fn fold<'a>(
+        &self,
+        record: &RecordRef<'a>,
+        onto: Onto<'a>,
+        making: Making<'_>,
+        transition: &mut Transition<'a>,
+    ) -> Result<(), Not>
+    where
+        'f: 'a,
+    {
+        let With { topic, partition, schemas, lets, plans, .. } = *self;
+        let Onto { window, row, is_own, arena } = onto;
+        let reading = Reading { topic, partition, schemas, arena };
+        let asks = self.asks(record, reading, transition)?;
+        let message = form::read(reading, record, making.key, transition)?;
+        match (&topic.entity, row) {
+            (Some(entity), Some(row)) => {
+                let before =
+                    Before::of(entity, row, is_own, arena).map_err(|error| damaged(&entity.name, error))?;
+                if before.has(record.offset) {
+                    transition.known = true;
+                    return self.stands(record.offset);
+                }
+                let act = Act { topic, entity, lets, message, seen: transition.seen, before, arena, asks };
+                transition.new = act.judge(record.offset, window, making.blob)?;
+                transition.old = before.state();
+            }
+            _ => dedupe(transition.seen, window, None)?,
+        }
+        Ok(derive(topic, plans, partition, transition, arena, making.made)?)
+    }
+
+    /// Whether guards are asked: not where the record is known to have been applied. Whether its id was seen still is: a
+    /// record that was dead in the active generation may count in this one. What was rejected or a duplicate is so again.
+    #[inline]
+    fn asks<'a>(
+        &self,
+        record: &RecordRef<'a>,
+        reading: Reading<'a>,
+        transition: &mut Transition<'a>,
+    ) -> Result<bool, Verdict> {
+        if let Some(reason) = self.passed_over.get(&record.offset) {
+            transition.publisher = form::publisher(record);
+            return Err(Verdict::dead(PASSED_OVER, reason));
+        }
+        match self.given.published.map(|published| published.get(&record.offset)) {
+            None | Some(Some(Verdict::Dead(_))) => Ok(true),
+            Some(None | Some(Verdict::Applied)) => Ok(false),
+            Some(Some(verdict)) => {
+                if verdict.counts() {
+                    transition.seen = form::seen(reading, record);
+                }
+                Err(verdict.clone())
+            }
+        }
+    }
+
+    /// The verdict on a record that its entity has in it.
     #[cold]
-    fn undo<'a>(
-        &mut self,
-        topic: &'a Topic,
-        last: usize,
-        sources: impl Fn(&View) -> Option<(Option<Env<'a>>, Option<Env<'a>>)>,
-    ) {
-        for (view, changes) in topic.views.iter().zip(&mut *self.changes).take(last + 1) {
-            if let ViewChanges::Rollup(changes) = changes
-                && sources(view).is_some()
-            {
-                changes.undo();
-            }
+    fn stands(&self, offset: Offset) -> Result<(), Not> {
+        match self.given.own.and_then(|own| own.get(&offset)) {
+            Some(verdict) => Err(Not::Applied(verdict.clone())),
+            None => Ok(()),
         }
     }
 }
 
-/// The rows of an index before and after a record.
-fn index<'a>(
-    view: &'a View,
-    plan: &ViewPlan,
-    (before, after): (Option<Env<'a>>, Option<Env<'a>>),
-    room: &mut usize,
-    (old, new): &mut (IndexRows, IndexRows),
-) -> Result<(), TooLarge> {
-    old.clear();
-    new.clear();
-    if let Some(env) = before {
-        plan.index(view, env, None, old)?;
-    }
-    match after {
-        Some(env) => plan.index(view, env, Some(room), new),
-        None => Ok(()),
+// === impl Not ===
+
+impl From<Verdict> for Not {
+    fn from(verdict: Verdict) -> Not {
+        Not::Applied(verdict)
     }
 }
 
-/// What a record takes from the groups of a rollup and adds to them.
-fn rollup<'a>(
-    view: &'a View,
-    plan: &ViewPlan,
-    (before, after): (Option<Env<'a>>, Option<Env<'a>>),
-    partition: Partition,
-    room: &mut usize,
-    key: &mut Vec<u8>,
-    changes: &mut RollupChanges,
-) -> Result<(), TooLarge> {
-    if let Some(env) = before {
-        plan.rollup(view, env, partition, -1, None, key, changes)?;
+impl From<FoldError> for Not {
+    fn from(error: FoldError) -> Not {
+        Not::Folded(error)
     }
-    match after {
-        Some(env) => plan.rollup(view, env, partition, 1, Some(room), key, changes),
-        None => Ok(()),
+}
+
+impl From<TooLarge> for Not {
+    fn from(too_large: TooLarge) -> Not {
+        Not::Applied(too_large.verdict())
     }
 }

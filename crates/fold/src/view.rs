@@ -1,9 +1,10 @@
 //! The rows a state or an event makes in a view. A view is a pure function of one state or one event, and total: what
 //! cannot be evaluated is NULL. A row whose key (or another column that is never NULL) cannot be evaluated is left out.
 
+use bumpalo::Bump;
 use smallvec::SmallVec;
 use tidefold_app::expr::{Expr, ViewSource};
-use tidefold_app::model::{Aggregate, RollupColumn, View, ViewKind};
+use tidefold_app::model::{Aggregate, RollupColumn, Topic, View, ViewKind};
 use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{ColumnType, Datum, columns};
 use tidefold_record::Partition;
@@ -11,8 +12,9 @@ use tidefold_table::bucket::{BUCKET_BYTES, Bucketing};
 use tidefold_table::rollup::{AggregateFunction, Delta};
 use tidefold_table::{Verdict, distinct, limits};
 
-use crate::changes::RollupChanges;
 use crate::eval::{Env, eval, matches};
+use crate::made::{IndexRows, Made, RollupRows};
+use crate::transition::{Envelope, Message, Transition};
 
 /// What is worked out once for a view.
 #[derive(Debug)]
@@ -44,12 +46,56 @@ pub(crate) struct TooLarge {
 /// judged when it was.
 pub(crate) type Room<'r> = Option<&'r mut usize>;
 
-/// Rows of an index: keys and values in one buffer.
-#[derive(Debug, Default)]
-pub(crate) struct IndexRows {
-    bytes: Vec<u8>,
-    /// Where each row's key starts, its value starts, and it ends.
-    rows: Vec<(usize, usize, usize)>,
+/// Makes the rows that every view has of a record: of the entity's states before and after it, or, where there is no entity,
+/// of what happened. A row beyond the bounds makes the record dead.
+#[inline]
+pub(crate) fn derive<'a>(
+    topic: &'a Topic,
+    plans: &[ViewPlan],
+    partition: Partition,
+    transition: &Transition<'a>,
+    arena: &'a Bump,
+    made: &mut [Made],
+) -> Result<(), TooLarge> {
+    let mut room = limits::RECORD_ROWS_BYTES;
+    let has_entity = topic.entity.is_some();
+    let (before, after) = if has_entity {
+        let env = |state: &'a [Datum<'a>]| Env { state, ..Env::new(arena) };
+        (transition.old.map(env), transition.new.map(env))
+    } else {
+        (None, transition.message.map(|message| of_event(&message, arena)))
+    };
+    let event = transition.message.map(|message| message.index);
+    for ((view, plan), made) in topic.views.iter().zip(plans).zip(made) {
+        made.clear();
+        if !has_entity && view.source.event != event {
+            continue;
+        }
+        match made {
+            Made::Index(old, new) => {
+                if let Some(env) = before {
+                    plan.index(view, env, None, old)?;
+                }
+                if let Some(env) = after {
+                    plan.index(view, env, Some(&mut room), new)?;
+                }
+            }
+            Made::Rollup(rows) => {
+                if let Some(env) = before {
+                    plan.rollup(view, env, partition, -1, None, rows)?;
+                }
+                if let Some(env) = after {
+                    plan.rollup(view, env, partition, 1, Some(&mut room), rows)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn of_event<'a>(message: &Message<'a>, arena: &'a Bump) -> Env<'a> {
+    let Envelope { event_time_micros, append_time_micros, caller, .. } = message.envelope;
+    Env { message: message.fields, event_time_micros, append_time_micros, caller, ..Env::new(arena) }
 }
 
 // === impl ViewPlan ===
@@ -90,7 +136,7 @@ impl ViewPlan {
     }
 
     /// Adds the rows that a state or event makes in an index.
-    pub(crate) fn index<'a>(
+    fn index<'a>(
         &self,
         view: &'a View,
         env: Env<'a>,
@@ -99,29 +145,29 @@ impl ViewPlan {
     ) -> Result<(), TooLarge> {
         let ViewKind::Index { columns } = &view.kind else { return Ok(()) };
         source_rows(&view.source, env, |env| {
-            let start = out.bytes.len();
-            let Some(key) = self.index_row(view, columns, env, &mut out.bytes, &mut out.rows) else {
-                out.bytes.truncate(start);
+            let bytes = out.buffer();
+            let start = bytes.len();
+            let Some(value) = self.index_row(view, columns, env, bytes) else {
+                bytes.truncate(start);
                 return Ok(());
             };
+            let size = bytes.len() - start;
+            out.end(start, value);
             let Some(room) = room.as_deref_mut() else { return Ok(()) };
-            let size = out.bytes.len() - start;
-            self.judge_key(view, key)?;
+            self.judge_key(view, value - start)?;
             bound("row_too_large", view, "a row", size, limits::ROW_BYTES)?;
             take(view, room, size)
         })
     }
 
-    /// Adds a row; the length of its key.
+    /// Appends a row; where its value starts.
     fn index_row<'a>(
         &self,
         view: &'a View,
         columns: &'a [Expr],
         env: &Env<'a>,
         bytes: &mut Vec<u8>,
-        rows: &mut Vec<(usize, usize, usize)>,
     ) -> Option<usize> {
-        let key = bytes.len();
         self.key(|at| value(columns.get(at)?, env), bytes)?;
         let start = bytes.len();
         let mut slots: SmallVec<[Datum<'a>; 12]> = SmallVec::new();
@@ -134,29 +180,26 @@ impl ViewPlan {
         }
         let types = self.values.iter().filter_map(|at| view.layout.columns.get(*at)).map(|c| &c.column);
         columns::encode(types, &slots, bytes);
-        rows.push((key, start, bytes.len()));
-        Some(start - key)
+        Some(start)
     }
 
     /// Adds what a state or event adds to the groups of a rollup, `sign` times: 1 or -1.
-    #[expect(clippy::too_many_arguments, reason = "a view, what it reads, and where it goes")]
-    pub(crate) fn rollup<'a>(
+    fn rollup<'a>(
         &self,
         view: &'a View,
         env: Env<'a>,
         partition: Partition,
         sign: i64,
         mut room: Room<'_>,
-        key: &mut Vec<u8>,
-        changes: &mut RollupChanges,
+        out: &mut RollupRows,
     ) -> Result<(), TooLarge> {
         let ViewKind::Rollup { columns, groups, aggregates } = &view.kind else { return Ok(()) };
         source_rows(&view.source, env, |env| {
-            key.clear();
             let datum = |at: usize| match columns.get(at) {
                 Some(RollupColumn::Group(group)) => value(groups.get(*group)?, env),
                 _ => None,
             };
+            let key = out.key();
             if self.key(datum, key).is_none() {
                 return Ok(());
             }
@@ -164,15 +207,15 @@ impl ViewPlan {
             if room.is_some() {
                 self.judge_key(view, key.len())?;
             }
-            let before = changes.size_bytes();
-            changes.add_row(key, sign);
+            let before = out.size_bytes();
+            out.add_row(sign);
             for (at, aggregate) in aggregates.iter().enumerate() {
-                let extreme = add(aggregate, at, env, sign, changes);
+                let extreme = add(aggregate, at, env, sign, out);
                 let what = "a value of `min` or `max`";
                 bound("row_too_large", view, what, extreme, self.extreme_bytes)?;
             }
             match room.as_deref_mut() {
-                Some(room) => take(view, room, changes.size_bytes() - before),
+                Some(room) => take(view, room, out.size_bytes() - before),
                 None => Ok(()),
             }
         })
@@ -251,25 +294,19 @@ fn value<'a>(expr: &'a Expr, env: &Env<'a>) -> Option<Datum<'a>> {
 }
 
 /// Adds what one source row does to one aggregate; how many bytes a row keeps of it besides what it has anyway.
-fn add<'a>(
-    aggregate: &'a Aggregate,
-    at: usize,
-    env: &Env<'a>,
-    sign: i64,
-    changes: &mut RollupChanges,
-) -> usize {
+fn add<'a>(aggregate: &'a Aggregate, at: usize, env: &Env<'a>, sign: i64, rows: &mut RollupRows) -> usize {
     if let Some(filter) = &aggregate.filter
         && !matches(filter, env).unwrap_or(false)
     {
         return 0;
     }
     let Some(argument) = &aggregate.argument else {
-        changes.add(at, Delta::Count(sign));
+        rows.add(at, Delta::Count(sign));
         return 0;
     };
     let Some(datum) = value(argument, env) else { return 0 };
     match aggregate.function {
-        AggregateFunction::Count => changes.add(at, Delta::Count(sign)),
+        AggregateFunction::Count => rows.add(at, Delta::Count(sign)),
         AggregateFunction::Sum | AggregateFunction::Avg => {
             let number = match datum {
                 Datum::Long(number) => i128::from(number),
@@ -277,17 +314,17 @@ fn add<'a>(
                 _ => return 0,
             };
             // A decimal has at most 127 bits and a sign is one of two, so the product is the number or its opposite.
-            changes.add(at, Delta::Sum(number.wrapping_mul(i128::from(sign)).into(), sign));
+            rows.add(at, Delta::Sum(number.wrapping_mul(i128::from(sign)).into(), sign));
         }
         AggregateFunction::Min | AggregateFunction::Max => {
             return with_bytes(aggregate, datum, |bytes| {
-                changes.add(at, Delta::Extreme(bytes));
+                rows.add(at, Delta::Extreme(bytes));
                 bytes.len()
             });
         }
         AggregateFunction::ApproxCountDistinct => {
             with_bytes(aggregate, datum, |bytes| {
-                changes.add(at, Delta::Distinct(distinct::hash(bytes)));
+                rows.add(at, Delta::Distinct(distinct::hash(bytes)));
                 0
             });
         }
@@ -310,32 +347,5 @@ impl TooLarge {
     pub(crate) fn verdict(&self) -> Verdict {
         let TooLarge { code, table, what, found, bound } = self;
         Verdict::dead(code, format_args!("table {table}: {what} has {found} bytes, more than {bound}"))
-    }
-}
-
-// === impl IndexRows ===
-
-impl IndexRows {
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.rows.clear();
-    }
-
-    /// A row's key and value.
-    pub(crate) fn row(&self, at: usize) -> Option<(&[u8], &[u8])> {
-        let (key, value, end) = *self.rows.get(at)?;
-        Some((self.bytes.get(key..value)?, self.bytes.get(value..end)?))
-    }
-
-    /// Sorts the rows by key; of rows with one key the last stays.
-    pub(crate) fn settle(&mut self) {
-        if self.rows.len() < 2 {
-            return;
-        }
-        let bytes = &self.bytes;
-        let key = |row: &(usize, usize, usize)| bytes.get(row.0..row.1).unwrap_or_default();
-        self.rows.reverse();
-        self.rows.sort_by(|a, b| key(a).cmp(key(b)));
-        self.rows.dedup_by(|later, earlier| key(later) == key(earlier));
     }
 }

@@ -14,9 +14,10 @@ use bytes::Bytes;
 use tidefold_app::App;
 use tidefold_app::model::ViewKind;
 use tidefold_record::{Offset, Partition, RecordBatch, SchemaId};
-use tidefold_table::{RowWrite, Verdict};
+use tidefold_table::{Checkpoint, RowWrite, Verdict};
 
-use crate::changes::{Changes, TableSlot, Writes};
+use crate::changes::Changes;
+use crate::effects::{Effect, TableSlot, checkpoint_after};
 use crate::folder::{FoldError, FoldSettings, Folder, Given, SchemaFate};
 use crate::rows::RowCache;
 
@@ -30,7 +31,7 @@ pub struct WholeFold {
     indexes: Vec<BTreeMap<Bytes, Bytes>>,
     verdicts: BTreeMap<Bytes, Bytes>,
     changes: Changes,
-    next: Offset,
+    checkpoint: Checkpoint,
 }
 
 // === impl WholeFold ===
@@ -49,7 +50,7 @@ impl WholeFold {
             is_index,
             verdicts: BTreeMap::new(),
             changes: Changes::default(),
-            next: Offset::ZERO,
+            checkpoint: Checkpoint::START,
             folder: Folder::new(app, topic, partition, settings),
         }
     }
@@ -71,9 +72,9 @@ impl WholeFold {
         let given = Given { published, own: None };
         self.folder.fold(batch, given, &mut self.entities, &mut self.changes)?;
         self.folder.apply_rollups(&mut self.changes, &mut self.rollups)?;
-        let writes = self.folder.writes(&mut self.changes, &mut self.entities, &mut self.rollups);
-        self.keep(writes);
-        self.next = batch.next_offset();
+        let next = checkpoint_after(&self.checkpoint, batch);
+        let effects = self.folder.effects(&mut self.changes, &mut self.entities, &mut self.rollups, next);
+        effects.into_iter().for_each(|effect| self.keep(effect));
         Ok(())
     }
 
@@ -85,7 +86,7 @@ impl WholeFold {
     /// The offset to go on from.
     #[must_use]
     pub fn next_offset(&self) -> Offset {
-        self.next
+        self.checkpoint.next
     }
 
     /// A row of a table.
@@ -114,15 +115,20 @@ impl WholeFold {
         }
     }
 
-    fn keep(&mut self, writes: Writes) {
-        for (table, rows) in writes.derived.into_iter().chain(writes.index_deletes) {
-            let kept = match table {
+    /// Entity and rollup rows are in their caches already.
+    fn keep(&mut self, effect: Effect) {
+        if let Effect::Checkpoint(next) = effect {
+            self.checkpoint = next;
+            return;
+        }
+        for written in effect.into_rows() {
+            let kept = match written.table {
                 TableSlot::Verdicts => Some(&mut self.verdicts),
                 TableSlot::View(view) if self.is_index.get(view) == Some(&true) => self.indexes.get_mut(view),
-                _ => None,
+                TableSlot::View(_) | TableSlot::Entity => None,
             };
             if let Some(kept) = kept {
-                rows.into_iter().for_each(|row| write(kept, row));
+                written.rows.into_iter().for_each(|row| write(kept, row));
             }
         }
     }

@@ -15,12 +15,14 @@ use std::sync::Arc;
 use support::{Lab, Message, VIEWS, message};
 use tidefold_codec::Datum;
 use tidefold_fold::whole::WholeFold;
-use tidefold_fold::{Changes, FoldError, FoldSettings, Folder, Given, RowCache, TableSlot};
+use tidefold_fold::{
+    Changes, Effect, FoldError, FoldSettings, Folder, Given, RowCache, TableSlot, checkpoint_after,
+};
 use tidefold_record::headers::{HeadersBuilder, Known};
 use tidefold_record::{BatchBuilder, Headers, Offset, Partition, RecordBatch};
-use tidefold_table::Verdict;
 use tidefold_table::entity::{RING_IDS, StateRef};
 use tidefold_table::verdict::{DeadReason, REJECTION_CODES, verdict_key};
+use tidefold_table::{Checkpoint, Verdict};
 
 const SETTINGS: FoldSettings = FoldSettings { window: 100 };
 
@@ -356,8 +358,10 @@ fn a_row_that_is_ahead_is_told_of_once_and_written_back_before_the_checkpoint_pa
         let given = Given { published: None, own: Some(&own) };
         folder.fold(&batch, given, &mut entities, &mut changes).unwrap();
         assert_eq!(changes.applied, u64::from(from == 2), "only q is new");
-        let writes = folder.writes(&mut changes, &mut entities, &mut []);
-        written.push(writes.entities.iter().map(|row| row.key.to_vec()).collect::<Vec<_>>());
+        let next = checkpoint_after(&Checkpoint::START, &batch);
+        let effects = folder.effects(&mut changes, &mut entities, &mut [], next);
+        let rows = effects.into_iter().flat_map(Effect::into_rows).flat_map(|table| table.rows);
+        written.push(rows.map(|row| row.key.to_vec()).collect::<Vec<_>>());
     }
     assert_eq!(written[0], Vec::<Vec<u8>>::new());
     assert_eq!(written[1], [b"q".to_vec(), b"p".to_vec()]);
@@ -380,7 +384,7 @@ fn a_fold_that_stops_changes_nothing() {
     }
     let found = folder.fold(&batch, Given::default(), &mut entities, &mut changes);
     assert!(matches!(found, Err(FoldError::DamagedRow { .. })), "{found:?}");
-    assert_eq!((changes.applied, changes.verdicts.len(), changes.rollup_keys().count()), (0, 0, 0));
+    assert_eq!((changes.applied, changes.verdicts.len(), changes.rollup_keys(1).count()), (0, 0, 0));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tidefold_telemetry::clock;
 
 use super::{GENERATION, WINDOW, assignment, components, settings, shop, start, until, until_folded};
 use crate::support::{differences, open_tables, stored};
-use crate::{LaneState, Orders, Projector, Role, Settings};
+use crate::{LaneState, Orders, Projector, Settings};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_appended_is_folded_once_and_counted() {
@@ -51,12 +51,12 @@ async fn a_held_lane_stands_still_until_it_is_told_to_go() {
     let projector = start(&components(&shop, Arc::new(store), settings(20)), &shop);
     shop.trade(30).await;
     assert!(until_folded(&projector, &shop).await);
-    projector.order(Orders { role: Role::Judge, hold: true });
+    projector.order(Orders { hold: true, ..Orders::ACTIVE });
     assert!(until(&projector, |status| status.state == LaneState::Held).await);
     shop.trade(30).await;
     clock::pause(Duration::from_secs(60)).await;
     assert_eq!(projector.status()[0].next, Offset(30));
-    projector.order(Orders::go(Role::Judge));
+    projector.order(Orders::ACTIVE);
     assert!(until_folded(&projector, &shop).await);
 }
 
@@ -69,18 +69,18 @@ async fn a_generation_that_follows_never_passes_the_active_one_and_comes_to_the_
     let active = start(&components, &shop);
     shop.trade(100).await;
     assert!(until_folded(&active, &shop).await);
-    active.order(Orders { role: Role::Judge, hold: true });
+    active.order(Orders { hold: true, ..Orders::ACTIVE });
     assert!(until(&active, |status| status.state == LaneState::Held).await);
     shop.trade(100).await;
 
-    let orders = Orders::go(Role::Follow { active: GENERATION });
+    let orders = Orders::follow(GENERATION);
     let follower = Projector::start(&components, &assignment(&shop, 2, 1 << 20), orders);
     let stands: Vec<_> = active.status().iter().map(|status| status.next).collect();
     assert!(until(&follower, |s| s.next == stands[s.partition.0 as usize]).await);
     clock::pause(Duration::from_secs(60)).await;
     assert_eq!(follower.status().iter().map(|status| status.next).collect::<Vec<_>>(), stands);
 
-    active.order(Orders::go(Role::Judge));
+    active.order(Orders::ACTIVE);
     assert!(until_folded(&active, &shop).await && until_folded(&follower, &shop).await);
     let wrong = differences(&stored(&shop.app, &store, 2), &shop.folded(2, WINDOW).await);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

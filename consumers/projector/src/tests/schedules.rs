@@ -7,11 +7,12 @@ use tidefold_store::SharedStore;
 use tidefold_store::memory::MemoryStore;
 use tidefold_telemetry::clock;
 
+use super::feed::{MemoryFeed, SteppedFeed};
 use super::{GENERATION, WINDOW, assignment, components, settings, shop_of, until_folded};
 use crate::rules::{Carried, Rule, Rules};
 use crate::support::stepped::Stepped;
 use crate::support::{Dice, Shop, differences, metering, open_tables, stored, storefront};
-use crate::{Orders, Projector, Role};
+use crate::{Orders, Projector, SharedFeed};
 
 /// Calls that let a process run to its end.
 const ALL: usize = 1 << 24;
@@ -30,6 +31,8 @@ struct World {
     dice: Dice,
     rules: Rules,
     loses_power: bool,
+    /// The change feed, where there is one.
+    feed: Option<MemoryFeed>,
     processes: Vec<Process>,
 }
 
@@ -42,7 +45,8 @@ impl World {
         let (shop, store) = shop_of(app, seed).await;
         store.mark();
         let processes = (0..3).map(|_| Process::default()).collect();
-        World { shop, store, dice, rules: Rules { broken }, loses_power: seed % 3 == 2, processes }
+        let feed = (seed % 2 == 0).then(MemoryFeed::default);
+        World { shop, store, dice, rules: Rules { broken }, loses_power: seed % 3 == 2, feed, processes }
     }
 
     async fn start(&mut self, at: usize) {
@@ -51,11 +55,15 @@ impl World {
         let mut settings = settings(1 + self.dice.roll(9) as usize);
         settings.rules = self.rules;
         settings.carried = Arc::clone(&self.processes[at].carried);
-        let components = components(&self.shop, Arc::clone(&store) as SharedStore, settings);
+        let mut components = components(&self.shop, Arc::clone(&store) as SharedStore, settings);
+        components.feed = self.feed.clone().map(|feed| {
+            let store = Arc::clone(&store);
+            Arc::new(SteppedFeed { feed, store }) as SharedFeed
+        });
         // Caches of every size, from one batch's rows to all rows.
         let cache_bytes = [0, 2_000, 20_000, 1 << 20][self.dice.roll(4) as usize];
         let assignment = assignment(&self.shop, GENERATION, cache_bytes);
-        let projector = Projector::start(&components, &assignment, Orders::go(Role::Judge));
+        let projector = Projector::start(&components, &assignment, Orders::ACTIVE);
         self.processes[at].running = Some((projector, store));
     }
 
@@ -102,7 +110,7 @@ impl World {
     }
 }
 
-/// What is wrong with the tables after one schedule; empty when they equal one fold of the log. An error when a lane did
+/// What is wrong with the tables and the feed after one schedule; empty when they equal one fold of the log. An error when a lane did
 /// not come to the end.
 fn schedule(seed: u64, broken: Option<Rule>) -> Result<Vec<String>, String> {
     let runtime =
@@ -115,7 +123,11 @@ fn schedule(seed: u64, broken: Option<Rule>) -> Result<Vec<String>, String> {
         }
         world.finish().await?;
         let expected = world.shop.folded(GENERATION, WINDOW).await;
-        Ok(differences(&stored(&world.shop.app, &world.store, GENERATION), &expected))
+        let mut wrong = differences(&stored(&world.shop.app, &world.store, GENERATION), &expected);
+        if let Some(feed) = &world.feed {
+            wrong.extend(feed.differences(&world.shop.fed(WINDOW).await));
+        }
+        Ok(wrong)
     })
 }
 
@@ -164,4 +176,9 @@ fn without_i5_caches_kept_over_a_revoke_lose_changes() {
 #[test]
 fn without_i6_a_write_that_is_not_repeated_is_lost() {
     is_caught(Rule::RepeatUnknown);
+}
+
+#[test]
+fn without_i7_entities_before_the_feed_leave_entries_out() {
+    is_caught(Rule::FeedFirst);
 }

@@ -12,7 +12,10 @@ use tidefold_app::model::Topic as AppTopic;
 use tidefold_app::{App, SourceFile};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
 use tidefold_fold::folder::Given;
-use tidefold_fold::{Changes, FoldSettings, Folder, RowCache, SchemaFate, TableSlot};
+use tidefold_fold::{
+    Changes, Effect, FeedEntry, FoldSettings, Folder, RowCache, SchemaFate, TableRows, TableSlot,
+    checkpoint_after,
+};
 use tidefold_log::memory::MemoryLog;
 use tidefold_log::{Log, ReadLimit, TopicSpec};
 use tidefold_record::headers::Known;
@@ -21,7 +24,7 @@ use tidefold_record::{
 };
 use tidefold_store::memory::{KeptRow, MemoryStore};
 use tidefold_store::{Store, Table};
-use tidefold_table::{RowWrite, Stamp, TableId};
+use tidefold_table::{Checkpoint, RowWrite, Stamp, TableId};
 
 pub mod stepped;
 
@@ -247,12 +250,23 @@ impl Shop {
         }
         rows
     }
+
+    /// What the feed says of each partition, as one fold of the whole log gives it.
+    pub async fn fed(&self, window: u64) -> BTreeMap<Partition, Vec<FeedEntry>> {
+        let mut feed = BTreeMap::new();
+        for partition in (0..self.partitions).map(Partition) {
+            let batch = self.records(partition).await;
+            let entries = fold_whole(&self.app, 0, partition, window, &batch, &mut Rows::new());
+            feed.insert(partition, entries);
+        }
+        feed
+    }
 }
 
 /// Rows by table and key, with their stamps; deleted ones too.
 pub type Rows = BTreeMap<TableId, BTreeMap<Bytes, KeptRow>>;
 
-/// Folds a partition's records in one piece, in memory.
+/// Folds a partition's records in one piece, in memory; what the feed says of them.
 fn fold_whole(
     app: &Arc<App>,
     generation: u32,
@@ -260,7 +274,7 @@ fn fold_whole(
     window: u64,
     batch: &RecordBatch,
     rows: &mut Rows,
-) {
+) -> Vec<FeedEntry> {
     let tables = app.topics[TOPIC].generation(app, generation);
     let mut folder = Folder::new(Arc::clone(app), TOPIC, partition, FoldSettings { window });
     for id in folder.unknown_schemas(batch) {
@@ -273,18 +287,25 @@ fn fold_whole(
         let missing = entities.missing(batch.iter().filter_map(|record| record.key));
         assert_eq!(missing, Vec::<Bytes>::new(), "a complete cache misses nothing");
     }
+    changes.keep_feed(true);
     folder.fold(batch, Given::default(), &mut entities, &mut changes).unwrap();
-    for (view, key) in changes.rollup_keys().collect::<Vec<_>>() {
-        assert_eq!(rollups[view].missing([&key[..]].into_iter()), Vec::<Bytes>::new());
+    for (view, rollup) in rollups.iter_mut().enumerate() {
+        assert_eq!(rollup.missing(changes.rollup_keys(view)), Vec::<Bytes>::new());
     }
     folder.apply_rollups(&mut changes, &mut rollups).unwrap();
-    let writes = folder.writes(&mut changes, &mut entities, &mut rollups);
-    let all =
-        writes.derived.into_iter().chain(writes.index_deletes).chain([(TableSlot::Entity, writes.entities)]);
-    for (slot, writes) in all {
-        let table = match slot {
+    let next = checkpoint_after(&Checkpoint::START, batch);
+    let effects = folder.effects(&mut changes, &mut entities, &mut rollups, next);
+    let mut feed = Vec::new();
+    let effects = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Publish(entries) => {
+            feed = entries;
+            None
+        }
+        effect => Some(effect.into_rows()),
+    });
+    for TableRows { table, rows: writes } in effects.flatten() {
+        let table = match table {
             TableSlot::Verdicts => &tables.verdicts,
-            TableSlot::Entity if writes.is_empty() => continue,
             TableSlot::Entity => tables.entity.as_ref().unwrap(),
             TableSlot::View(view) => &tables.views[view],
         };
@@ -296,6 +317,7 @@ fn fold_whole(
             }
         }
     }
+    feed
 }
 
 /// Every row of a generation in the store, deletes too, checkpoints left out.

@@ -48,7 +48,13 @@ impl Stepped {
         self.permits.available_permits()
     }
 
-    async fn step(&self) -> Dice {
+    /// Whether a call fails that has these dice.
+    pub fn fails(&self, dice: &mut Dice) -> bool {
+        dice.roll(100) < self.failing
+    }
+
+    /// Waits for a permit; what happens by chance during the call is in the dice.
+    pub async fn step(&self) -> Dice {
         self.permits.acquire().await.unwrap().forget();
         let mut dice =
             Dice::new(self.seed ^ self.calls.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x1234_5678_9abc));
@@ -85,7 +91,7 @@ impl Store for Stepped {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let mut dice = self.step().await;
-            if dice.roll(100) >= self.failing {
+            if !self.fails(&mut dice) {
                 return self.inner.write(lane, writes).await;
             }
             let rows: usize = writes.iter().map(|table| table.rows.len()).sum();

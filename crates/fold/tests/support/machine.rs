@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidefold_fold::{Changes, FoldError, FoldSettings, Folder, Given, RowCache, TableSlot};
+use tidefold_fold::{
+    Changes, Effect, FoldError, FoldSettings, Folder, Given, RowCache, TableRows, TableSlot, checkpoint_after,
+};
 use tidefold_record::{Offset, Partition, RecordBatch};
 use tidefold_table::verdict::verdict_key;
-use tidefold_table::{RowWrite, Stamp, Verdict};
+use tidefold_table::{Checkpoint, RowWrite, Stamp, Verdict};
 
 use super::{Lab, Message};
 
@@ -126,19 +128,19 @@ impl<'l> Machine<'l> {
             }
             other => other.unwrap(),
         }
-        let keys: Vec<_> = self.changes.rollup_keys().collect();
         for (view, cache) in self.rollups.iter_mut().enumerate() {
-            for key in cache.missing(keys.iter().filter(|(of, _)| *of == view).map(|(_, key)| &key[..])) {
+            for key in cache.missing(self.changes.rollup_keys(view)) {
                 let row = store.get(TableSlot::View(view), &key);
                 cache.loaded(key, row);
             }
         }
         self.folder.apply_rollups(&mut self.changes, &mut self.rollups).unwrap();
-        let made = self.folder.writes(&mut self.changes, &mut self.entities, &mut self.rollups);
-        let phases =
-            made.derived.into_iter().chain(made.index_deletes).chain([(TableSlot::Entity, made.entities)]);
+        let next = checkpoint_after(&Checkpoint::START, &batch);
+        let effects = self.folder.effects(&mut self.changes, &mut self.entities, &mut self.rollups, next);
+        let kinds: Vec<_> = effects.iter().map(Effect::kind).collect();
+        assert!(kinds.is_sorted_by(|a, b| a < b), "the effects are not in their order: {kinds:?}");
         let mut left = writes.unwrap_or(usize::MAX);
-        for (table, rows) in phases {
+        for TableRows { table, rows } in effects.into_iter().flat_map(Effect::into_rows) {
             let keys: BTreeSet<_> = rows.iter().map(|row| &row.key).collect();
             assert_eq!(keys.len(), rows.len(), "a row is written twice");
             for row in &rows {

@@ -1,0 +1,47 @@
+//! The change feed's entries: one for each folded record, in offset order.
+
+use bytes::Bytes;
+use tidefold_app::model::Topic;
+use tidefold_codec::columns;
+use tidefold_record::Offset;
+use tidefold_table::Verdict;
+
+use crate::transition::Transition;
+
+/// What the feed says of one record. Whoever reads it drops offsets it has seen: entries come at least once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedEntry {
+    /// The record.
+    pub offset: Offset,
+    /// Its key, as it stands in the log.
+    pub key: Option<Bytes>,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The place of its message in the topic, where it could be read and had to be.
+    pub message: Option<usize>,
+    /// The entity's columns before it, encoded, where it was applied and there was one.
+    pub old: Option<Bytes>,
+    /// The entity's columns after it, encoded, where it was applied and there is one.
+    pub new: Option<Bytes>,
+}
+
+// === impl FeedEntry ===
+
+impl FeedEntry {
+    pub(crate) fn of(topic: &Topic, transition: &Transition<'_>) -> FeedEntry {
+        let state = |slots: &[_]| {
+            let types = topic.entity.iter().flat_map(|entity| &entity.columns).map(|column| &column.column);
+            let mut bytes = Vec::new();
+            columns::encode(types, slots, &mut bytes);
+            Bytes::from(bytes)
+        };
+        FeedEntry {
+            offset: transition.offset,
+            key: transition.key.map(Bytes::copy_from_slice),
+            verdict: transition.verdict.clone(),
+            message: transition.message.map(|message| message.index),
+            old: transition.old.map(state),
+            new: transition.new.map(state),
+        }
+    }
+}
