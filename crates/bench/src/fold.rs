@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use tidefold_fold::{
-    Changes, Effect, FoldSettings, Folder, Given, RowCache, SchemaFate, checkpoint_after,
-};
-use tidefold_table::Checkpoint;
+use tidefold_fold::{Changes, Effect, FoldSettings, Folder, Given, RowCache, SchemaFate, checkpoint_after};
 use tidefold_record::{Offset, Partition, RecordBatch, SchemaId};
+use tidefold_table::Checkpoint;
 use tidefold_telemetry::clock;
 
 use crate::orders::{records, storefront};

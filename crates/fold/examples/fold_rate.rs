@@ -11,12 +11,10 @@ use std::time::Instant;
 
 use tidefold_app::{App, SourceFile};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
-use tidefold_fold::{
-    Changes, Effect, FoldSettings, Folder, Given, RowCache, SchemaFate, checkpoint_after,
-};
-use tidefold_table::Checkpoint;
+use tidefold_fold::{Changes, Effect, FoldSettings, Folder, Given, RowCache, SchemaFate, checkpoint_after};
 use tidefold_record::headers::{HeadersBuilder, Known};
 use tidefold_record::{BatchBuilder, Offset, Partition, RecordBatch, SchemaId, frame};
+use tidefold_table::Checkpoint;
 
 type Failure = Box<dyn std::error::Error>;
 

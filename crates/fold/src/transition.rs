@@ -6,7 +6,6 @@ use tidefold_record::{Offset, RecordRef};
 use tidefold_table::Verdict;
 use tidefold_table::entity::Seen;
 
-
 /// What the fold says of one record.
 #[derive(Debug)]
 pub struct Transition<'a> {

@@ -45,7 +45,7 @@ impl World {
         let (shop, store) = shop_of(app, seed).await;
         store.mark();
         let processes = (0..3).map(|_| Process::default()).collect();
-        let feed = (seed % 2 == 0).then(MemoryFeed::default);
+        let feed = seed.is_multiple_of(2).then(MemoryFeed::default);
         World { shop, store, dice, rules: Rules { broken }, loses_power: seed % 3 == 2, feed, processes }
     }
 
