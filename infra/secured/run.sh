@@ -147,6 +147,41 @@ ssl.ca.location=$SECURED/authority.pem
 ssl.certificate.location=$SECURED/client.pem
 ssl.key.location=$SECURED/client-key.pem"
 
+# A login that may do everything but read what topics are set to: the node waits and says which right it lacks. Given the right, it
+# goes on by itself.
+cat >"$work/admin.properties" <<PROPERTIES
+security.protocol=SASL_SSL
+sasl.mechanism=PLAIN
+sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="tidefold" password="plain-secret";
+ssl.truststore.type=PEM
+ssl.truststore.location=$SECURED/authority.pem
+PROPERTIES
+allow() { # what
+  java -Xmx64m -cp "$SERVERS_DIR/lib-kafka/*" org.apache.kafka.tools.AclCommand --bootstrap-server "127.0.0.1:$KAFKA_PORT" \
+    --command-config "$work/admin.properties" --add --force --allow-principal User:limited "$@" >"$work/acl.log" 2>&1 ||
+    { cat "$work/acl.log" >&2; exit 1; }
+}
+until_ready() { # status, what the answer has to say
+  local waited=0 status
+  until status=$(curl -s -o "$work/ready" -w '%{http_code}' "http://127.0.0.1:$((KAFKA_PORT + 7))/readyz") &&
+    [ "$status" = "$1" ] && grep -q "$2" "$work/ready"; do
+    kill -0 $node 2>/dev/null && [ $((waited += 1)) -lt 600 ] ||
+      { say "never $1 with \"$2\":"; cat "$work/ready" "$work/out" >&2; exit 1; }
+    sleep 0.1
+  done
+}
+allow --operation Describe --operation Read --operation Write --topic '*'
+allow --operation Read --group '*'
+"${up[@]}" --set kafka.sasl.username=limited --set kafka.sasl.password=limited-secret \
+  --set "listen.admin=127.0.0.1:$((KAFKA_PORT + 7))" 2>"$work/out" &
+node=$!
+until_ready 503 DescribeConfigs
+say "settings of topics that may not be read: not taken, /readyz names DescribeConfigs"
+allow --operation DescribeConfigs --topic '*'
+until_ready 200 ""
+stop
+say "settings of topics that may be read: taken"
+
 TIDEFOLD_TEST_KAFKA=127.0.0.1:$KAFKA_PORT TIDEFOLD_TEST_KAFKA_PROPERTIES=$kafka \
   TIDEFOLD_TEST_CQL=127.0.0.1:$CQL_PORT TIDEFOLD_TEST_CQL_SETTINGS=$cql \
   cargo test --workspace --features tidefold/kafka --test contract

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
+use futures_util::future::try_join_all;
 use tidefold_app::model::Topic;
 use tidefold_http::{Caller, FieldError, Problem, ProblemKind};
 use tidefold_log::SharedLog;
@@ -113,16 +115,12 @@ impl Place<'_> {
             self.prove(wanted, &checkpoints).await?;
             let missing: Vec<&Position> = wanted.iter().filter(|position| !reached(position)).collect();
             let Some(first) = missing.first() else { return Ok(checkpoints) };
-            if let (Some(log), None) = (self.log, &waiting) {
-                for position in &missing {
-                    log.reaches(position).await?;
-                }
-            }
             if let Some(problem) = missing.iter().find_map(|p| Some(halted_problem(p, &halted(p.partition)?)))
             {
                 return Err(problem);
             }
-            if waiting.is_none() {
+            let first_time = waiting.is_none();
+            if first_time {
                 waiting = Some(self.caller.wait().ok_or_else(too_many_wait)?);
             }
             if Instant::now() >= deadline {
@@ -135,7 +133,18 @@ impl Place<'_> {
             }
             let until = deadline.min(Instant::now() + ASK_AGAIN);
             let places = missing.iter().map(|position| (position.partition.0, position.offset)).collect();
-            table.recent.reached(store, &table.tables, places, until).await.map_err(store_problem)?;
+            let reached = table.recent.reached(store, &table.tables, places, until).map_err(store_problem);
+            match self.log.filter(|_| first_time) {
+                None => reached.await?,
+                // What the log says takes as long as a message takes to become visible: it is asked meanwhile.
+                Some(log) => {
+                    let stand = try_join_all(missing.iter().map(|position| log.reaches(position)));
+                    tokio::select! {
+                        looked = reached => looked?,
+                        refused = refused(stand) => return Err(refused),
+                    }
+                }
+            }
         }
     }
 
@@ -149,6 +158,14 @@ impl Place<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Why one of the positions cannot be reached; never, where all can.
+async fn refused(stand: impl Future<Output = Result<Vec<()>, Problem>>) -> Problem {
+    match stand.await {
+        Ok(_) => std::future::pending().await,
+        Err(problem) => problem,
     }
 }
 

@@ -49,8 +49,10 @@ struct Kept {
 /// How long a look is good for.
 const GOOD_FOR: Duration = Duration::from_millis(10);
 
-/// How often those who wait look again when nothing told them to: writes of other processes tell nobody.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How often those who wait look again when nothing told them to, since writes of other processes tell nobody: this long for
+/// each partition that is looked at, so that few who wait are served soon and many cost no more.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+const LONGEST: Duration = Duration::from_millis(10);
 
 // === impl Recent ===
 
@@ -162,9 +164,10 @@ impl Recent {
                 return error;
             }
             self.wake(&found);
+            let rest = LONGEST.min(LOOK_AGAIN * wanted.len().clamp(1, 5) as u32);
             // A closed channel means the store is shutting down: then only their deadlines end the waits.
-            if let Ok(Err(_)) = tokio::time::timeout(LOOK_AGAIN, moved.changed()).await {
-                clock::pause(LOOK_AGAIN).await;
+            if let Ok(Err(_)) = tokio::time::timeout(rest, moved.changed()).await {
+                clock::pause(rest).await;
             }
         }
     }

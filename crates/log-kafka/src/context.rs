@@ -4,22 +4,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-/// Passes on what librdkafka logs and counts.
+/// Passes on what librdkafka logs.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Logs {
-    client: &'static str,
-    counts: Counts,
-}
+pub(crate) struct Logs;
 
-/// What one of librdkafka's clients has done since it was made.
+/// What a client has done since it was made: one of librdkafka's, or our own connections.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientCounts {
-    /// What it is for: `producer`, `batches` (appends that are compressed), `reader` or `group`.
+    /// What it is for: `direct` (our own connections: appends of few records, and all reads), `producer`, `batches` (appends
+    /// that are compressed) or `group`.
     pub client: &'static str,
     /// Which client it is; another one of the same purpose begins at 0.
     pub name: String,
@@ -31,10 +28,12 @@ pub struct ClientCounts {
     pub sent_bytes: u64,
     /// Bytes received.
     pub received_bytes: u64,
+    /// Records that were appended this way.
+    pub appended: u64,
     /// Messages that wait in it.
     pub waiting: u64,
-    /// The 99th percentile of the slowest broker's round trips, in seconds, in the last interval.
-    pub round_trip_seconds: f64,
+    /// The 99th percentile of the slowest broker's round trips, in seconds, in the last interval, where that is known.
+    pub round_trip_seconds: Option<f64>,
 }
 
 /// Who is told what librdkafka's clients count.
@@ -57,7 +56,7 @@ const LOGIN: &str = "look at kafka.sasl.mechanism, kafka.sasl.username and kafka
 
 impl Counts {
     /// Tells this.
-    pub fn tell(told: impl Fn(ClientCounts) + Send + Sync + 'static) -> Counts {
+    pub fn new(told: impl Fn(ClientCounts) + Send + Sync + 'static) -> Counts {
         Counts(Some(Arc::new(told)))
     }
 
@@ -65,21 +64,30 @@ impl Counts {
         self.0.is_some()
     }
 
+    pub(crate) fn tell(&self, counted: ClientCounts) {
+        if let Some(tell) = &self.0 {
+            tell(counted);
+        }
+    }
+
     pub(crate) fn of(&self, client: &'static str, told: &Statistics) {
-        let Some(tell) = &self.0 else { return };
+        if !self.are_wanted() {
+            return;
+        }
         let number = |count: i64| u64::try_from(count).unwrap_or(0);
         let brokers = || told.brokers.values();
         let failed = brokers().map(|broker| broker.txerrs + broker.rxerrs + broker.req_timeouts).sum();
         let trips = brokers().filter_map(|broker| broker.rtt.as_ref()).map(|rtt| rtt.p99);
-        tell(ClientCounts {
+        self.tell(ClientCounts {
             client,
             name: told.name.clone(),
             requests: number(told.tx),
             errors: failed,
             sent_bytes: number(told.tx_bytes),
             received_bytes: number(told.rx_bytes),
+            appended: number(told.txmsgs),
             waiting: told.msg_cnt,
-            round_trip_seconds: trips.max().unwrap_or(0) as f64 / 1e6,
+            round_trip_seconds: trips.max().map(|micros| micros as f64 / 1e6),
         });
     }
 }
@@ -131,17 +139,7 @@ impl Trouble {
 
 // === impl Logs ===
 
-impl Logs {
-    pub(crate) fn of(client: &'static str, counts: &Counts) -> Logs {
-        Logs { client, counts: counts.clone() }
-    }
-}
-
 impl ClientContext for Logs {
-    fn stats(&self, statistics: Statistics) {
-        self.counts.of(self.client, &statistics);
-    }
-
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         log(level, facility, line);
     }
@@ -150,8 +148,6 @@ impl ClientContext for Logs {
         tracing::debug!(target: "librdkafka", "{error}: {reason}");
     }
 }
-
-impl ConsumerContext for Logs {}
 
 /// Connections come and go; only what librdkafka calls an error is worth a warning of ours.
 pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {

@@ -1,15 +1,23 @@
 //! One incarnation of a topic, as far as this process knows it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use tidefold_log::LogError;
 use tidefold_record::{Offset, Partition, TopicName};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::native::Described;
+use crate::tail::Tail;
 use crate::topics::no_such;
+
+/// A topic as a broker describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Described {
+    pub(crate) partitions: u32,
+    /// What no other incarnation has; empty where brokers are too old to say.
+    pub(crate) id: String,
+}
 
 /// One incarnation of a topic.
 pub(crate) struct KnownTopic {
@@ -33,8 +41,18 @@ pub(crate) struct Part {
     pub(crate) end: watch::Sender<Offset>,
     /// Whether anybody ever asked for the end: readers look at it in passing, and it has to be fresh when they come again.
     asked: AtomicBool,
-    /// Told when a feed got on in the partition.
+    /// What a follower read last; none where nobody follows.
+    tail: Mutex<Option<Tail>>,
+    /// Told when a follower got on in the partition.
     pub(crate) moved: Notify,
+}
+
+// === impl Part ===
+
+impl Part {
+    pub(crate) fn tail(&self) -> MutexGuard<'_, Option<Tail>> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 // === impl KnownTopic ===
@@ -44,6 +62,7 @@ impl KnownTopic {
         let part = |_| Part {
             end: watch::Sender::new(Offset::ZERO),
             asked: AtomicBool::new(false),
+            tail: Mutex::default(),
             moved: Notify::new(),
         };
         KnownTopic {
@@ -118,11 +137,11 @@ impl KnownTopic {
         }
     }
 
-    /// The partition's end, from now on kept fresh.
-    pub(crate) fn watch(&self, partition: Partition) -> Result<watch::Receiver<Offset>, LogError> {
+    /// The partition's end, from now on kept fresh; and whether it was before.
+    pub(crate) fn watch(&self, partition: Partition) -> Result<(watch::Receiver<Offset>, bool), LogError> {
         let part = self.part(partition)?;
-        part.asked.store(true, Ordering::Relaxed);
-        Ok(part.end.subscribe())
+        let before = part.asked.swap(true, Ordering::Relaxed);
+        Ok((part.end.subscribe(), before))
     }
 
     /// The partitions whose ends are kept fresh.

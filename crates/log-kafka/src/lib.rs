@@ -1,9 +1,9 @@
 //! The log on Apache Kafka.
 //!
-//! It keeps the contract of [`tidefold_log::Log`] with idempotent producers and a few consumers. Beyond it: offsets
+//! It keeps the contract of [`tidefold_log::Log`] with idempotent producers and reads of its own. Beyond it: offsets
 //! have gaps where transaction markers and aborted records stand, and a topic may be deleted and created again under
-//! this process. That is noticed by its id within about five seconds, or at once by an append that is given an offset
-//! below the known end; from then on every call says [`LogError::Mismatch`] and who watches an end is told 0:
+//! this process. That is noticed by its id, at once by whoever reads or appends few records, else within about five seconds;
+//! from then on every call says [`LogError::Mismatch`] and who watches an end is told 0:
 //! only a new log takes the new topic. An append that was acknowledged before stands there too.
 //!
 //! It deliberately has no transactions of its own, trusts no committed offset, never creates a topic by accident and
@@ -13,21 +13,18 @@
 //! * [`settings`]: what may be set, and what librdkafka is told.
 //! * [`known`]: one incarnation of a topic, and how another is told from it.
 //! * [`topics`]: the topics of this process; opening, describing and checking them; where partitions end.
-//! * [`ends`]: where many partitions start or end, with one question.
+//! * [`ends`]: where partitions start and end, and who looks at that.
 //! * [`config`]: a topic's settings, and whether it keeps its records.
-//! * [`direct`]: appends of few records, for which one request carries all partitions of a broker, and reads far behind.
+//! * [`direct`]: connections of our own, for appends of few records, for which one request carries all partitions of a broker,
+//!   and for all reads; [`tail`]: what was read last at a partition's end.
 //! * [`producer`] and [`pending`]: all other appends, through librdkafka, and the counting of their delivery reports.
-//! * [`feed`] and [`cursor`]: consumers that read ahead, and the places where they stand.
-//! * [`tail`]: the ends of partitions that are watched and that no feed follows.
 //! * [`membership`]: a place in a consumer group.
-//! * [`native`]: the calls to librdkafka that rdkafka does not offer; [`context`]: its log lines.
+//! * [`native`]: the call to librdkafka that rdkafka does not offer; [`context`]: its log lines, and what clients count.
 
 mod config;
 mod context;
-mod cursor;
 mod direct;
 mod ends;
-mod feed;
 mod known;
 mod membership;
 mod native;
@@ -43,9 +40,7 @@ use std::time::Duration;
 use futures_util::TryFutureExt;
 use futures_util::future::BoxFuture;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaErrorCode as Code;
 use tidefold_log::{Appended, Bounds, Log, LogError, ReadLimit, SharedMembership, Topic, TopicSpec};
 use tidefold_record::{BatchBuilder, Offset, Partition, Position, RecordBatch, TopicName};
 use tokio::sync::watch;
@@ -55,29 +50,26 @@ pub use context::{ClientCounts, Counts};
 pub use settings::Settings;
 
 use context::{Logs, Trouble};
-use cursor::Taken;
-use direct::{Direct, Outcome};
-use feed::{Feeds, Patience};
+use direct::fetch::Refusal;
+use direct::{Direct, Outcome, Shared};
+use ends::Looks;
 use known::KnownTopic;
 use membership::KafkaMembership;
 use producer::Appender;
-use tail::Tail;
-use topics::{CALL, Cluster};
+use topics::{CALL, Cluster, pause};
 
 /// A log in a Kafka cluster. Dropping it waits a moment for appends that are under way.
 pub struct KafkaLog {
     settings: Settings,
     cluster: Arc<Cluster>,
+    wire: Arc<Shared>,
     direct: Option<Direct>,
     appender: Appender,
-    feeds: Arc<Feeds>,
-    tail: Tail,
+    looks: Looks,
 }
 
-/// A reader so many records behind the end is not read ahead for.
-const FAR_BEHIND: u64 = 5_000;
-/// A read that waits for records known to be there asks again after this long where the partition ends.
-const ASK_AGAIN: Duration = Duration::from_millis(400);
+/// A read that failed is tried again after this time.
+const READ_AGAIN: Duration = Duration::from_millis(50);
 
 // === impl KafkaLog ===
 
@@ -86,36 +78,27 @@ impl KafkaLog {
     ///
     /// # Errors
     /// When the settings are wrong; all mistakes are told.
+    ///
+    /// Must be called within a tokio runtime, which its tasks run in.
     pub fn connect(settings: Settings) -> Result<KafkaLog, LogError> {
-        KafkaLog::with_patience(settings, Patience::default())
-    }
-
-    fn with_patience(settings: Settings, patience: Patience) -> Result<KafkaLog, LogError> {
         settings.check()?;
         // Before librdkafka does: this way OpenSSL is not taken down at exit, under threads that still speak TLS.
         openssl::init();
         let wrong = |error: KafkaError| LogError::Unavailable {
             detail: format!("librdkafka refuses the settings ({error}); correct the property it names"),
         };
-        let meta = BaseConsumer::from_config_and_context(&settings.meta(), Logs::default()).map_err(wrong)?;
-        let admin = rdkafka::admin::AdminClient::from_config_and_context(&settings.admin(), Logs::default())
-            .map_err(wrong)?;
+        let admin =
+            rdkafka::admin::AdminClient::from_config_and_context(&settings.admin(), Logs).map_err(wrong)?;
         let trouble = Arc::new(Trouble::default());
-        let cluster = Arc::new(Cluster::new(meta, admin, &settings, &trouble));
-        let feeds = Arc::new(Feeds::new(
-            settings.feed(),
-            Logs::of("reader", &settings.counts),
-            settings.fetch_bytes,
-            patience,
-        ));
-        let direct_bytes = settings.queue_bytes / 8;
-        let direct = Direct::new(&settings, direct_bytes);
-        let rest = settings.queue_bytes - if direct.is_some() { direct_bytes } else { 0 };
-        let appender = Appender::new(&settings, rest, &trouble).map_err(wrong)?;
-        let tail = Tail::start(&cluster, &feeds).map_err(|error| LogError::Unavailable {
-            detail: format!("no thread can be started ({error}); raise the process's limits"),
-        })?;
-        Ok(KafkaLog { settings, cluster, direct, appender, feeds, tail })
+        // The operator's compression is librdkafka's to do.
+        let few_bytes = if settings.says_compression() { 0 } else { settings.queue_bytes / 8 };
+        let appender = Appender::new(&settings, settings.queue_bytes - few_bytes, &trouble).map_err(wrong)?;
+        let wire = Arc::new(Shared::new(&settings, few_bytes)?);
+        let direct = (few_bytes > 0).then(|| Direct::of(&wire));
+        let cluster = Arc::new(Cluster::new(&wire, admin, &settings, &trouble));
+        let looks = Looks::start(&cluster);
+        wire.count(&settings);
+        Ok(KafkaLog { settings, cluster, wire, direct, appender, looks })
     }
 
     /// Whether a broker lets us in; false when none answers within about five seconds, which may change.
@@ -129,8 +112,8 @@ impl KafkaLog {
     /// Why this log does not work any more though the brokers may, once that is so.
     #[must_use]
     pub fn ended(&self) -> Option<String> {
-        let ended = "a thread that follows the topics has ended: new records are not noticed; start again";
-        self.tail.has_ended().then(|| ended.to_owned())
+        let ended = "a task that follows the topics has ended: new records are not noticed; start again";
+        self.looks.have_ended().then(|| ended.to_owned())
     }
 
     /// The cluster's own name of a topic.
@@ -220,47 +203,60 @@ impl KafkaLog {
         limit: ReadLimit,
     ) -> Result<RecordBatch, LogError> {
         let known = self.cluster.find(&self.own(topic), partition).await?;
-        if let Some(direct) = &self.direct
-            && known.end(partition).0.saturating_sub(from.0) >= FAR_BEHIND
-            && let Some(batch) = direct.fetch(&known, partition, from, limit).await
-        {
-            return Ok(batch);
+        let batch = match self.wire.take(&known, partition, from, limit).await {
+            Some(batch) => batch,
+            None => self.fetch(&known, partition, from, limit).await?,
+        };
+        // Where topics go by their names alone, only a look that is younger than the records says whose they are.
+        if self.wire.reads_by_name() && !batch.is_empty() {
+            self.cluster.recheck(&known).await?;
         }
-        if !self.feeds.covers(&known, partition, from) {
-            self.place(&known, partition, from).await?;
+        if batch.next_offset() >= known.end(partition) && known.is_waited_for(partition) {
+            self.wire.follow(&known, partition, batch.next_offset());
         }
-        let part = known.part(partition)?;
+        Ok(batch)
+    }
+
+    /// Reads from the leader, for as long as a call may take.
+    async fn fetch(
+        &self,
+        topic: &Arc<KnownTopic>,
+        partition: Partition,
+        from: Offset,
+        limit: ReadLimit,
+    ) -> Result<RecordBatch, LogError> {
         let deadline = Instant::now() + CALL;
-        let mut patient = true;
         loop {
-            let mut moved = std::pin::pin!(part.moved.notified());
-            moved.as_mut().enable();
-            match self.feeds.take(&known, partition, from, limit, known.end(partition), patient) {
-                Taken::Batch(batch) => {
-                    // A consumer goes on at its offset in a topic that was made again. Only a look that is younger than
-                    // the records says whose they are.
-                    if !batch.is_empty() {
-                        self.cluster.recheck(&known).await?;
-                    }
-                    return Ok(batch);
+            let why = match self.wire.fetch(topic, partition, from, limit).await {
+                Ok(batch) => return Ok(batch),
+                Err(Refusal::Odd(odd)) => {
+                    let detail = format!(
+                        "a record from here on cannot be read ({}); restore the partition from a replica or a backup",
+                        odd.0
+                    );
+                    let position = Position::new(topic.name.clone(), partition, from);
+                    return Err(LogError::Damaged { position, detail });
                 }
-                Taken::Waiting => {}
-                Taken::Nowhere => self.place(&known, partition, from).await?,
-                Taken::Fault(code) => self.explain(&known, partition, from, code).await?,
-            }
-            if Instant::now() >= deadline {
+                Err(Refusal::OutOfRange) => {
+                    self.within(topic, partition, from).await?;
+                    std::io::Error::other("the offset is out of range, and is not by now")
+                }
+                Err(Refusal::Another) => {
+                    self.cluster.recheck_now(topic).await?;
+                    std::io::Error::other("the broker does not know the topic yet")
+                }
+                Err(Refusal::Failed(why)) => why,
+            };
+            let denied = why.kind() == std::io::ErrorKind::PermissionDenied;
+            if denied || Instant::now() + READ_AGAIN >= deadline {
+                self.cluster.recheck_now(topic).await?;
                 let what = format!(
-                    "the records of partition {partition} of topic {topic} from {from} on are not given"
+                    "the records of partition {partition} of topic {} from {from} on are not given",
+                    topic.name
                 );
-                return Err(self.cluster.unavailable(&what, Code::OperationTimedOut));
+                return Err(self.cluster.failed(&what, &why));
             }
-            if tokio::time::timeout(ASK_AGAIN, moved).await.is_err() {
-                patient = false;
-                let end = self.within(&known, partition, from).await?.end;
-                if from >= end {
-                    return Ok(RecordBatch::empty(partition, from));
-                }
-            }
+            pause(READ_AGAIN).await;
         }
     }
 
@@ -277,44 +273,6 @@ impl KafkaLog {
         }
         self.cluster.recheck_now(topic).await?;
         Err(LogError::OutOfRange { position: Position::new(topic.name.clone(), partition, from), bounds })
-    }
-
-    /// Sends a feed there, if that is a place in the partition.
-    async fn place(
-        &self,
-        topic: &Arc<KnownTopic>,
-        partition: Partition,
-        from: Offset,
-    ) -> Result<(), LogError> {
-        self.within(topic, partition, from).await?;
-        self.feeds.place(topic, partition, from)
-    }
-
-    /// Finds out what a feed's fault means; where it means nothing lasting, the feed is sent there again.
-    async fn explain(
-        &self,
-        topic: &Arc<KnownTopic>,
-        partition: Partition,
-        from: Offset,
-        code: Code,
-    ) -> Result<(), LogError> {
-        self.cluster.recheck_now(topic).await?;
-        self.within(topic, partition, from).await?;
-        if matches!(code, Code::BadMessage | Code::InvalidMessage | Code::BadCompression) {
-            let detail = format!(
-                "a record from here on cannot be read ({code}); restore the partition from a replica or a backup"
-            );
-            return Err(LogError::Damaged {
-                position: Position::new(topic.name.clone(), partition, from),
-                detail,
-            });
-        }
-        if matches!(code, Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed) {
-            let what = format!("partition {partition} of topic {} may not be read", topic.name);
-            return Err(self.cluster.unavailable(&what, code));
-        }
-        self.feeds.forget(topic, partition, from);
-        Ok(())
     }
 }
 
@@ -361,22 +319,21 @@ impl Log for KafkaLog {
     ) -> Result<watch::Receiver<Offset>, LogError> {
         let known =
             self.cluster.find_blocking(&self.own(topic), partition).map_err(|error| self.told(error))?;
-        let receiver = known.watch(partition)?;
-        self.tail.look();
+        let (receiver, is_fresh) = known.watch(partition)?;
+        if !is_fresh {
+            self.looks.look();
+        }
         Ok(receiver)
     }
 
     fn join(&self, group: &str, topics: &[(TopicName, u32)]) -> Result<SharedMembership, LogError> {
-        let prefix = &self.settings.topic_prefix;
-        let config = self.settings.member(&format!("{prefix}{group}"));
-        Ok(Arc::new(KafkaMembership::join(&config, &self.settings.counts, prefix, topics)?))
+        Ok(Arc::new(KafkaMembership::join(&self.settings, group, topics)?))
     }
 }
 
 impl Drop for KafkaLog {
     fn drop(&mut self) {
-        self.tail.stop();
-        self.feeds.stop();
+        self.wire.close();
     }
 }
 

@@ -1,16 +1,21 @@
 //! This process's place in a consumer group: a member that is assigned partitions and never fetches from them.
+//!
+//! Ownership only saves work, since two owners of a partition come to the same rows. So a session may be short, which is how long
+//! partitions of a process that died are missed; and what a member keeps over a rebalance it never lets go of, though the
+//! classic protocol takes everything from everybody and gives it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use tidefold_log::{Epoch, LogError, Membership, Owned};
 use tidefold_record::{Offset, Partition, TopicName};
@@ -18,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::context::Counts;
+use crate::settings::Settings;
 
 /// A place in a group. Its thread polls, so that the group hears of it, and commits.
 pub(crate) struct KafkaMembership {
@@ -28,6 +34,10 @@ pub(crate) struct KafkaMembership {
 struct Seat {
     /// What the cluster puts before the names that we are asked for.
     prefix: String,
+    group: String,
+    /// As the cluster calls them.
+    topics: Vec<String>,
+    settings: Settings,
     owned: watch::Sender<Owned>,
     folded: Mutex<BTreeMap<(TopicName, Partition), Progress>>,
     leaving: AtomicBool,
@@ -49,6 +59,10 @@ const COMMIT_EVERY: Duration = Duration::from_secs(2);
 /// How long leaving may take.
 const LEAVE: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(50);
+/// Brokers allow no shorter session unless `group.min.session.timeout.ms` says so.
+const USUAL_LEAST: Duration = Duration::from_secs(6);
+/// No broker asks for so long a session.
+const LONGEST: Duration = Duration::from_secs(60);
 
 static EPOCHS: AtomicU64 = AtomicU64::new(1);
 
@@ -56,9 +70,8 @@ static EPOCHS: AtomicU64 = AtomicU64::new(1);
 
 impl KafkaMembership {
     pub(crate) fn join(
-        config: &ClientConfig,
-        counts: &Counts,
-        prefix: &str,
+        settings: &Settings,
+        group: &str,
         topics: &[(TopicName, u32)],
     ) -> Result<KafkaMembership, LogError> {
         let failed = |error: &dyn std::fmt::Display| LogError::Unavailable {
@@ -67,21 +80,17 @@ impl KafkaMembership {
             ),
         };
         let seat = Arc::new(Seat {
-            prefix: prefix.to_owned(),
+            prefix: settings.topic_prefix.clone(),
+            group: format!("{}{group}", settings.topic_prefix),
+            topics: topics.iter().map(|(name, _)| format!("{}{name}", settings.topic_prefix)).collect(),
+            settings: settings.clone(),
             owned: watch::Sender::new(Owned::default()),
             folded: Mutex::default(),
             leaving: AtomicBool::new(false),
             #[cfg(test)]
             hangs: AtomicBool::new(false),
         });
-        let consumer =
-            BaseConsumer::from_config_and_context(config, Callbacks(Arc::clone(&seat), counts.clone()))
-                .map_err(|error| failed(&error))?;
-        let names: Vec<String> = topics.iter().map(|(name, _)| format!("{prefix}{name}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        if !names.is_empty() {
-            consumer.subscribe(&names).map_err(|error| failed(&error))?;
-        }
+        let consumer = seat.sit(settings.session_timeout).map_err(|error| failed(&error))?;
         let (leaves, left) = watch::channel(false);
         let sits = Arc::clone(&seat);
         let thread = std::thread::Builder::new().name("kafka-member".to_owned());
@@ -132,7 +141,42 @@ impl Drop for KafkaMembership {
 // === impl Seat ===
 
 impl Seat {
-    fn run(&self, consumer: BaseConsumer<Callbacks>) {
+    /// A consumer that joins the group, whose members are given up after so long without a sign of life.
+    fn sit(self: &Arc<Self>, session: Duration) -> Result<BaseConsumer<Callbacks>, KafkaError> {
+        let config = self.settings.member(&self.group, session);
+        let callbacks = Callbacks(Arc::clone(self), self.settings.counts.clone());
+        let consumer = BaseConsumer::from_config_and_context(&config, callbacks)?;
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        if !topics.is_empty() {
+            consumer.subscribe(&topics)?;
+        }
+        Ok(consumer)
+    }
+
+    /// Another consumer where the brokers found the session of the first one too short.
+    fn sit_longer(self: &Arc<Self>, session: &mut Duration) -> Option<BaseConsumer<Callbacks>> {
+        let longer = (*session * 2).max(USUAL_LEAST);
+        if longer > LONGEST {
+            return None;
+        }
+        tracing::warn!(
+            group = self.group,
+            session_timeout = ?*session,
+            "the brokers take no session as short as log.session_timeout: a process that dies is missed for {longer:?}; \
+             lower their group.min.session.timeout.ms"
+        );
+        *session = longer;
+        match self.sit(longer) {
+            Ok(consumer) => Some(consumer),
+            Err(error) => {
+                tracing::error!(%error, "no consumer with a longer session");
+                None
+            }
+        }
+    }
+
+    fn run(self: &Arc<Self>, mut consumer: BaseConsumer<Callbacks>) {
+        let mut session = self.settings.session_timeout;
         let mut due = Instant::now() + COMMIT_EVERY;
         while !self.leaving.load(Ordering::Acquire) {
             #[cfg(test)]
@@ -142,6 +186,11 @@ impl Seat {
             // Partitions are paused, so messages are none of a reader's.
             if let Some(Err(error)) = consumer.poll(POLL) {
                 tracing::debug!(%error, "the group's member was told of a fault");
+                if error.rdkafka_error_code() == Some(Code::InvalidSessionTimeout)
+                    && let Some(next) = self.sit_longer(&mut session)
+                {
+                    consumer = next;
+                }
             }
             if Instant::now() >= due {
                 self.commit(&consumer);
@@ -175,6 +224,22 @@ impl Seat {
         }
     }
 
+    /// Gives partitions, which are all there are or come to what there is; whether that changed anything.
+    fn give(&self, owned: &mut Owned, list: &TopicPartitionList, all: bool) -> bool {
+        let given: BTreeSet<_> =
+            list.elements().iter().map(|one| self.place(one.topic(), one.partition())).collect();
+        let before = owned.partitions.len();
+        owned.partitions.retain(|place, _| !all || given.contains(place));
+        let mut changed = owned.partitions.len() != before;
+        for place in given {
+            owned.partitions.entry(place).or_insert_with(|| {
+                changed = true;
+                Epoch(EPOCHS.fetch_add(1, Ordering::Relaxed))
+            });
+        }
+        changed
+    }
+
     fn place(&self, topic: &str, partition: i32) -> (TopicName, Partition) {
         let name = topic.strip_prefix(self.prefix.as_str()).unwrap_or(topic);
         (TopicName::new(name), Partition(partition.max(0) as u32))
@@ -198,8 +263,13 @@ impl ClientContext for Callbacks {
 }
 
 impl ConsumerContext for Callbacks {
-    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(list) = rebalance {
+            // The classic protocol takes everything before it says what is given: until then all of it is kept.
+            let all = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Eager);
+            if all && !consumer.assignment_lost() {
+                return;
+            }
             self.0.owned.send_modify(|owned| {
                 for element in list.elements() {
                     owned.partitions.remove(&self.0.place(element.topic(), element.partition()));
@@ -214,12 +284,8 @@ impl ConsumerContext for Callbacks {
                 if let Err(error) = consumer.pause(list) {
                     tracing::debug!(%error, "assigned partitions could not be paused");
                 }
-                self.0.owned.send_modify(|owned| {
-                    for element in list.elements() {
-                        let epoch = Epoch(EPOCHS.fetch_add(1, Ordering::Relaxed));
-                        owned.partitions.insert(self.0.place(element.topic(), element.partition()), epoch);
-                    }
-                });
+                let all = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Eager);
+                self.0.owned.send_if_modified(|owned| self.0.give(owned, list, all));
             }
             Rebalance::Revoke(_) => {}
             Rebalance::Error(error) => {

@@ -28,7 +28,7 @@ pub struct Settings {
     pub queue_bytes: usize,
     /// The largest record, in its encoding; the topics' `max.message.bytes` has to allow it.
     pub record_bytes: usize,
-    /// Memory for records read ahead, over all partitions.
+    /// Memory for records that were just read at the ends of partitions; each keeps a sixty-fourth part, 1 MiB at most.
     pub fetch_bytes: usize,
     /// After how long without a sign of life the group gives a member's partitions to others.
     pub session_timeout: Duration,
@@ -94,7 +94,7 @@ impl Default for Settings {
             queue_bytes: 64 << 20,
             record_bytes: 1_000_000,
             fetch_bytes: 64 << 20,
-            session_timeout: Duration::from_secs(10),
+            session_timeout: Duration::from_millis(2_500),
             assignor: "range".to_owned(),
             group_protocol: "classic".to_owned(),
             instance_id: None,
@@ -198,11 +198,6 @@ impl Settings {
         self.base()
     }
 
-    /// For questions about offsets.
-    pub(crate) fn meta(&self) -> ClientConfig {
-        committed(self.base())
-    }
-
     /// Whether the operator says how records are compressed; else it is for us to say.
     pub(crate) fn says_compression(&self) -> bool {
         ["compression.codec", "compression.type"].iter().any(|name| self.properties.contains_key(*name))
@@ -232,28 +227,8 @@ impl Settings {
         config
     }
 
-    /// For a consumer that is assigned by hand. librdkafka wants a group; nothing is ever committed to this one.
-    pub(crate) fn feed(&self) -> ClientConfig {
-        let mut config = committed(self.counted());
-        // A pause throws away what librdkafka has fetched and nobody has taken, so that is kept small. What is asked for
-        // at once is compressed: a few times as much when it comes.
-        let kbytes = (self.fetch_bytes / 16_384).clamp(1024, 65_536);
-        config
-            .set("group.id", "tidefold-feed")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("check.crcs", "true")
-            .set("auto.offset.reset", "error")
-            .set("enable.partition.eof", "true")
-            .set("fetch.wait.max.ms", "50")
-            .set("fetch.error.backoff.ms", "50")
-            .set("fetch.queue.backoff.ms", "10")
-            .set("queued.max.messages.kbytes", kbytes.to_string())
-            .set("fetch.message.max.bytes", "262144");
-        config
-    }
-
-    pub(crate) fn member(&self, group: &str) -> ClientConfig {
+    /// For a member of a group, given up after `session` without a sign of life.
+    pub(crate) fn member(&self, group: &str, session: Duration) -> ClientConfig {
         let mut config = committed(self.counted());
         config
             .set("group.id", group)
@@ -270,11 +245,12 @@ impl Settings {
             config.set("group.remote.assignor", &self.assignor);
             return config;
         }
-        let session = self.session_timeout.as_millis().max(1);
+        let session = session.as_millis().max(1);
         config
             .set("partition.assignment.strategy", &self.assignor)
             .set("session.timeout.ms", session.to_string())
-            .set("heartbeat.interval.ms", (session / 3).clamp(1, 3_000).to_string());
+            // How soon the others hear that one is gone.
+            .set("heartbeat.interval.ms", (session / 5).clamp(1, 3_000).to_string());
         config
     }
 }

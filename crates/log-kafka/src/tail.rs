@@ -1,117 +1,183 @@
-//! The ends of partitions that are watched and that no feed follows; and the identity of all topics that are in use.
+//! What was read last at the end of a partition, for whoever reads there next. Values only.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::collections::VecDeque;
 
-use tidefold_record::Partition;
+use tidefold_log::ReadLimit;
+use tidefold_record::{BatchBuilder, Offset, Partition, RecordBatch};
 
-use crate::feed::Feeds;
-use crate::topics::Cluster;
-
-/// A thread that asks for the ends of watched partitions, and sends feeds there, which hear of new records at once. And one
-/// that looks now and then whether the topics are what they were: a process that only appends would not notice it.
+/// The records of a partition from `base` up to `next`, where the follower goes on.
+#[derive(Debug)]
 pub(crate) struct Tail {
-    signals: [Arc<Signal>; 2],
-    threads: [JoinHandle<()>; 2],
+    partition: Partition,
+    base: Offset,
+    next: Offset,
+    kept: VecDeque<RecordBatch>,
+    bytes: usize,
+    /// Bytes that came since somebody last took some.
+    unread: usize,
 }
 
-#[derive(Default)]
-struct Signal {
-    state: Mutex<State>,
-    changed: Condvar,
+/// What there is for a read.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    Batch(RecordBatch),
+    /// It is on its way.
+    Waiting,
+    /// Not here.
+    Nowhere,
 }
-
-#[derive(Default)]
-struct State {
-    look: bool,
-    stop: bool,
-}
-
-/// How often the ends are asked for.
-const EVERY: Duration = Duration::from_millis(200);
-/// How often topics are looked at.
-const TOPICS_EVERY: Duration = Duration::from_secs(4);
-const ASK: Duration = Duration::from_secs(2);
 
 // === impl Tail ===
 
 impl Tail {
-    pub(crate) fn start(cluster: &Arc<Cluster>, feeds: &Arc<Feeds>) -> std::io::Result<Tail> {
-        let signals = [Arc::new(Signal::default()), Arc::new(Signal::default())];
-        let [ends, topics] = signals.clone();
-        let (of_ends, of_topics, feeds) = (Arc::clone(cluster), Arc::clone(cluster), Arc::clone(feeds));
-        let ends = std::thread::Builder::new().name("kafka-tail".to_owned()).spawn(move || {
-            while ends.wait(EVERY) {
-                look(&of_ends, &feeds);
-            }
-        })?;
-        let topics = std::thread::Builder::new().name("kafka-topics".to_owned()).spawn(move || {
-            while topics.wait(TOPICS_EVERY) {
-                of_topics.known().iter().for_each(|topic| of_topics.look_blocking(topic));
-            }
-        })?;
-        Ok(Tail { signals, threads: [ends, topics] })
+    pub(crate) fn at(partition: Partition, next: Offset) -> Tail {
+        Tail { partition, base: next, next, kept: VecDeque::new(), bytes: 0, unread: 0 }
     }
 
-    /// Whether one of the threads is gone.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.threads.iter().any(JoinHandle::is_finished)
+    /// Where the follower goes on.
+    pub(crate) fn next(&self) -> Offset {
+        self.next
     }
 
-    /// Looks at once.
-    pub(crate) fn look(&self) {
-        self.signals[0].set(|state| state.look = true);
+    pub(crate) fn covers(&self, from: Offset) -> bool {
+        self.base <= from && from <= self.next
     }
 
-    pub(crate) fn stop(&self) {
-        self.signals.iter().for_each(|signal| signal.set(|state| state.stop = true));
-    }
-}
-
-// === impl Signal ===
-
-impl Signal {
-    fn set(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
-        self.changed.notify_all();
-    }
-
-    /// Waits for the next look; false when there is none.
-    fn wait(&self, time: Duration) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = |state: &mut State| !state.look && !state.stop;
-        let waited = self.changed.wait_timeout_while(state, time, idle);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.look = false;
-        !state.stop
-    }
-}
-
-fn look(cluster: &Cluster, feeds: &Feeds) {
-    // Nobody else takes the client's log lines; they would pile up.
-    while cluster.meta.poll(Duration::ZERO).is_some() {}
-    for topic in cluster.known() {
-        // A feed that stands at the end raises it only while somebody waits there.
-        let heard = |at: &Partition| topic.is_waited_for(*at) && feeds.follows(&topic, *at);
-        let watched: Vec<_> = topic.watched().filter(|at| !heard(at)).collect();
-        let ends = cluster.ends_blocking(&topic, watched.iter().copied(), ASK);
-        let mut told = ends.map_or_else(|_| Vec::new(), |offsets| offsets.told);
-        // The question for all goes by what the client knows of leaders, which after a broker's restart can be nobody.
-        for partition in watched {
-            if !told.iter().any(|(known, _)| *known == partition)
-                && let Ok(bounds) = cluster.bounds_blocking(&topic, partition, ASK)
-            {
-                told.push((partition, bounds.end));
-            }
+    /// Keeps what was read from `at` on, up to so many bytes of all. False: nobody takes it, so that nobody needs to be
+    /// followed for.
+    pub(crate) fn push(&mut self, at: Offset, batch: RecordBatch, most: usize) -> bool {
+        if at != self.next || batch.next_offset() <= at {
+            return true;
         }
-        for (partition, end) in told {
-            if topic.is_waited_for(partition)
-                && !feeds.has(&topic, partition)
-                && let Err(error) = feeds.place(&topic, partition, end)
-            {
-                tracing::debug!(%error, topic = %topic.name, %partition, "no feed for a watched partition");
+        self.next = batch.next_offset();
+        self.bytes += batch.size_bytes();
+        self.unread += batch.size_bytes();
+        self.kept.push_back(batch);
+        while self.bytes > most
+            && self.kept.len() > 1
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            self.bytes -= oldest.size_bytes();
+            self.base = oldest.next_offset();
+        }
+        self.unread <= most
+    }
+
+    /// Records from `from` on. Fewer than `limit` allows only where the partition ends at `target`.
+    pub(crate) fn take(&mut self, from: Offset, limit: ReadLimit, target: Offset) -> Taken {
+        if !self.covers(from) {
+            return Taken::Nowhere;
+        }
+        self.unread = 0;
+        let batch = self.gather(from, limit);
+        let full = batch.len() >= limit.records || batch.size_bytes() >= limit.bytes;
+        if full || batch.next_offset() < self.next || self.next >= target {
+            return Taken::Batch(batch);
+        }
+        Taken::Waiting
+    }
+
+    /// As many records as there are and `limit` allows; without copying where they lie in one batch.
+    fn gather(&self, from: Offset, limit: ReadLimit) -> RecordBatch {
+        let at = self.kept.partition_point(|batch| batch.next_offset() <= from);
+        let mut rest = self.kept.range(at..);
+        let Some(first) = rest.next() else { return RecordBatch::empty(self.partition, self.next) };
+        let part = first.part(from, limit.records, limit.bytes);
+        if part.next_offset() < first.next_offset() || first.next_offset() == self.next {
+            return part;
+        }
+        let (mut builder, mut offsets) = (BatchBuilder::new(), Vec::new());
+        for record in std::iter::once(&part).chain(rest).flat_map(RecordBatch::iter) {
+            let some = !offsets.is_empty();
+            if some && (offsets.len() >= limit.records || builder.size_bytes() >= limit.bytes) {
+                return builder.build_sparse(self.partition, &offsets, record.offset);
             }
+            builder.push(record.key, record.value, record.headers);
+            offsets.push(record.offset);
+        }
+        builder.build_sparse(self.partition, &offsets, self.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tidefold_record::Headers;
+
+    use super::*;
+
+    const P0: Partition = Partition(0);
+    const ALL: ReadLimit = ReadLimit { records: usize::MAX, bytes: usize::MAX };
+
+    fn batch(at: u64, records: u64, gap: u64) -> RecordBatch {
+        let mut batch = BatchBuilder::new();
+        let offsets: Vec<_> = (at..at + records).map(Offset).collect();
+        for offset in &offsets {
+            batch.push(None, Some(offset.0.to_string().as_bytes()), Headers::default());
+        }
+        batch.build_sparse(P0, &offsets, Offset(at + records + gap))
+    }
+
+    fn offsets(taken: Taken) -> Vec<u64> {
+        let Taken::Batch(batch) = taken else { panic!("{taken:?}") };
+        batch.iter().map(|record| record.offset.0).collect()
+    }
+
+    #[test]
+    fn who_stands_at_the_end_waits_for_what_is_known_to_be_there() {
+        let mut tail = Tail::at(P0, Offset(5));
+        assert!(matches!(tail.take(Offset(5), ALL, Offset(6)), Taken::Waiting));
+        assert!(offsets(tail.take(Offset(5), ALL, Offset(5))).is_empty());
+        assert!(tail.push(Offset(5), batch(5, 2, 0), 1 << 10));
+        assert_eq!(offsets(tail.take(Offset(6), ALL, Offset(7))), [6]);
+        assert!(matches!(tail.take(Offset(6), ALL, Offset(8)), Taken::Waiting));
+        assert!(matches!(tail.take(Offset(4), ALL, Offset(8)), Taken::Nowhere));
+        assert!(matches!(tail.take(Offset(8), ALL, Offset(8)), Taken::Nowhere));
+    }
+
+    #[test]
+    fn what_comes_from_another_place_is_left_aside() {
+        let mut tail = Tail::at(P0, Offset(5));
+        assert!(tail.push(Offset(3), batch(3, 9, 0), 1 << 10));
+        assert_eq!(tail.next(), Offset(5));
+    }
+
+    #[test]
+    fn nobody_is_followed_for_who_does_not_come() {
+        let mut tail = Tail::at(P0, Offset(0));
+        let each = batch(0, 1, 0).size_bytes();
+        assert!(tail.push(Offset(0), batch(0, 1, 0), 2 * each));
+        assert!(tail.push(Offset(1), batch(1, 1, 0), 2 * each));
+        assert!(!tail.push(Offset(2), batch(2, 1, 0), 2 * each));
+        assert_eq!(
+            offsets(tail.take(Offset(1), ALL, Offset(3))),
+            [1, 2],
+            "the oldest is gone, the others are not"
+        );
+        assert!(tail.push(Offset(3), batch(3, 1, 0), 2 * each), "somebody came");
+    }
+
+    proptest! {
+        #[test]
+        fn reads_of_any_size_find_every_record_once(
+            batches in prop::collection::vec((1u64..5, 0u64..3), 1..20),
+            records in 1usize..7,
+        ) {
+            let (mut tail, mut at, mut all) = (Tail::at(P0, Offset(10)), 10, Vec::new());
+            for (count, gap) in batches {
+                prop_assert!(tail.push(Offset(at), batch(at, count, gap), usize::MAX));
+                all.extend(at..at + count);
+                at += count + gap;
+            }
+            let (mut from, mut read) = (Offset(10), Vec::new());
+            while from < Offset(at) {
+                let limit = ReadLimit { records, bytes: usize::MAX };
+                let Taken::Batch(some) = tail.take(from, limit, Offset(at)) else { panic!("it is all there") };
+                prop_assert!(some.len() <= records && some.next_offset() > from);
+                read.extend(some.iter().map(|record| record.offset.0));
+                from = some.next_offset();
+            }
+            prop_assert_eq!(read, all);
         }
     }
 }

@@ -1,5 +1,4 @@
-//! Brokers that fail in ways a healthy one does not: librdkafka's own mock cluster. It has no controller, so that topics
-//! cannot be described on it; the tests say what they are.
+//! Brokers that fail in ways a healthy one does not: librdkafka's own mock cluster.
 
 use std::time::Duration;
 
@@ -10,15 +9,10 @@ use rdkafka::types::RDKafkaRespErr as Error;
 use tidefold_log::{Log, LogError, ReadLimit};
 use tidefold_record::{BatchBuilder, Headers, Offset, Partition, TopicName};
 
-use crate::feed::Patience;
-use crate::native::Described;
 use crate::{KafkaLog, Settings};
 
 const P0: Partition = Partition(0);
 const ALL: ReadLimit = ReadLimit { records: 100, bytes: usize::MAX };
-
-/// A watchdog that does not make a test wait.
-const QUICK: Patience = Patience { stuck: Duration::from_millis(100), rebuild: Duration::ZERO };
 
 fn mock(topic: &TopicName) -> MockCluster<'static, DefaultProducerContext> {
     let cluster = MockCluster::new(1).unwrap();
@@ -26,15 +20,9 @@ fn mock(topic: &TopicName) -> MockCluster<'static, DefaultProducerContext> {
     cluster
 }
 
-fn connect(
-    cluster: &MockCluster<'static, DefaultProducerContext>,
-    topic: &TopicName,
-    settings: Settings,
-) -> KafkaLog {
+fn connect(cluster: &MockCluster<'static, DefaultProducerContext>, settings: Settings) -> KafkaLog {
     let settings = Settings { bootstrap: vec![cluster.bootstrap_servers()], ..settings };
-    let log = KafkaLog::with_patience(settings, QUICK).unwrap();
-    log.cluster.keep(topic, Described { partitions: 1, id: "mock".to_owned() });
-    log
+    KafkaLog::connect(settings).unwrap()
 }
 
 fn batch(count: usize) -> BatchBuilder {
@@ -49,11 +37,7 @@ fn batch(count: usize) -> BatchBuilder {
 async fn a_broker_that_never_confirms_leaves_the_fate_unknown() {
     let topic = TopicName::new("unknown");
     let cluster = mock(&topic);
-    let log = connect(
-        &cluster,
-        &topic,
-        Settings { message_timeout: Duration::from_secs(5), ..Settings::default() },
-    );
+    let log = connect(&cluster, Settings { message_timeout: Duration::from_secs(5), ..Settings::default() });
     log.append(&topic, P0, batch(2)).await.unwrap();
     cluster.request_errors(Api::Produce, &[Error::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT; 200]);
     let error = log.append(&topic, P0, batch(3)).await.unwrap_err();
@@ -65,7 +49,7 @@ async fn a_broker_that_never_confirms_leaves_the_fate_unknown() {
 async fn a_broker_that_stumbles_is_asked_again_and_nothing_is_written_twice() {
     let topic = TopicName::new("stumbles");
     let cluster = mock(&topic);
-    let log = connect(&cluster, &topic, Settings::default());
+    let log = connect(&cluster, Settings::default());
     cluster.request_errors(Api::Produce, &[Error::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 2]);
     let appended = log.append(&topic, P0, batch(3)).await.unwrap();
     let first = appended.offset(0).unwrap();
@@ -79,7 +63,7 @@ async fn a_full_queue_and_a_large_record_leave_nothing() {
     let topic = TopicName::new("bounded");
     let cluster = mock(&topic);
     let settings = Settings { queue_bytes: 2_000, record_bytes: 10_000, ..Settings::default() };
-    let log = connect(&cluster, &topic, settings);
+    let log = connect(&cluster, settings);
     log.append(&topic, P0, batch(1)).await.unwrap();
     let mut large = batch(1);
     large.push(None, Some(&[0; 11_000]), Headers::default());
@@ -96,27 +80,10 @@ async fn a_full_queue_and_a_large_record_leave_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_consumer_that_lost_its_place_is_replaced_and_nothing_is_skipped() {
-    let topic = TopicName::new("stuck");
-    let cluster = mock(&topic);
-    let log = connect(&cluster, &topic, Settings::default());
-    log.append(&topic, P0, batch(3)).await.unwrap();
-    assert_eq!(log.read(&topic, P0, Offset(0), ALL).await.unwrap().len(), 3);
-    let frozen = log.feeds.freeze();
-    log.append(&topic, P0, batch(2)).await.unwrap();
-    let batch = log.read(&topic, P0, Offset(3), ALL).await.unwrap();
-    let offsets: Vec<Offset> = batch.iter().map(|record| record.offset).collect();
-    assert_eq!(offsets, [Offset(3), Offset(4)]);
-    let reads = log.feeds.consumers();
-    assert_eq!((frozen.len(), reads.len()), (1, 1));
-    assert!(!std::sync::Arc::ptr_eq(&frozen[0], &reads[0]), "the consumer is another one");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_producer_that_failed_for_good_leaves_its_append_unknown_and_is_replaced() {
     let topic = TopicName::new("fatal");
     let cluster = mock(&topic);
-    let log = connect(&cluster, &topic, Settings::default());
+    let log = connect(&cluster, Settings::default());
     log.append(&topic, P0, batch(1)).await.unwrap();
     cluster.request_errors(Api::Produce, &[Error::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER]);
     let error = log.append(&topic, P0, batch(2)).await.unwrap_err();
@@ -133,7 +100,7 @@ async fn what_waits_in_a_producer_that_failed_for_good_is_answered_and_not_left_
     let topic = TopicName::new("purged");
     let cluster = mock(&topic);
     let patience = Duration::from_secs(60);
-    let log = connect(&cluster, &topic, Settings { message_timeout: 10 * patience, ..Settings::default() });
+    let log = connect(&cluster, Settings { message_timeout: 10 * patience, ..Settings::default() });
     log.append(&topic, P0, batch(1)).await.unwrap();
     cluster.broker_down(1).unwrap();
     let waits = log.append(&topic, P0, batch(2));

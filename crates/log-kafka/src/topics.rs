@@ -1,21 +1,21 @@
 //! Topics this process knows, and what the cluster says of them.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use tidefold_log::{Bounds, LogError, Topic, TopicSpec};
+use tidefold_log::{LogError, Topic, TopicSpec};
 use tidefold_record::{Offset, Partition, TopicName};
 use tokio::time::Instant;
 
 use crate::config;
 use crate::context::{Logs, Trouble};
-use crate::known::KnownTopic;
-use crate::native::{Described, Side, describe_topic};
+use crate::direct::Shared;
+use crate::direct::describe::{Side, Told};
+use crate::known::{Described, KnownTopic};
 use crate::settings::Settings;
 
 /// Every call ends within this time.
@@ -25,12 +25,17 @@ pub(crate) const ASK: Duration = Duration::from_millis(4_200);
 /// A topic's id is looked at again with the records that are read so long after the last look. No topic is deleted, made
 /// again and filled past where a reader stands in less time.
 const RECHECK: Duration = Duration::from_millis(100);
+/// A rest before a question is asked again.
+const AGAIN: Duration = Duration::from_millis(100);
+const ALLOW: &str = "allow this principal the operation (access control lists)";
+const LOGIN: &str = "check the sasl.* and ssl.* properties";
+const RUNS: &str = "check that the brokers run and can be reached; the call may be repeated";
 /// Topics that Kafka makes take batches of so many bytes.
 const USUAL_LARGEST: usize = 1_048_588;
 
 /// The cluster, asked about topics and offsets.
 pub(crate) struct Cluster {
-    pub(crate) meta: BaseConsumer<Logs>,
+    pub(crate) wire: Arc<Shared>,
     pub(crate) admin: AdminClient<Logs>,
     brokers: String,
     replication: Option<i32>,
@@ -43,13 +48,13 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new(
-        meta: BaseConsumer<Logs>,
+        wire: &Arc<Shared>,
         admin: AdminClient<Logs>,
         settings: &Settings,
         trouble: &Arc<Trouble>,
     ) -> Cluster {
         Cluster {
-            meta,
+            wire: Arc::clone(wire),
             admin,
             brokers: settings.brokers(),
             replication: settings.replication,
@@ -82,25 +87,9 @@ impl Cluster {
         topic
     }
 
-    /// The topic, with this partition; blocks for a topic that was not asked for before.
+    /// The topic, with this partition, for a caller that cannot wait: one that was not asked for before is asked for by a
+    /// thread, which takes as long as an answer does.
     pub(crate) fn find_blocking(
-        &self,
-        name: &TopicName,
-        partition: Partition,
-    ) -> Result<Arc<KnownTopic>, LogError> {
-        let topic = match self.get(name) {
-            Some(topic) => topic,
-            None => match self.describe_blocking(name)? {
-                Some(described) => self.keep(name, described),
-                None => return Err(no_such(name, partition)),
-            },
-        };
-        topic.check(partition)?;
-        Ok(topic)
-    }
-
-    /// The topic, with this partition.
-    pub(crate) async fn find(
         self: &Arc<Self>,
         name: &TopicName,
         partition: Partition,
@@ -109,35 +98,68 @@ impl Cluster {
             topic.check(partition)?;
             return Ok(topic);
         }
-        let (this, name) = (Arc::clone(self), name.clone());
-        blocking(move || this.find_blocking(&name, partition)).await
+        let failed = |detail: String| LogError::Unavailable { detail };
+        let asks = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| failed(format!("no runtime for a question ({error})")))?;
+            runtime.block_on(self.find(name, partition))
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("kafka-ask".to_owned()).spawn_scoped(scope, asks);
+            let thread = thread.map_err(|error| failed(format!("no thread for a question ({error})")))?;
+            thread.join().unwrap_or_else(|_| Err(failed("a question about a topic broke off".to_owned())))
+        })
     }
 
-    fn describe_blocking(&self, name: &TopicName) -> Result<Option<Described>, LogError> {
-        match describe_topic(self.meta.client(), name.as_str(), ASK) {
-            Ok(described) => {
-                self.trouble.over();
-                Ok(Some(described))
+    /// The topic, with this partition.
+    pub(crate) async fn find(
+        &self,
+        name: &TopicName,
+        partition: Partition,
+    ) -> Result<Arc<KnownTopic>, LogError> {
+        let topic = match self.get(name) {
+            Some(topic) => topic,
+            None => match self.describe(name).await? {
+                Some(described) => self.keep(name, described),
+                None => return Err(no_such(name, partition)),
+            },
+        };
+        topic.check(partition)?;
+        Ok(topic)
+    }
+
+    async fn ask_about(&self, name: &TopicName) -> Result<Told, LogError> {
+        let deadline = Instant::now() + ASK;
+        loop {
+            let why = match tokio::time::timeout_at(deadline, self.wire.describe(name)).await {
+                Ok(Ok(told)) => {
+                    self.trouble.over();
+                    return Ok(told);
+                }
+                Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
+                    let detail =
+                        "no topic can have this name; use letters, digits, `.`, `_` and `-`, at most 249";
+                    return Err(LogError::Mismatch { topic: name.clone(), detail: detail.to_owned() });
+                }
+                Ok(Err(error)) => error,
+                Err(_) => io::ErrorKind::TimedOut.into(),
+            };
+            // What turns us away does so again; a broker that is not there may come back.
+            if Instant::now() + AGAIN >= deadline || why.kind() == io::ErrorKind::PermissionDenied {
+                return Err(self.failed(&format!("topic {name} cannot be described"), &why));
             }
-            Err(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Ok(None),
-            Err(Code::InvalidTopic) => Err(LogError::Mismatch {
-                topic: name.clone(),
-                detail: "no topic can have this name; use letters, digits, `.`, `_` and `-`, at most 249"
-                    .to_owned(),
-            }),
-            Err(code) => Err(self.unavailable(&format!("topic {name} cannot be described"), code)),
+            pause(AGAIN).await;
         }
     }
 
-    async fn describe(self: &Arc<Self>, name: &TopicName) -> Result<Option<Described>, LogError> {
-        let (this, name) = (Arc::clone(self), name.clone());
-        blocking(move || this.describe_blocking(&name)).await
+    pub(crate) async fn describe(&self, name: &TopicName) -> Result<Option<Described>, LogError> {
+        Ok(self.ask_about(name).await?.topic)
     }
 
     /// Looks at the topic's id again, if that is some time ago. One look is under way at a time, and whoever comes meanwhile
     /// shares it: over a slow link, as many as there are partitions come. A cluster that does not answer is no reason to
     /// fail.
-    pub(crate) async fn recheck(self: &Arc<Self>, topic: &KnownTopic) -> Result<(), LogError> {
+    pub(crate) async fn recheck(&self, topic: &KnownTopic) -> Result<(), LogError> {
         let mut checked = topic.checked.lock().await;
         if checked.elapsed() > RECHECK {
             self.recheck_now(topic).await?;
@@ -149,12 +171,12 @@ impl Cluster {
     }
 
     /// Looks whether the topic is as it has to be: its id, its partitions, its settings, and all its records from the first
-    /// on. What is found stands in the topic. For a thread that may block.
-    pub(crate) fn look_blocking(&self, topic: &KnownTopic) {
+    /// on. What is found stands in the topic.
+    pub(crate) async fn look(&self, topic: &Arc<KnownTopic>) {
         if topic.void.get().is_some() {
             return;
         }
-        match self.looked_at(topic) {
+        match self.looked_at(topic).await {
             Ok(largest) => {
                 topic.learn_largest(largest);
                 topic.close(None);
@@ -164,79 +186,30 @@ impl Cluster {
         }
     }
 
-    fn looked_at(&self, topic: &KnownTopic) -> Result<Option<usize>, LogError> {
-        topic.compare(self.describe_blocking(&topic.name)?.as_ref())?;
-        let largest = futures_executor::block_on(self.check_config(&topic.name))?;
-        let starts = self.offsets_blocking(topic, topic.all(), Side::Start, ASK)?;
-        match starts.told.into_iter().find(|(_, start)| *start > Offset::ZERO) {
+    async fn looked_at(&self, topic: &Arc<KnownTopic>) -> Result<Option<usize>, LogError> {
+        topic.compare(self.describe(&topic.name).await?.as_ref())?;
+        let largest = self.check_config(&topic.name).await?;
+        let starts = self.wire.offsets(topic, topic.all(), Side::Start, ASK).await;
+        let deleted = starts.told.into_iter().find(|(_, start)| *start > Offset::ZERO);
+        if let Some((partition, start)) = deleted {
+            let detail = format!(
+                "partition {partition} starts at {start} instead of 0: the records before that were deleted, and tables \
+                 are folded from the very first one. Put them back from a backup, and set the topic's retention to \
+                 unlimited"
+            );
+            return Err(LogError::Mismatch { topic: topic.name.clone(), detail });
+        }
+        // What is not told may be any offset.
+        match starts.untold {
             None => Ok(largest),
-            Some((partition, start)) => {
-                let detail = format!(
-                    "partition {partition} starts at {start} instead of 0: the records before that were deleted, and tables \
-                     are folded from the very first one. Put them back from a backup, and set the topic's retention to \
-                     unlimited"
-                );
-                Err(LogError::Mismatch { topic: topic.name.clone(), detail })
-            }
+            Some(why) => Err(self.failed(&format!("the starts of topic {} are not told", topic.name), &why)),
         }
     }
 
-    pub(crate) async fn recheck_now(self: &Arc<Self>, topic: &KnownTopic) -> Result<(), LogError> {
+    pub(crate) async fn recheck_now(&self, topic: &KnownTopic) -> Result<(), LogError> {
         match self.describe(&topic.name).await {
             Ok(now) => topic.compare(now.as_ref()),
             Err(_) => Ok(()),
-        }
-    }
-
-    /// Asks the partition's leader, for as long as there is none just now.
-    pub(crate) fn bounds_blocking(
-        &self,
-        topic: &KnownTopic,
-        partition: Partition,
-        timeout: Duration,
-    ) -> Result<Bounds, KafkaError> {
-        let deadline = Instant::now() + timeout;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(50));
-            match self.meta.fetch_watermarks(topic.name.as_str(), partition.0 as i32, left) {
-                Ok((start, end)) => {
-                    let end = Offset(end.max(start).max(0) as u64);
-                    let bounds = Bounds { start: Offset(start.max(0) as u64), end, appended: end };
-                    topic.raise(partition, bounds.end);
-                    return Ok(bounds);
-                }
-                Err(error)
-                    if error.rdkafka_error_code().is_some_and(leaderless) && Instant::now() < deadline =>
-                {
-                    pause_blocking();
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Where the partition starts and ends now: asked of its leader.
-    pub(crate) async fn bounds(
-        self: &Arc<Self>,
-        topic: &Arc<KnownTopic>,
-        partition: Partition,
-    ) -> Result<Bounds, LogError> {
-        let before = topic.end(partition);
-        let (this, asked) = (Arc::clone(self), Arc::clone(topic));
-        let found = blocking(move || Ok(this.bounds_blocking(&asked, partition, ASK))).await?;
-        match found {
-            Ok(bounds) if bounds.end >= before => Ok(bounds),
-            Ok(bounds) => self.recheck_now(topic).await.map(|()| bounds),
-            Err(error) => {
-                let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-                if matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
-                {
-                    self.recheck_now(topic).await?;
-                }
-                let what =
-                    format!("the bounds of partition {partition} of topic {} are not told", topic.name);
-                Err(self.unavailable(&what, code))
-            }
         }
     }
 
@@ -244,31 +217,46 @@ impl Cluster {
         let advice = match code {
             Code::TopicAuthorizationFailed
             | Code::ClusterAuthorizationFailed
-            | Code::GroupAuthorizationFailed => "allow this principal the operation (access control lists)",
-            Code::Authentication | Code::SaslAuthenticationFailed => "check the sasl.* and ssl.* properties",
-            _ => "check that the brokers run and can be reached; the call may be repeated",
+            | Code::GroupAuthorizationFailed => ALLOW,
+            Code::Authentication | Code::SaslAuthenticationFailed => LOGIN,
+            _ => RUNS,
         };
+        self.said(what, &code, advice)
+    }
+
+    /// The same of what our own connections came to.
+    pub(crate) fn failed(&self, what: &str, why: &io::Error) -> LogError {
+        self.said(what, why, if why.kind() == io::ErrorKind::PermissionDenied { ALLOW } else { RUNS })
+    }
+
+    fn said(&self, what: &str, why: &dyn std::fmt::Display, advice: &str) -> LogError {
         let told = self.trouble.told();
         let advice = told.as_deref().unwrap_or(advice);
-        let detail = format!("{what} by the brokers at {} ({code}); {advice}", self.brokers);
+        let detail = format!("{what} by the brokers at {} ({why}); {advice}", self.brokers);
         LogError::Unavailable { detail }
     }
 
-    /// Whether a broker lets us in: true, or false when none answers within the time. `Err` when they turn us away.
-    pub(crate) async fn admits(self: &Arc<Self>) -> Result<bool, LogError> {
-        let this = Arc::clone(self);
-        if blocking(move || Ok(this.meta.client().fetch_cluster_id(ASK))).await?.is_some() {
-            self.trouble.over();
-            return Ok(true);
-        }
-        match self.trouble.told() {
-            None => Ok(false),
-            Some(_) => Err(self.unavailable("this process is turned away", Code::Authentication)),
+    /// Whether a broker lets us in: true, or false when none answers within the time. `Err` when they turn us away, which
+    /// librdkafka's clients find out meanwhile.
+    pub(crate) async fn admits(&self) -> Result<bool, LogError> {
+        let deadline = Instant::now() + ASK;
+        loop {
+            if let Ok(Ok(_)) = tokio::time::timeout_at(deadline, self.wire.reach()).await {
+                self.trouble.over();
+                return Ok(true);
+            }
+            if self.trouble.told().is_some() {
+                return Err(self.unavailable("this process is turned away", Code::Authentication));
+            }
+            if Instant::now() + AGAIN >= deadline {
+                return Ok(false);
+            }
+            pause(AGAIN).await;
         }
     }
 
     /// Makes sure the topic is as described.
-    pub(crate) async fn open(self: &Arc<Self>, spec: &TopicSpec) -> Result<Topic, LogError> {
+    pub(crate) async fn open(&self, spec: &TopicSpec) -> Result<Topic, LogError> {
         if spec.partitions == 0 || spec.partitions > 10_000 {
             let detail = format!("it cannot have {} partitions; ask for 1 to 10,000", spec.partitions);
             return Err(LogError::Mismatch { topic: spec.name.clone(), detail });
@@ -291,10 +279,9 @@ impl Cluster {
             return Err(LogError::Mismatch { topic: spec.name.clone(), detail });
         }
         let largest = self.check_config(&spec.name).await?;
-        let this = Arc::clone(self);
-        let cluster = blocking(move || Ok(this.meta.client().fetch_cluster_id(ASK))).await?;
-        let cluster = cluster
-            .ok_or_else(|| self.unavailable("the cluster's id is not told", Code::OperationTimedOut))?;
+        let cluster = self.ask_about(&spec.name).await?.cluster;
+        let cluster =
+            cluster.ok_or_else(|| self.unavailable("the cluster's id is not told", Code::InvalidMessage))?;
         let topic = self.keep(&spec.name, described);
         if let Some(largest) =
             largest.filter(|bytes| *bytes < self.record_bytes && topic.largest() != Some(*bytes))
@@ -318,7 +305,7 @@ impl Cluster {
     }
 
     /// Creates the topic and waits until it is seen.
-    async fn create(self: &Arc<Self>, spec: &TopicSpec) -> Result<Described, LogError> {
+    async fn create(&self, spec: &TopicSpec) -> Result<Described, LogError> {
         let largest = (self.record_bytes + 1_000).max(USUAL_LARGEST).to_string();
         let topic = NewTopic::new(
             spec.name.as_str(),
@@ -410,23 +397,4 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(ask).await.unwrap_or_else(|_| {
         Err(LogError::Unavailable { detail: "the process is shutting down; start it again".to_owned() })
     })
-}
-
-/// A leader is being found, or the news of one is on its way.
-pub(crate) fn leaderless(code: Code) -> bool {
-    matches!(
-        code,
-        Code::NotLeaderForPartition
-            | Code::LeaderNotAvailable
-            | Code::OffsetNotAvailable
-            | Code::UnknownPartition
-    )
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "brokers learn of a new leader one after the other and tell nobody"
-)]
-fn pause_blocking() {
-    std::thread::sleep(Duration::from_millis(20));
 }

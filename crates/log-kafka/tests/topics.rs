@@ -188,7 +188,7 @@ async fn a_process_joins_by_either_protocol_under_a_lasting_name_and_counts() {
             instance_id: Some(format!("{}-1", name.as_str())),
             client_id: format!("tidefold-test-{protocol}"),
             counts_every: Duration::from_millis(100),
-            counts: Counts::tell(move |counts| {
+            counts: Counts::new(move |counts| {
                 counts_sent.fetch_add(counts.requests, Ordering::Relaxed);
                 told.lock().unwrap().push(counts.client);
             }),
@@ -207,7 +207,7 @@ async fn a_process_joins_by_either_protocol_under_a_lasting_name_and_counts() {
             .unwrap_or_else(|_| panic!("{protocol}: nothing owned"))
             .unwrap();
         let counted = async {
-            while !["producer", "reader", "group"]
+            while !["producer", "direct", "group"]
                 .iter()
                 .all(|client| clients.lock().unwrap().contains(client))
             {

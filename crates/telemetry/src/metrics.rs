@@ -204,7 +204,7 @@ metrics! {
     /// How far the build of a generation has come, 0 to 1. Alert: unchanged for ten minutes.
     replay_progress_ratio: FloatGauge = "replay_progress_ratio" "" [topic, generation];
 
-    /// Requests that librdkafka's clients have sent (`client`: producer, batches, reader, group). Alert: none.
+    /// Requests that Kafka clients have sent (`client`: direct, our own connections; librdkafka's producer, batches, group). Alert: none.
     kafka_requests: Counter = "kafka_requests" "_total" [client];
     /// Requests of theirs that failed or got no answer in time. Alert: rising for a minute; a broker or the network is ill.
     kafka_request_errors: Counter = "kafka_request_errors" "_total" [client];
@@ -212,6 +212,8 @@ metrics! {
     kafka_sent_bytes: Counter = "kafka_sent_bytes" "_total" [client];
     /// Bytes they have received. Alert: none.
     kafka_received_bytes: Counter = "kafka_received_bytes" "_total" [client];
+    /// Records that were appended by each client (`client`: direct, our own connections; producer and batches, librdkafka's). Alert: none.
+    kafka_appended_records: Counter = "kafka_appended_records" "_total" [client];
     /// Messages that wait in a client. Alert: rising for a minute.
     kafka_waiting_messages: Gauge = "kafka_waiting_messages" "" [client];
     /// The 99th percentile of the round trips to the slowest broker, over the last interval of `log.statistics`.

@@ -100,7 +100,7 @@ struct Broker {
 }
 
 /// Leaders that were not known, or not right, are asked for again after this time.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// What one partition gets of a request, unless one append is larger; under the smallest usual `max.message.bytes`.
 const PORTION: usize = 256 << 10;
 /// What one request takes.
@@ -292,6 +292,15 @@ impl Accumulator {
     pub(crate) fn close(&mut self) {
         self.closed = true;
         self.brokers.values().for_each(|broker| broker.work.notify_one());
+    }
+
+    /// How many appends wait.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.topics.iter().flat_map(|routed| &routed.parts).map(|part| part.waiting.len() as u64).sum()
+    }
+
+    pub(crate) fn address(&self, broker: BrokerId) -> Option<Address> {
+        self.brokers.get(&broker).map(|broker| broker.address.clone())
     }
 
     pub(crate) fn addresses(&self) -> Vec<Address> {

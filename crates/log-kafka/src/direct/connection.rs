@@ -1,21 +1,26 @@
 //! One connection to a broker: requests and their answers, one after the other.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, InitProducerIdRequest,
-    InitProducerIdResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
-    RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
-    SaslHandshakeResponse,
+    InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
+    ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader, SaslAuthenticateRequest,
+    SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::security::{Security, Stream};
+use crate::context::ClientCounts;
+use crate::settings::Settings;
 
 /// A request that is made here. (The library pairs requests and answers only for who is client and broker at once.)
 pub(crate) trait Request: Message + Encodable + HeaderVersion {
@@ -35,6 +40,8 @@ pub(crate) struct Address {
 pub(crate) struct Connector {
     client_id: StrBytes,
     security: Security,
+    largest: usize,
+    tally: Arc<Tally>,
     /// All connections go there instead: to what stands between a test and its broker.
     #[cfg(test)]
     pub(crate) detour: Option<Address>,
@@ -44,16 +51,64 @@ pub(crate) struct Connector {
 pub(crate) struct Connection {
     stream: Box<dyn Stream>,
     client_id: StrBytes,
+    largest: usize,
+    tally: Arc<Tally>,
     versions: Vec<(i16, VersionRange)>,
     asked: i32,
     out: BytesMut,
     read: BytesMut,
 }
 
-/// How long connecting, and an answer to a question about the cluster, may take.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// The largest answer: those to what is asked here are far smaller.
-const LARGEST: usize = 16 << 20;
+/// How long connecting, and an answer to a question about the cluster, may take: some round trips of a slow link.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The largest answer, unless one record may be larger: a broker sends a whole batch, however little is asked for.
+const LARGEST: usize = 100 << 20;
+
+/// What went over all connections.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    requests: AtomicU64,
+    errors: AtomicU64,
+    sent_bytes: AtomicU64,
+    received_bytes: AtomicU64,
+    appended: AtomicU64,
+}
+
+// === impl Tally ===
+
+impl Tally {
+    fn sent(&self, bytes: usize) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn received(&self, bytes: usize) {
+        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn failed(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn appended(&self, records: usize) {
+        self.appended.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn counts(&self, name: &str, waiting: u64) -> ClientCounts {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        ClientCounts {
+            client: "direct",
+            name: name.to_owned(),
+            requests: read(&self.requests),
+            errors: read(&self.errors),
+            sent_bytes: read(&self.sent_bytes),
+            received_bytes: read(&self.received_bytes),
+            appended: read(&self.appended),
+            waiting,
+            round_trip_seconds: None,
+        }
+    }
+}
 
 // === impl Request ===
 
@@ -70,6 +125,7 @@ requests! {
     ApiVersions: ApiVersionsRequest => ApiVersionsResponse,
     Fetch: FetchRequest => FetchResponse,
     InitProducerId: InitProducerIdRequest => InitProducerIdResponse,
+    ListOffsets: ListOffsetsRequest => ListOffsetsResponse,
     Metadata: MetadataRequest => MetadataResponse,
     Produce: ProduceRequest => ProduceResponse,
     SaslAuthenticate: SaslAuthenticateRequest => SaslAuthenticateResponse,
@@ -96,10 +152,12 @@ impl Address {
 // === impl Connector ===
 
 impl Connector {
-    pub(crate) fn new(client_id: &str, security: Security) -> Connector {
+    pub(crate) fn new(settings: &Settings, security: Security) -> Connector {
         Connector {
-            client_id: StrBytes::from_string(client_id.to_owned()),
+            client_id: StrBytes::from_string(settings.client_id.clone()),
             security,
+            largest: LARGEST.max(settings.record_bytes + (1 << 20)),
+            tally: Arc::default(),
             #[cfg(test)]
             detour: None,
         }
@@ -108,7 +166,12 @@ impl Connector {
     pub(crate) async fn open(&self, address: &Address) -> io::Result<Connection> {
         #[cfg(test)]
         let address = self.detour.as_ref().unwrap_or(address);
-        within(PATIENCE, self.connect(address)).await
+        let opened = within(PATIENCE, self.connect(address)).await;
+        opened.inspect_err(|_| self.tally.failed())
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     async fn connect(&self, address: &Address) -> io::Result<Connection> {
@@ -117,19 +180,14 @@ impl Connector {
         let mut connection = Connection {
             stream: self.security.wrap(stream, &address.host).await?,
             client_id: self.client_id.clone(),
+            largest: self.largest,
+            tally: Arc::clone(&self.tally),
             versions: Vec::new(),
             asked: 0,
             out: BytesMut::with_capacity(16 << 10),
             read: BytesMut::with_capacity(16 << 10),
         };
-        let request = ApiVersionsRequest::default()
-            .with_client_software_name(StrBytes::from_static_str("tidefold"))
-            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
-        // The one request whose version must be known beforehand; 3 is answered in the form of 0 by who does not know it.
-        let answer = connection.call(&request, 3).await?;
-        let known =
-            |key: &ApiVersion| (key.api_key, VersionRange { min: key.min_version, max: key.max_version });
-        connection.versions = answer.api_keys.iter().map(known).collect();
+        connection.learn_versions().await?;
         self.security.log_in(&mut connection).await?;
         Ok(connection)
     }
@@ -160,6 +218,39 @@ impl Connection {
 
     /// Sends a request and takes its answer; waits for as long as it takes.
     pub(crate) async fn call<R: Request>(&mut self, request: &R, version: i16) -> io::Result<R::Response> {
+        let answered = self.exchange(request, version).await;
+        answered.inspect_err(|_| self.tally.failed())
+    }
+
+    async fn exchange<R: Request>(&mut self, request: &R, version: i16) -> io::Result<R::Response> {
+        self.send(request, version).await?;
+        let answer = self.answer().await?;
+        self.decode::<R>(answer, version)
+    }
+
+    /// Asks which versions of requests the broker knows: the one question whose version must be known beforehand. Who does
+    /// not know version 3 says so in a form where only the error stands in the same place.
+    async fn learn_versions(&mut self) -> io::Result<()> {
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_static_str("tidefold"))
+            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+        let mut version = 3;
+        self.send(&request, version).await?;
+        let mut answer = self.answer().await?;
+        let error = answer.get(size_of::<i32>()..).and_then(|rest| rest.first_chunk().copied());
+        if error.map(i16::from_be_bytes) == Some(ResponseError::UnsupportedVersion.code()) {
+            version = 0;
+            self.send(&ApiVersionsRequest::default(), version).await?;
+            answer = self.answer().await?;
+        }
+        let answer = self.decode::<ApiVersionsRequest>(answer, version)?;
+        let known =
+            |key: &ApiVersion| (key.api_key, VersionRange { min: key.min_version, max: key.max_version });
+        self.versions = answer.api_keys.iter().map(known).collect();
+        Ok(())
+    }
+
+    async fn send<R: Request>(&mut self, request: &R, version: i16) -> io::Result<()> {
         self.asked = self.asked.wrapping_add(1);
         let header = RequestHeader::default()
             .with_request_api_key(R::KEY as i16)
@@ -175,8 +266,11 @@ impl Connection {
             place.copy_from_slice(&size.to_be_bytes());
         }
         self.stream.write_all(&self.out).await?;
-        self.stream.flush().await?;
-        let mut answer = self.answer().await?;
+        self.tally.sent(self.out.len());
+        self.stream.flush().await
+    }
+
+    fn decode<R: Request>(&self, mut answer: Bytes, version: i16) -> io::Result<R::Response> {
         let header =
             ResponseHeader::decode(&mut answer, R::Response::header_version(version)).map_err(invalid)?;
         if header.correlation_id != self.asked {
@@ -189,11 +283,12 @@ impl Connection {
         loop {
             if let Some(prefix) = self.read.first_chunk() {
                 let size = u32::from_be_bytes(*prefix) as usize;
-                if size > LARGEST {
+                if size > self.largest {
                     return Err(invalid(format!("the broker announces an answer of {size} bytes")));
                 }
                 if self.read.len() >= size_of::<u32>() + size {
                     self.read.advance(size_of::<u32>());
+                    self.tally.received(size);
                     return Ok(self.read.split_to(size).freeze());
                 }
                 self.read.reserve(size_of::<u32>() + size - self.read.len());

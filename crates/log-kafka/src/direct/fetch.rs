@@ -1,213 +1,312 @@
-//! Reads of records that are known to be there, straight from the leader and without reading ahead.
+//! Reads, straight from the leader or the replica it names.
 //!
-//! A consumer of librdkafka's reads ahead, which is what a reader near the end wants. One that is far behind does not have
-//! to be waited for: it is asked, and takes as much at once as it has room for. It spares an allocation a record and header,
-//! and what is thrown away when a consumer is paused.
+//! Two kinds of requests are made: one that waits at the ends of all partitions that are followed at a broker ([`super::follow`]),
+//! and one for a reader that stands elsewhere, which takes as much at once as that one has room for. Nothing is read ahead.
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kafka_protocol::error::ParseResponseErrorCode;
+use bytes::Bytes;
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{BrokerId, FetchRequest};
+use kafka_protocol::protocol::StrBytes;
 use tidefold_log::ReadLimit;
 use tidefold_record::{Offset, Partition, RecordBatch, TopicName};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::accumulator::Route;
 use super::connection::{Connection, within};
-use super::fetched::{Fetched, Odd};
+use super::describe::refusal;
+use super::fetched::{Aborted, Fetched, Odd};
 use super::produce::name_of;
-use super::{Direct, Shared, route_topic};
+use super::{Shared, route_topic};
 use crate::known::KnownTopic;
 use crate::topics::blocking;
 
-/// Connections that nobody uses just now, and what is known for the next fetch.
+/// What is known for the next fetch.
 #[derive(Default)]
 pub(crate) struct Fetches {
-    idle: Mutex<HashMap<BrokerId, Vec<Connection>>>,
     /// Bytes that a record lately took on its way.
     record_bytes: AtomicUsize,
-    /// Nothing of a topic is fetched before this time: it failed just now, or its records are odd.
-    not_before: Mutex<HashMap<TopicName, Instant>>,
+    /// A broker knows topics by their names alone: what it sends may be of another topic of the name.
+    by_name: AtomicBool,
+    /// Replicas that leaders named because they are nearer, and until when that is believed.
+    nearer: Mutex<HashMap<(TopicName, Partition), (BrokerId, Instant)>>,
+}
+
+/// Why nothing can be read.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Nothing stands there.
+    OutOfRange,
+    /// The broker knows another topic of that name, or none.
+    Another,
+    /// What stands there cannot be taken for records.
+    Odd(Odd),
+    /// Something that may pass.
+    Failed(io::Error),
+}
+
+/// What is asked of a partition.
+#[derive(Clone)]
+pub(crate) struct Ask {
+    pub(crate) topic: Arc<KnownTopic>,
+    pub(crate) id: Uuid,
+    pub(crate) partition: Partition,
+    pub(crate) at: Offset,
+}
+
+/// How a request waits, and how much it takes, of each partition and in all.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) wait: Duration,
+    pub(crate) each: usize,
+    pub(crate) all: usize,
 }
 
 /// What may be asked for at once.
 const LEAST: usize = 64 << 10;
 const MOST: usize = 4 << 20;
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// How long nothing is fetched of a topic after a failure, and where a consumer has to read what was fetched in vain.
-const REST: Duration = Duration::from_secs(1);
-const LONG_REST: Duration = Duration::from_secs(30);
+/// How long an answer may take beyond what the request waits.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the way to a leader may be looked for.
+const FIND: Duration = Duration::from_secs(1);
 /// Where nothing is known of a topic's records yet.
 const RECORD_BYTES: usize = 128;
-/// Connections kept to a broker.
-const IDLE: usize = 4;
+/// How long a nearer replica is believed to be one, as the Java client does.
+const NEARER: Duration = Duration::from_secs(300);
+/// Answers up to here are taken apart where they come in.
+const AT_ONCE: usize = 32 << 10;
 
-// === impl Direct ===
+// === impl Shared ===
 
-impl Direct {
-    /// Records from `from` on, as many as `limit` allows and there are. None: this way does not lead there just now, or
-    /// not to these records; a consumer reads them, or finds out what is wrong.
+impl Shared {
+    /// Records from `from` on, as many as `limit` allows and there are.
     pub(crate) async fn fetch(
+        self: &Arc<Self>,
+        topic: &Arc<KnownTopic>,
+        partition: Partition,
+        from: Offset,
+        limit: ReadLimit,
+    ) -> Result<RecordBatch, Refusal> {
+        let route = self.route_of(topic, partition).await.map_err(Refusal::Failed)?;
+        let fetched = self.fetch_from(topic, partition, from, limit, &route).await;
+        if matches!(fetched, Err(Refusal::Failed(_))) {
+            self.accumulator().unroute(route.leader, Some(&topic.name), Instant::now());
+        }
+        fetched
+    }
+
+    async fn fetch_from(
         &self,
         topic: &Arc<KnownTopic>,
         partition: Partition,
         from: Offset,
         limit: ReadLimit,
-    ) -> Option<RecordBatch> {
-        if !self.0.fetches.may_go(&topic.name) {
-            return None;
-        }
-        let found = self.0.accumulator().route_of(topic, partition, Instant::now());
-        let route = match found {
-            Ok(route) => route,
-            Err(ask) => {
-                if ask {
-                    self.0.spawn(route_topic(Arc::clone(&self.0), Arc::clone(topic)));
-                }
-                return None;
-            }
-        };
-        match self.0.fetch(topic, partition, from, limit, &route).await {
-            Ok(Some(batch)) => Some(batch),
-            Ok(None) => {
-                self.0.fetches.rest(&topic.name, LONG_REST);
-                None
-            }
-            Err(error) => {
-                tracing::debug!(topic = %topic.name, %partition, %from, %error, "reading is left to librdkafka");
-                if error.kind() != io::ErrorKind::Unsupported {
-                    self.0.accumulator().unroute(route.leader, Some(&topic.name), Instant::now());
-                }
-                self.0.fetches.rest(&topic.name, REST);
-                None
-            }
-        }
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    async fn fetch(
-        &self,
-        topic: &KnownTopic,
-        partition: Partition,
-        from: Offset,
-        limit: ReadLimit,
         route: &Route,
-    ) -> io::Result<Option<RecordBatch>> {
-        let mut connection = match self.fetches.take(route.leader) {
-            Some(connection) => connection,
-            None => self.connector.open(&route.address).await?,
-        };
-        // Before it, topics go by their names, and the records could be of another topic than the one that is known.
-        if connection.version::<FetchRequest>()? < 13 || route.id.is_nil() {
-            let detail = "the broker knows topics by their names alone";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, detail));
-        }
+    ) -> Result<RecordBatch, Refusal> {
+        let mut connection = self.connection(route).await.map_err(Refusal::Failed)?;
         let mut fetched = Fetched::new(partition, from, limit);
         loop {
             let at = fetched.next();
             let bytes = self.fetches.ask_for(limit.records.saturating_sub(fetched.len()), limit.bytes);
-            let data = ask(&mut connection, topic, partition, at, bytes, route).await?;
-            topic.raise(partition, Offset(data.last_stable_offset.max(0) as u64));
-            let records = data.records.unwrap_or_default();
-            let (added, odd) = add(fetched, records).await?;
+            let ask = Ask { topic: Arc::clone(topic), id: route.id, partition, at };
+            let terms = Terms { wait: Duration::ZERO, each: bytes, all: bytes };
+            let answer = self.ask(&mut connection, std::slice::from_ref(&ask), terms).await;
+            let answer = answer.inspect_err(|_| self.pool.forget(route.leader)).map_err(Refusal::Failed)?;
+            let Some((_, data)) = answer.into_iter().next() else {
+                return Err(Refusal::Failed(io::Error::other("the answer is of another partition")));
+            };
+            if let Some(refusal) = self.refused(&ask, &data, route) {
+                self.pool.put(route.leader, connection);
+                return Err(refusal);
+            }
+            let end = Offset(data.last_stable_offset.max(0) as u64);
+            topic.raise(partition, end);
+            if from > end {
+                return Err(Refusal::OutOfRange);
+            }
+            let (added, odd) = add(fetched, data).await.map_err(Refusal::Failed)?;
             fetched = added;
             self.fetches.learn(fetched.record_bytes());
-            if let Some(Odd(what)) = odd {
-                tracing::debug!(topic = %topic.name, %partition, at = %fetched.next(), what, "librdkafka reads on");
+            if let Some(odd) = odd.filter(|_| fetched.next() == from) {
+                return Err(Refusal::Odd(odd));
             }
             let stands_still = fetched.next() == at;
-            if fetched.is_full() || stands_still || odd.is_some() {
-                break;
+            if fetched.is_full() || fetched.next() >= end || odd.is_some() || stands_still {
+                self.pool.put(route.leader, connection);
+                if stands_still && at == from && from < end {
+                    let why = "the broker sends nothing though there is more";
+                    return Err(Refusal::Failed(io::Error::other(why)));
+                }
+                return Ok(fetched.finish());
             }
         }
-        self.fetches.put(route.leader, connection);
-        Ok((fetched.next() > from).then(|| fetched.finish()))
+    }
+
+    /// What a partition's part of an answer says beside records; where it names another replica, that one is asked from now on.
+    pub(crate) fn refused(&self, ask: &Ask, data: &PartitionData, route: &Route) -> Option<Refusal> {
+        let place = || (ask.topic.name.clone(), ask.partition);
+        match data.error_code.err() {
+            None if data.preferred_read_replica.0 >= 0 && data.preferred_read_replica != route.leader => {
+                let nearer = (data.preferred_read_replica, Instant::now() + NEARER);
+                self.fetches.nearer().insert(place(), nearer);
+                Some(Refusal::Failed(io::Error::other("another replica is nearer")))
+            }
+            None => None,
+            Some(ResponseError::OffsetOutOfRange) => match self.fetches.nearer().remove(&place()) {
+                // A replica that is behind its leader.
+                Some(_) => Some(Refusal::Failed(refusal(ResponseError::OffsetNotAvailable))),
+                None => Some(Refusal::OutOfRange),
+            },
+            Some(ResponseError::UnknownTopicId | ResponseError::InconsistentTopicId) => {
+                Some(Refusal::Another)
+            }
+            Some(ResponseError::CorruptMessage) => Some(Refusal::Odd(Odd("what the broker calls corrupt"))),
+            Some(error) => {
+                self.fetches.nearer().remove(&place());
+                Some(Refusal::Failed(refusal(error)))
+            }
+        }
+    }
+
+    /// The way to where a partition is read.
+    async fn route_of(self: &Arc<Self>, topic: &Arc<KnownTopic>, partition: Partition) -> io::Result<Route> {
+        let found = self.accumulator().route_of(topic, partition, Instant::now());
+        let route = match found {
+            Ok(route) => route,
+            Err(ask) => {
+                if ask {
+                    let asking = self.spawn(route_topic(Arc::clone(self), Arc::clone(topic)));
+                    let _late = tokio::time::timeout(FIND, asking).await;
+                }
+                let found = self.accumulator().route_of(topic, partition, Instant::now());
+                found.map_err(|_| io::Error::other("nobody is known to lead the partition"))?
+            }
+        };
+        Ok(self.nearer(topic, partition, route))
+    }
+
+    /// The way to the replica that the leader named, if it did.
+    pub(crate) fn nearer(&self, topic: &KnownTopic, partition: Partition, route: Route) -> Route {
+        if self.rack.is_none() {
+            return route;
+        }
+        let place = (topic.name.clone(), partition);
+        let known = self.fetches.nearer().get(&place).copied();
+        let nearer = known.filter(|(_, until)| *until > Instant::now()).map(|(broker, _)| broker);
+        let address = nearer.and_then(|broker| self.accumulator().address(broker));
+        match nearer.zip(address) {
+            Some((leader, address)) => Route { leader, address, ..route },
+            None => route,
+        }
+    }
+
+    /// Whether what is read may be of another topic of the name.
+    pub(crate) fn reads_by_name(&self) -> bool {
+        self.fetches.by_name.load(Ordering::Relaxed)
+    }
+
+    /// One request, and what its answer holds of what was asked for.
+    pub(crate) async fn ask(
+        &self,
+        connection: &mut Connection,
+        asks: &[Ask],
+        terms: Terms,
+    ) -> io::Result<Vec<(usize, PartitionData)>> {
+        let version = connection.version::<FetchRequest>()?;
+        // Before it, topics go by their names.
+        let by_name = version < 13;
+        if by_name {
+            self.fetches.by_name.store(true, Ordering::Relaxed);
+        }
+        let mut topics: Vec<FetchTopic> = Vec::new();
+        for ask in asks {
+            let part = FetchPartition::default()
+                .with_partition(ask.partition.0 as i32)
+                .with_current_leader_epoch(-1)
+                .with_fetch_offset(ask.at.0 as i64)
+                .with_last_fetched_epoch(-1)
+                .with_log_start_offset(-1)
+                .with_partition_max_bytes(size(terms.each));
+            let topic = FetchTopic::default();
+            let topic = match by_name {
+                true => topic.with_topic(name_of(&ask.topic.name)),
+                false => topic.with_topic_id(ask.id),
+            };
+            let same = |one: &&mut FetchTopic| one.topic == topic.topic && one.topic_id == topic.topic_id;
+            match topics.iter_mut().find(same) {
+                Some(one) => one.partitions.push(part),
+                None => topics.push(topic.with_partitions(vec![part])),
+            }
+        }
+        let mut request = FetchRequest::default()
+            .with_max_wait_ms(terms.wait.as_millis() as i32)
+            .with_min_bytes(i32::from(!terms.wait.is_zero()))
+            .with_max_bytes(size(terms.all))
+            .with_isolation_level(1)
+            .with_session_epoch(-1)
+            .with_topics(topics);
+        if let Some(rack) = self.rack.as_ref().filter(|_| version >= 11) {
+            request = request.with_rack_id(StrBytes::from_string(rack.clone()));
+        }
+        let answer = within(terms.wait + PATIENCE, connection.call(&request, version)).await?;
+        if let Some(error) = answer.error_code.err() {
+            return Err(refusal(error));
+        }
+        let mut found = Vec::with_capacity(asks.len());
+        for topic in answer.responses {
+            for part in topic.partitions {
+                let is = |ask: &Ask| {
+                    let same = if by_name {
+                        topic.topic == name_of(&ask.topic.name)
+                    } else {
+                        topic.topic_id == ask.id
+                    };
+                    same && ask.partition.0 as i32 == part.partition_index
+                };
+                if let Some(at) = asks.iter().position(is) {
+                    found.push((at, part));
+                }
+            }
+        }
+        Ok(found)
     }
 }
 
-/// Taking thousands of records apart is no work for a thread that answers requests.
-async fn add(mut fetched: Fetched, records: bytes::Bytes) -> io::Result<(Fetched, Option<Odd>)> {
+fn size(bytes: usize) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX)
+}
+
+/// Adds the records of an answer. Taking thousands of them apart is no work for a thread that answers requests.
+pub(crate) async fn add(mut fetched: Fetched, data: PartitionData) -> io::Result<(Fetched, Option<Odd>)> {
+    let listed = data.aborted_transactions.unwrap_or_default();
+    let aborted = Aborted::new(
+        listed.iter().map(|aborted| (aborted.producer_id.0, aborted.first_offset.max(0) as u64)),
+    );
+    let records: Bytes = data.records.unwrap_or_default();
+    if records.len() <= AT_ONCE {
+        let odd = fetched.add(records, aborted).err();
+        return Ok((fetched, odd));
+    }
     let added = blocking(move || {
-        let odd = fetched.add(records).err();
+        let odd = fetched.add(records, aborted).err();
         Ok((fetched, odd))
     });
     added.await.map_err(io::Error::other)
 }
 
-async fn ask(
-    connection: &mut Connection,
-    topic: &KnownTopic,
-    partition: Partition,
-    at: Offset,
-    bytes: usize,
-    route: &Route,
-) -> io::Result<PartitionData> {
-    let version = connection.version::<FetchRequest>()?;
-    let part = FetchPartition::default()
-        .with_partition(partition.0 as i32)
-        .with_current_leader_epoch(-1)
-        .with_fetch_offset(at.0 as i64)
-        .with_last_fetched_epoch(-1)
-        .with_log_start_offset(-1)
-        .with_partition_max_bytes(bytes as i32);
-    let request = FetchRequest::default()
-        .with_max_wait_ms(0)
-        .with_min_bytes(0)
-        .with_max_bytes(bytes as i32)
-        .with_isolation_level(1)
-        .with_session_epoch(-1)
-        .with_topics(vec![FetchTopic::default().with_topic_id(route.id).with_partitions(vec![part])]);
-    let answer = within(PATIENCE, connection.call(&request, version)).await?;
-    if let Some(error) = answer.error_code.err() {
-        return Err(io::Error::other(error.to_string()));
-    }
-    let mut parts = answer
-        .responses
-        .into_iter()
-        .filter(|found| found.topic_id == route.id || found.topic == name_of(&topic.name))
-        .flat_map(|found| found.partitions)
-        .filter(|found| found.partition_index == partition.0 as i32);
-    let part = parts.next().ok_or_else(|| io::Error::other("the answer is of another partition"))?;
-    match part.error_code.err() {
-        None => Ok(part),
-        Some(error) => Err(io::Error::other(error.to_string())),
-    }
-}
-
 // === impl Fetches ===
 
 impl Fetches {
-    fn take(&self, broker: BrokerId) -> Option<Connection> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&broker)?.pop()
-    }
-
-    fn put(&self, broker: BrokerId, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = idle.entry(broker).or_default();
-        if of.len() < IDLE {
-            of.push(connection);
-        }
-    }
-
-    fn may_go(&self, topic: &TopicName) -> bool {
-        let not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
-        not_before.get(topic).is_none_or(|from| *from <= Instant::now())
-    }
-
-    fn rest(&self, topic: &TopicName, time: Duration) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
-        not_before.insert(topic.clone(), Instant::now() + time);
+    fn nearer(&self) -> std::sync::MutexGuard<'_, HashMap<(TopicName, Partition), (BrokerId, Instant)>> {
+        self.nearer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// About as many bytes as so many records take, so that little is sent in vain.

@@ -1,12 +1,11 @@
 //! What a broker sends of a partition, as records of ours. Values only.
 
-use std::io::Read;
-
 use bytes::{Buf, Bytes};
 use tidefold_log::ReadLimit;
 use tidefold_record::{BatchBuilder, HeadersBuilder, Offset, Partition, RecordBatch};
 
 use super::records::{CRC, HEAD, UNCOUNTED};
+use super::unpack::unpack;
 
 /// Records of one partition in the making, from one answer or several.
 pub(crate) struct Fetched {
@@ -21,9 +20,18 @@ pub(crate) struct Fetched {
     packed: (usize, usize),
 }
 
-/// Something that only librdkafka reads: transactions, other compressions, older formats, damage. It reads on from here.
+/// Something that cannot be read: damage, or a format of the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Odd(pub(crate) &'static str);
+
+/// Transactions of other producers that came to nothing, as an answer lists them for its records.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Aborted {
+    /// Producer and first offset of those that are still to come, the next one last.
+    coming: Vec<(i64, u64)>,
+    /// The producers whose records come to nothing here.
+    open: Vec<i64>,
+}
 
 /// What stands before the records of a Kafka batch.
 struct Head {
@@ -31,13 +39,15 @@ struct Head {
     attributes: i16,
     last: u32,
     count: u32,
+    producer: i64,
 }
 
-/// The largest batch, once it is not compressed any more.
-const LARGEST: u64 = 64 << 20;
-/// Bits of the attributes: which compression, and whether the batch is of a transaction or marks its end.
+/// Bits of the attributes: which compression, whether the batch is of a transaction, and whether it marks the end of one.
 const COMPRESSION: i16 = 0b111;
-const TRANSACTION: i16 = 0b11_0000;
+const TRANSACTION: i16 = 0b1_0000;
+const MARKER: i16 = 0b10_0000;
+/// What a marker says of its transaction.
+const ABORT: [u8; 2] = [0, 0];
 
 // === impl Fetched ===
 
@@ -76,7 +86,7 @@ impl Fetched {
     }
 
     /// Adds what an answer holds, a batch that was cut off at its end aside. What was added before something odd stays.
-    pub(crate) fn add(&mut self, mut bytes: Bytes) -> Result<(), Odd> {
+    pub(crate) fn add(&mut self, mut bytes: Bytes, mut aborted: Aborted) -> Result<(), Odd> {
         while let Some(head) = bytes.get(..HEAD) {
             let (head, size) = Head::read(head)?;
             if bytes.len() < size || self.is_full() {
@@ -88,17 +98,12 @@ impl Fetched {
                 return Err(Odd("a checksum that does not fit"));
             }
             let last = Offset(head.base + u64::from(head.last));
+            let packed = batch.get(HEAD..).unwrap_or_default();
+            let counts = aborted.counts(&head, packed)?;
             if last >= self.next {
                 self.packed = (self.packed.0 + size, self.packed.1 + head.count as usize);
-                let packed = batch.get(HEAD..).unwrap_or_default();
-                match head.attributes & COMPRESSION {
-                    0 => self.records(&head, packed)?,
-                    3 => self.records(&head, &unpack(lz4_flex::frame::FrameDecoder::new(packed))?)?,
-                    4 => {
-                        let decoder = zstd::stream::read::Decoder::new(packed);
-                        self.records(&head, &unpack(decoder.map_err(|_| Odd("damaged zstd"))?)?)?;
-                    }
-                    _ => return Err(Odd("gzip or snappy")),
+                if counts {
+                    self.records(&head, &unpack(head.attributes & COMPRESSION, packed)?)?;
                 }
                 if !self.is_full {
                     self.next = last.next();
@@ -152,6 +157,43 @@ impl Fetched {
     }
 }
 
+// === impl Aborted ===
+
+impl Aborted {
+    /// Of pairs of producer and first offset.
+    pub(crate) fn new(listed: impl Iterator<Item = (i64, u64)>) -> Aborted {
+        let mut coming: Vec<_> = listed.collect();
+        coming.sort_unstable_by_key(|(_, first)| std::cmp::Reverse(*first));
+        Aborted { coming, open: Vec::new() }
+    }
+
+    /// Whether a batch's records are messages; asked of one batch after the other.
+    fn counts(&mut self, head: &Head, packed: &[u8]) -> Result<bool, Odd> {
+        let last = head.base + u64::from(head.last);
+        while let Some((producer, _)) = self.coming.pop_if(|(_, first)| *first <= last) {
+            self.open.push(producer);
+        }
+        if head.attributes & MARKER != 0 {
+            if marker(packed)? == ABORT {
+                self.open.retain(|producer| *producer != head.producer);
+            }
+            return Ok(false);
+        }
+        Ok(head.attributes & TRANSACTION == 0 || !self.open.contains(&head.producer))
+    }
+}
+
+/// What the one record of a marker says: its key is a version and a kind.
+fn marker(mut bytes: &[u8]) -> Result<[u8; 2], Odd> {
+    const BROKEN: Odd = Odd("the end of a transaction that breaks off");
+    let mut record = take_bytes(&mut bytes)?.and_then(|record| record.get(1..)).ok_or(BROKEN)?;
+    let (_time, _offset) = (take_varint(&mut record)?, take_varint(&mut record)?);
+    match take_bytes(&mut record)? {
+        Some([_, _, kind @ ..]) => kind.first_chunk().copied().ok_or(BROKEN),
+        _ => Err(BROKEN),
+    }
+}
+
 // === impl Head ===
 
 impl Head {
@@ -166,29 +208,18 @@ impl Head {
         let _crc = bytes.get_u32();
         let attributes = bytes.get_i16();
         let last = bytes.get_i32();
-        let (_first_time, _last_time, _producer, _epoch, _sequence) =
-            (bytes.get_i64(), bytes.get_i64(), bytes.get_i64(), bytes.get_i16(), bytes.get_i32());
+        let (_first_time, _last_time) = (bytes.get_i64(), bytes.get_i64());
+        let producer = bytes.get_i64();
+        let (_epoch, _sequence) = (bytes.get_i16(), bytes.get_i32());
         let count = bytes.get_i32();
-        if attributes & TRANSACTION != 0 {
-            return Err(Odd("a transaction"));
-        }
         let size = UNCOUNTED + length;
         match (u64::try_from(base), u32::try_from(last), u32::try_from(count)) {
             (Ok(base), Ok(last), Ok(count)) if size >= HEAD => {
-                Ok((Head { base, attributes, last, count }, size))
+                Ok((Head { base, attributes, last, count, producer }, size))
             }
             _ => Err(Odd("a batch with numbers below zero")),
         }
     }
-}
-
-fn unpack(decoder: impl Read) -> Result<Vec<u8>, Odd> {
-    let mut bytes = Vec::new();
-    decoder.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|_| Odd("damaged compression"))?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(Odd("a batch of more than 64 MiB"));
-    }
-    Ok(bytes)
 }
 
 fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Odd> {

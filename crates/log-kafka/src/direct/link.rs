@@ -97,7 +97,7 @@ fn settle(
     let mut why = String::new();
     for (sent, fate) in fates {
         match fate {
-            Fate::Stands(first) => stands(sent.portion, first),
+            Fate::Stands(first) => stands(shared, sent.portion, first),
             Fate::Refused(error) => {
                 let topic = &sent.portion.topic.name;
                 tracing::debug!(%topic, %error, "appends are left to librdkafka");
@@ -121,9 +121,10 @@ fn settle(
     }
 }
 
-fn stands(portion: Portion, first: Offset) {
+fn stands(shared: &Shared, portion: Portion, first: Offset) {
     let Portion { topic, partition, appends, .. } = portion;
     let records: usize = appends.iter().map(|append| append.batch.len()).sum();
+    shared.connector.tally().appended(records);
     topic.raise(partition, first.advance(records as u64));
     let mut at = first;
     for append in appends {
@@ -140,7 +141,7 @@ fn recover(shared: &Arc<Shared>, session: Session, open: Vec<Encoded>, deadline:
     shared.accumulator().end(session);
     // Each on its own, so that none waits for another's leader.
     for sent in open {
-        shared.spawn(resend(Arc::clone(shared), sent, deadline, why.to_owned()));
+        drop(shared.spawn(resend(Arc::clone(shared), sent, deadline, why.to_owned())));
     }
 }
 
@@ -151,7 +152,7 @@ async fn resend(shared: Arc<Shared>, sent: Encoded, deadline: Instant, mut why: 
         wait = (wait * 2).min(LONGEST_REST);
         let left = deadline.saturating_duration_since(Instant::now());
         why = match within(left, once_more(&shared, &sent, left)).await {
-            Ok(Fate::Stands(first)) => return stands(sent.portion, first),
+            Ok(Fate::Stands(first)) => return stands(&shared, sent.portion, first),
             // A refusal, too: it is said of a batch that went out before, and that one may stand all the same.
             Ok(Fate::Refused(error) | Fate::Open(error)) => error.to_string(),
             Err(error) => error.to_string(),

@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD_NO_PAD;
 use bytes::Bytes;
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -19,6 +17,7 @@ use tidefold_record::{Offset, TopicName};
 
 use super::accumulator::{Leaders, Portion};
 use super::connection::{Address, Connection, within};
+use super::describe::identity;
 use super::records::Session;
 use crate::known::KnownTopic;
 
@@ -147,8 +146,7 @@ pub(crate) async fn leaders(connection: &mut Connection, topic: &KnownTopic) -> 
 }
 
 fn is(found: &MetadataResponseTopic, topic: &KnownTopic) -> bool {
-    let id = BASE64_STANDARD_NO_PAD.encode(found.topic_id.as_bytes());
-    found.topic_id.is_nil() || id == topic.incarnation
+    found.topic_id.is_nil() || identity(found.topic_id) == topic.incarnation
 }
 
 /// A new session, whose numbers begin with 0 in every partition.

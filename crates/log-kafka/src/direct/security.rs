@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -45,7 +44,7 @@ struct Login {
     password: String,
 }
 
-/// The properties that are understood here. Any other one that begins like these is for librdkafka alone.
+/// The properties that are understood here. Any other one that begins like these would be passed over by our own connections.
 const KNOWN: &[&str] = &[
     "security.protocol",
     "ssl.ca.location",
@@ -64,13 +63,14 @@ const MECHANISMS: &[&str] = &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 // === impl Security ===
 
 impl Security {
-    /// None where the settings ask for what only librdkafka does, or for files that cannot be read: it says what is wrong.
-    pub(crate) fn of(settings: &Settings) -> Option<Security> {
-        let ours = |name: &String| {
+    /// # Errors
+    /// What the settings ask for and cannot be done, or files that cannot be read.
+    pub(crate) fn of(settings: &Settings) -> Result<Security, String> {
+        let known = |name: &&String| {
             KNOWN.contains(&name.as_str()) || !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         };
-        if !settings.properties.keys().all(ours) {
-            return None;
+        if let Some(name) = settings.properties.keys().find(|name| !known(name)) {
+            return Err(format!("property {name} is not understood; what is: {}", KNOWN.join(", ")));
         }
         let property = |name: &str| settings.properties.get(name).map(String::as_str);
         let protocol = property("security.protocol").unwrap_or("plaintext").to_ascii_lowercase();
@@ -79,11 +79,14 @@ impl Security {
             "ssl" => (true, false),
             "sasl_plaintext" => (false, true),
             "sasl_ssl" => (true, true),
-            _ => return None,
+            _ => {
+                let all = "plaintext, ssl, sasl_plaintext or sasl_ssl";
+                return Err(format!("security.protocol is {protocol}; it is {all}"));
+            }
         };
-        let tls = if is_tls { Some(Tls::of(&property).ok()?) } else { None };
+        let tls = if is_tls { Some(Tls::of(&property)?) } else { None };
         let login = if is_login { Some(Login::of(&property)?) } else { None };
-        Some(Security { tls, login })
+        Ok(Security { tls, login })
     }
 
     /// The stream, with TLS if that is asked for.
@@ -115,30 +118,32 @@ impl fmt::Debug for Security {
 // === impl Tls ===
 
 impl Tls {
-    fn of<'a>(property: &impl Fn(&str) -> Option<&'a str>) -> io::Result<Tls> {
-        let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+    fn of<'a>(property: &impl Fn(&str) -> Option<&'a str>) -> Result<Tls, String> {
+        fn at<E: fmt::Display>(name: &str) -> impl Fn(E) -> String {
+            move |error| format!("{name} cannot be used ({error})")
+        }
+        let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(at("TLS"))?;
         builder.set_verify(SslVerifyMode::PEER);
         if let Some(authority) = property("ssl.ca.location") {
-            let path = Path::new(authority);
-            if !path.is_file() {
-                return Err(io::ErrorKind::NotFound.into());
-            }
-            builder.set_ca_file(path)?;
+            builder.set_ca_file(authority).map_err(at("ssl.ca.location"))?;
         }
         if let Some(certificate) = property("ssl.certificate.location") {
-            builder.set_certificate_chain_file(certificate)?;
+            builder.set_certificate_chain_file(certificate).map_err(at("ssl.certificate.location"))?;
         }
         if let Some(key) = property("ssl.key.location") {
-            let pem = std::fs::read(key)?;
+            let pem = std::fs::read(key).map_err(at("ssl.key.location"))?;
             let password = property("ssl.key.password").unwrap_or_default();
-            let key = PKey::private_key_from_pem_passphrase(&pem, password.as_bytes())?;
-            builder.set_private_key(&key)?;
-            builder.check_private_key()?;
+            let key = PKey::private_key_from_pem_passphrase(&pem, password.as_bytes());
+            let key = key.map_err(at("ssl.key.location"))?;
+            builder.set_private_key(&key).map_err(at("ssl.key.location"))?;
+            builder.check_private_key().map_err(at("ssl.key.location"))?;
         }
         let checks_name = match property("ssl.endpoint.identification.algorithm").unwrap_or("https") {
             "https" => true,
             "none" => false,
-            _ => return Err(io::ErrorKind::Unsupported.into()),
+            other => {
+                return Err(format!("ssl.endpoint.identification.algorithm is {other}; it is https or none"));
+            }
         };
         Ok(Tls { connector: builder.build(), checks_name })
     }
@@ -147,13 +152,19 @@ impl Tls {
 // === impl Login ===
 
 impl Login {
-    fn of<'a>(property: &impl Fn(&str) -> Option<&'a str>) -> Option<Login> {
-        let mechanism = property("sasl.mechanism").or_else(|| property("sasl.mechanisms"))?;
-        MECHANISMS.contains(&mechanism).then_some(())?;
-        Some(Login {
+    fn of<'a>(property: &impl Fn(&str) -> Option<&'a str>) -> Result<Login, String> {
+        let all = MECHANISMS.join(", ");
+        let mechanism = property("sasl.mechanism").or_else(|| property("sasl.mechanisms"));
+        let mechanism = mechanism.ok_or_else(|| format!("sasl.mechanism is missing; it is one of {all}"))?;
+        if !MECHANISMS.contains(&mechanism) {
+            return Err(format!("sasl.mechanism is {mechanism}; it is one of {all}"));
+        }
+        let needed =
+            |name: &str| property(name).map(str::to_owned).ok_or_else(|| format!("{name} is missing"));
+        Ok(Login {
             mechanism: mechanism.to_owned(),
-            user: property("sasl.username")?.to_owned(),
-            password: property("sasl.password")?.to_owned(),
+            user: needed("sasl.username")?,
+            password: needed("sasl.password")?,
         })
     }
 
@@ -190,26 +201,33 @@ impl Login {
 mod tests {
     use super::*;
 
-    fn of(properties: &[(&str, &str)]) -> Option<Security> {
+    fn of(properties: &[(&str, &str)]) -> Result<Security, String> {
         let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Security::of(&Settings { properties: properties.collect(), ..Settings::default() })
     }
 
     #[test]
-    fn what_only_librdkafka_does_is_left_to_it() {
+    fn what_cannot_be_done_is_refused_by_its_name() {
         let scram = [
             ("security.protocol", "SASL_PLAINTEXT"),
             ("sasl.mechanism", "SCRAM-SHA-256"),
             ("sasl.username", "u"),
             ("sasl.password", "p"),
         ];
-        assert!(of(&[]).is_some() && of(&scram).is_some() && of(&[("security.protocol", "ssl")]).is_some());
-        assert!(of(&[("fetch.min.bytes", "1")]).is_some());
-        assert!(of(&scram[..3]).is_none(), "no password");
-        assert!(of(&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "OAUTHBEARER")]).is_none());
-        assert!(of(&[("security.protocol", "ssl"), ("ssl.keystore.location", "a.p12")]).is_none());
-        assert!(of(&[("security.protocol", "ssl"), ("ssl.ca.location", "/no/such/file.pem")]).is_none());
-        assert!(of(&[("enable.ssl.certificate.verification", "false")]).is_none());
+        for taken in [&[][..], &scram, &[("security.protocol", "ssl")], &[("fetch.min.bytes", "1")]] {
+            assert!(of(taken).is_ok(), "{taken:?}");
+        }
+        for (refused, named) in [
+            (&scram[..3], "sasl.password"),
+            (&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "OAUTHBEARER")], "OAUTHBEARER"),
+            (&[("security.protocol", "ssl"), ("ssl.keystore.location", "a.p12")], "ssl.keystore.location"),
+            (&[("security.protocol", "ssl"), ("ssl.ca.location", "/no/such/file.pem")], "ssl.ca.location"),
+            (&[("enable.ssl.certificate.verification", "false")], "enable.ssl.certificate.verification"),
+            (&[("security.protocol", "tls")], "security.protocol"),
+        ] {
+            let error = of(refused).unwrap_err();
+            assert!(error.contains(named), "{error}");
+        }
     }
 
     #[test]

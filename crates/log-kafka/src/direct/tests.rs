@@ -98,7 +98,7 @@ async fn log(name: &str, message_timeout: Duration) -> Option<(KafkaLog, Arc<Bre
     let settings = Settings { bootstrap: vec![broker.clone()], message_timeout, ..Settings::default() };
     let breaker = Breaker::before(&broker).await;
     let mut log = KafkaLog::connect(settings.clone()).unwrap();
-    log.direct = Some(Direct::through(&settings, breaker.at.clone()));
+    log.direct = Some(Direct::of(&Shared::through(&settings, breaker.at.clone())));
     let topic = open(&log, name).await;
     Some((log, breaker, topic))
 }
@@ -191,7 +191,7 @@ async fn what_a_topic_finds_too_large_is_told_as_that_and_leaves_nothing() {
 async fn a_record_larger_than_the_settings_allow_does_not_go_the_direct_way() {
     let Some((mut log, breaker, topic)) = log("limit", Duration::from_secs(8)).await else { return };
     log.settings.record_bytes = 100;
-    log.direct = Some(Direct::through(&log.settings, breaker.at.clone()));
+    log.direct = Some(Direct::of(&Shared::through(&log.settings, breaker.at.clone())));
     let known = log.cluster.find(&topic, P0).await.unwrap();
     let direct = log.direct.as_ref().unwrap();
     direct.prepare(&known).await;
@@ -207,13 +207,14 @@ async fn a_broker_that_cannot_be_reached_directly_is_left_to_librdkafka() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = nobody.local_addr().unwrap().port();
     drop(nobody);
-    let direct = Direct::through(&log.settings, Address { host: "127.0.0.1".to_owned(), port });
+    let nowhere = Address { host: "127.0.0.1".to_owned(), port };
+    let direct = Direct::of(&Shared::through(&log.settings, nowhere));
     // It knows who leads, and finds nobody there.
     let known = log.cluster.find(&topic, P0).await.unwrap();
     let leaders = log.direct.as_ref().unwrap().0.leaders(&known).await.unwrap();
     direct.0.accumulator().prepare(&known, Instant::now());
     for (broker, work) in direct.0.accumulator().route(&topic, Some(leaders), Instant::now()) {
-        direct.0.spawn(link::run(Arc::clone(&direct.0), broker, work));
+        drop(direct.0.spawn(link::run(Arc::clone(&direct.0), broker, work)));
     }
     log.direct = Some(direct);
     assert_eq!(log.append(&topic, P0, batch(2)).await, Ok(Appended::From(Offset(0))));
@@ -239,7 +240,7 @@ async fn who_is_far_behind_reads_every_record_once_and_in_order() {
     let limit = ReadLimit { records: 6_000, bytes: 1 << 20 };
     let (mut at, mut read) = (Offset(0), Vec::new());
     while at.0 < written.len() as u64 {
-        let direct = log.direct.as_ref().unwrap().fetch(&known, P0, at, limit).await.expect("directly");
+        let direct = log.wire.fetch(&known, P0, at, limit).await.unwrap();
         assert!(direct.len() <= limit.records && direct.size_bytes() < 2 * limit.bytes);
         let some = log.read(&topic, P0, at, ReadLimit { records: 20, ..limit }).await.unwrap();
         assert!(!some.is_empty());
@@ -248,8 +249,8 @@ async fn who_is_far_behind_reads_every_record_once_and_in_order() {
         at = direct.next_offset();
     }
     assert_eq!(read, written);
-    let end = log.direct.as_ref().unwrap().fetch(&known, P0, at, limit).await;
-    assert!(end.is_none(), "nothing is there; a consumer waits for more");
+    let end = log.wire.fetch(&known, P0, at, limit).await.unwrap();
+    assert_eq!((end.len(), end.next_offset()), (0, at));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -290,5 +291,5 @@ async fn the_direct_way_is_secured_by_librdkafkas_properties() {
     let appended = direct.send(&known, P0, batch(3)).unwrap().await.unwrap();
     assert!(matches!(appended, Outcome::Answered(Ok(Appended::From(Offset(0))))), "{appended:?}");
     let limit = ReadLimit { records: 9, bytes: usize::MAX };
-    assert_eq!(direct.fetch(&known, P0, Offset(0), limit).await.map(|batch| batch.len()), Some(3));
+    assert_eq!(log.wire.fetch(&known, P0, Offset(0), limit).await.unwrap().len(), 3);
 }

@@ -101,13 +101,7 @@ impl Group {
 
     fn join(&mut self) {
         let topics = [(self.topic.clone(), PARTITIONS)];
-        let seat = KafkaMembership::join(
-            &self.settings.member(self.topic.as_str()),
-            &Counts::default(),
-            "",
-            &topics,
-        )
-        .unwrap();
+        let seat = KafkaMembership::join(&self.settings, self.topic.as_str(), &topics).unwrap();
         let owned = seat.owned();
         self.members.push(Member { seat, owned, hangs: false });
     }

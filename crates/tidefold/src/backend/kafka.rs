@@ -55,10 +55,10 @@ pub(super) async fn log(
     Ok(log)
 }
 
-/// librdkafka's counts as metrics. Each client counts from its own beginning, and several may serve one purpose.
+/// Clients' counts as metrics. Each client counts from its own beginning, and several may serve one purpose.
 fn counts(telemetry: &Telemetry) -> Counts {
     let (telemetry, before) = (telemetry.clone(), Mutex::new(HashMap::<String, ClientCounts>::new()));
-    Counts::tell(move |now| {
+    Counts::new(move |now| {
         let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
         let old = before.insert(now.name.clone(), now.clone());
         let since = |count: fn(&ClientCounts) -> u64| {
@@ -69,7 +69,10 @@ fn counts(telemetry: &Telemetry) -> Counts {
         telemetry.kafka_request_errors(client).inc_by(since(|counts| counts.errors));
         telemetry.kafka_sent_bytes(client).inc_by(since(|counts| counts.sent_bytes));
         telemetry.kafka_received_bytes(client).inc_by(since(|counts| counts.received_bytes));
+        telemetry.kafka_appended_records(client).inc_by(since(|counts| counts.appended));
         telemetry.kafka_waiting_messages(client).set(i64::try_from(now.waiting).unwrap_or(i64::MAX));
-        telemetry.kafka_round_trip_seconds(client).set(now.round_trip_seconds);
+        if let Some(seconds) = now.round_trip_seconds {
+            telemetry.kafka_round_trip_seconds(client).set(seconds);
+        }
     })
 }

@@ -99,7 +99,12 @@ pub const SETTINGS: &[Setting] = &[
         "8s",
         "how long Kafka may take before a message's fate is unknown",
     ),
-    setting("log.session_timeout", Kind::Duration, "10s", "how long a silent process keeps its partitions"),
+    setting(
+        "log.session_timeout",
+        Kind::Duration,
+        "2500ms",
+        "how long a silent process keeps its partitions",
+    ),
     setting("log.assignor", Kind::Text, "range", "how Kafka shares partitions: range or cooperative-sticky"),
     setting(
         "log.group_protocol",

@@ -3,7 +3,7 @@
 use tidefold_record::headers::HeadersBuilder;
 
 use super::*;
-use crate::native::Described;
+use crate::known::Described;
 
 const SESSION: Session = Session { producer: 9, epoch: 0 };
 
