@@ -49,7 +49,7 @@ use tokio_util::task::TaskTracker;
 use crate::known::KnownTopic;
 use crate::pending::Answer;
 use crate::settings::Settings;
-use accumulator::{Accumulator, Leaders, Sent};
+use accumulator::{Accumulator, Leaders, Route, Sent};
 use connection::{Address, Connector};
 use fetch::Fetches;
 use follow::Followers;
@@ -105,7 +105,9 @@ impl Direct {
     pub(crate) async fn prepare(&self, topic: &Arc<KnownTopic>) {
         let ask = self.0.accumulator().prepare(topic, Instant::now());
         if ask {
-            route_topic(Arc::clone(&self.0), Arc::clone(topic)).await;
+            // A task of its own: whoever asks may be gone before the answer is there, which others wait for, too.
+            let asking = self.0.spawn(route_topic(Arc::clone(&self.0), Arc::clone(topic)));
+            let _ended = asking.await;
         }
     }
 
@@ -205,6 +207,25 @@ impl Shared {
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         self.tasks.spawn_on(task, &self.home)
+    }
+
+    /// The way to a partition's leader, who is asked for where that is due.
+    async fn find_route(
+        self: &Arc<Self>,
+        topic: &Arc<KnownTopic>,
+        partition: Partition,
+        deadline: Instant,
+    ) -> Option<Route> {
+        let found = self.accumulator().route_of(topic, partition, Instant::now());
+        match found {
+            Ok(route) => return Some(route),
+            Err(true) => {
+                let asking = self.spawn(route_topic(Arc::clone(self), Arc::clone(topic)));
+                let _late = tokio::time::timeout_at(deadline, asking).await;
+            }
+            Err(false) => {}
+        }
+        self.accumulator().route_now(topic, partition)
     }
 
     /// Where brokers listen, those first that were found.

@@ -21,7 +21,9 @@ fn mock(topic: &TopicName) -> MockCluster<'static, DefaultProducerContext> {
 }
 
 fn connect(cluster: &MockCluster<'static, DefaultProducerContext>, settings: Settings) -> KafkaLog {
-    let settings = Settings { bootstrap: vec![cluster.bootstrap_servers()], ..settings };
+    // Who says how records are compressed has all appends sent by librdkafka, which these tests are about.
+    let properties = [("compression.codec".to_owned(), "none".to_owned())].into();
+    let settings = Settings { bootstrap: vec![cluster.bootstrap_servers()], properties, ..settings };
     KafkaLog::connect(settings).unwrap()
 }
 

@@ -158,7 +158,17 @@ impl Accumulator {
         self.topics.get_mut(place).is_some_and(|routed| routed.asks(now))
     }
 
-    /// The way to a partition's leader, if it is known; else whether the topic's leaders should be asked for.
+    /// The way to a partition's leader, if it is known.
+    pub(crate) fn route_now(&self, topic: &Arc<KnownTopic>, partition: Partition) -> Option<Route> {
+        let place = self.places.get(&topic.name).filter(|_| !self.closed)?;
+        let routed = self.topics.get(*place).filter(|routed| Arc::ptr_eq(&routed.topic, topic))?;
+        let leader = routed.parts.get(partition.0 as usize)?.leader?;
+        let address = self.brokers.get(&leader)?.address.clone();
+        Some(Route { leader, address, id: routed.id })
+    }
+
+    /// The way to a partition's leader, if it is known; else whether the topic's leaders should be asked for, which the caller
+    /// then does.
     pub(crate) fn route_of(
         &mut self,
         topic: &Arc<KnownTopic>,
@@ -166,12 +176,11 @@ impl Accumulator {
         now: Instant,
     ) -> Result<Route, bool> {
         let place = self.place(topic, now);
-        let Some(routed) = self.topics.get_mut(place).filter(|_| !self.closed) else { return Err(false) };
-        let leader = routed.parts.get(partition.0 as usize).and_then(|part| part.leader);
-        match leader.and_then(|leader| Some((leader, self.brokers.get(&leader)?))) {
-            Some((leader, broker)) => Ok(Route { leader, address: broker.address.clone(), id: routed.id }),
-            None => Err(routed.asks(now)),
+        if let Some(route) = self.route_now(topic, partition) {
+            return Ok(route);
         }
+        let routed = self.topics.get_mut(place).filter(|_| !self.closed);
+        Err(routed.is_some_and(|routed| routed.asks(now)))
     }
 
     fn place(&mut self, topic: &Arc<KnownTopic>, now: Instant) -> usize {

@@ -15,9 +15,9 @@ use tidefold_record::{Offset, Partition, TopicName};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::Shared;
 use super::accumulator::Route;
 use super::produce::name_of;
-use super::{Shared, route_topic};
 use crate::known::{Described, KnownTopic};
 use crate::topics::pause;
 
@@ -144,18 +144,12 @@ impl Shared {
         let mut groups: Vec<(Route, Vec<Partition>)> = Vec::new();
         let mut without = Vec::new();
         for partition in open.drain(..) {
-            let mut found = self.accumulator().route_of(topic, partition, Instant::now());
-            if matches!(found, Err(true)) {
-                let asking = self.spawn(route_topic(Arc::clone(self), Arc::clone(topic)));
-                let _late = tokio::time::timeout_at(deadline, asking).await;
-                found = self.accumulator().route_of(topic, partition, Instant::now());
-            }
-            match found {
-                Ok(route) => match groups.iter_mut().find(|(known, _)| known.leader == route.leader) {
+            match self.find_route(topic, partition, deadline).await {
+                Some(route) => match groups.iter_mut().find(|(known, _)| known.leader == route.leader) {
                     Some((_, of)) => of.push(partition),
                     None => groups.push((route, vec![partition])),
                 },
-                Err(_) => without.push(partition),
+                None => without.push(partition),
             }
         }
         *open = without;

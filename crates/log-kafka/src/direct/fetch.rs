@@ -20,12 +20,12 @@ use tidefold_record::{Offset, Partition, RecordBatch, TopicName};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::Shared;
 use super::accumulator::Route;
 use super::connection::{Connection, within};
 use super::describe::refusal;
 use super::fetched::{Aborted, Fetched, Odd};
 use super::produce::name_of;
-use super::{Shared, route_topic};
 use crate::known::KnownTopic;
 use crate::topics::blocking;
 
@@ -178,18 +178,8 @@ impl Shared {
 
     /// The way to where a partition is read.
     async fn route_of(self: &Arc<Self>, topic: &Arc<KnownTopic>, partition: Partition) -> io::Result<Route> {
-        let found = self.accumulator().route_of(topic, partition, Instant::now());
-        let route = match found {
-            Ok(route) => route,
-            Err(ask) => {
-                if ask {
-                    let asking = self.spawn(route_topic(Arc::clone(self), Arc::clone(topic)));
-                    let _late = tokio::time::timeout(FIND, asking).await;
-                }
-                let found = self.accumulator().route_of(topic, partition, Instant::now());
-                found.map_err(|_| io::Error::other("nobody is known to lead the partition"))?
-            }
-        };
+        let route = self.find_route(topic, partition, Instant::now() + FIND).await;
+        let route = route.ok_or_else(|| io::Error::other("nobody is known to lead the partition"))?;
         Ok(self.nearer(topic, partition, route))
     }
 

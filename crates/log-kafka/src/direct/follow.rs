@@ -126,8 +126,8 @@ impl Shared {
         let mut address = None;
         let mut asks = Vec::with_capacity(places.len());
         for Place { topic, partition } in places.iter() {
-            let found = self.accumulator().route_of(topic, *partition, Instant::now());
-            let Some(route) = found.ok().map(|route| self.nearer(topic, *partition, route)) else { continue };
+            let found = self.accumulator().route_now(topic, *partition);
+            let Some(route) = found.map(|route| self.nearer(topic, *partition, route)) else { continue };
             let next = topic.part(*partition).ok().and_then(|part| part.tail().as_ref().map(Tail::next));
             if let Some(at) = next.filter(|_| route.leader == broker) {
                 asks.push(Ask { topic: Arc::clone(topic), id: route.id, partition: *partition, at });

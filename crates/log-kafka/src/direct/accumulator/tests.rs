@@ -150,6 +150,24 @@ fn requests_portions_and_what_waits_are_bounded() {
 }
 
 #[test]
+fn a_look_at_a_way_takes_nobodys_turn_to_ask_for_it() {
+    let (one, now) = (topic("one"), Instant::now());
+    let mut accumulator = Accumulator::new(1 << 20);
+    assert_eq!(accumulator.route_now(&one, Partition(0)), None);
+    assert_eq!(accumulator.route_of(&one, Partition(0), now), Err(true), "who comes first asks");
+    assert_eq!(accumulator.route_of(&one, Partition(0), now), Err(false), "and the others wait");
+    accumulator.route(&one.name, None, now);
+    assert_eq!(accumulator.route_now(&one, Partition(0)), None);
+    assert_eq!(
+        accumulator.route_of(&one, Partition(0), now + ASK_AGAIN),
+        Err(true),
+        "the next turn is there"
+    );
+    accumulator.route(&one.name, Some(leaders()), now);
+    assert!(accumulator.route_now(&one, Partition(0)).is_some());
+}
+
+#[test]
 fn a_topic_opened_anew_is_another_one() {
     let (old, new) = (topic("t"), topic("t"));
     let mut accumulator = routed(&old);
