@@ -1,8 +1,11 @@
 //! Typed expressions. The checker has resolved every name, inserted every cast and proved every type, so an evaluator
 //! need not look at types again: an operation says on which form of [`tidefold_codec::Datum`] it works.
 
-use tidefold_codec::truncate::TruncUnit;
 use tidefold_codec::{ColumnType, Type};
+
+use crate::functions::row::Function;
+use crate::values::compare::{CompareOp, LikePattern};
+use crate::values::number::ArithmeticOp;
 
 /// An expression and its type.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,8 +76,9 @@ pub enum Node {
     Switch(Box<Expr>, Vec<(Expr, Expr)>, Option<Box<Expr>>),
     /// The first argument that is not NULL.
     Coalesce(Vec<Expr>),
-    /// A function of the closed list.
-    Call(Function, Vec<Expr>),
+    /// A function of the closed list ([`crate::functions`]). What it takes as a constant stands behind the values, as a
+    /// number: digits, or a place in the list of units or parts.
+    Call(&'static Function, Vec<Expr>),
     /// A conversion to the expression's type.
     Cast(Box<Expr>),
 }
@@ -94,109 +98,6 @@ pub enum Constant {
     Decimal(i128),
     /// string, enum symbol, uuid.
     Text(Box<str>),
-}
-
-/// Comparisons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum CompareOp {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-/// Arithmetic. Overflow and division by zero are errors (in views: NULL). Integer division cuts towards zero; `%` has the
-/// dividend's sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum ArithmeticOp {
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Remainder,
-}
-
-/// A LIKE pattern, split once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LikePattern {
-    /// What has to match, in order.
-    pub parts: Vec<LikePart>,
-}
-
-/// A piece of a LIKE pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LikePart {
-    /// This text.
-    Text(Box<str>),
-    /// `_`: any one character.
-    One,
-    /// `%`: any text.
-    Any,
-}
-
-/// The closed function list. Names are the SQL names in lower case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Function {
-    /// `lower(s)`, ASCII only.
-    Lower,
-    /// `upper(s)`, ASCII only.
-    Upper,
-    /// `length(s)`: characters of a string, bytes of bytes; a long.
-    Length,
-    /// `trim(s)`: spaces.
-    Trim,
-    /// `substr(s, from[, count])`, characters from 1; what lies outside the string is empty.
-    Substr,
-    /// `starts_with(s, prefix)`.
-    StartsWith,
-    /// `replace(s, from, to)`; an empty `from` changes nothing.
-    Replace,
-    /// `abs(n)`.
-    Abs,
-    /// `round(x[, digits])` of decimals and doubles, half away from zero; the digits are a constant from 0 to 38. A
-    /// decimal's new scale is the expression's.
-    Round,
-    /// `floor(x)`.
-    Floor,
-    /// `ceil(x)`.
-    Ceil,
-    /// `least(…)`, NULL if any is.
-    Least,
-    /// `greatest(…)`, NULL if any is.
-    Greatest,
-    /// `nullif(a, b)`.
-    NullIf,
-    /// `date_trunc(unit, t)`; the unit is in here, the only argument is the time.
-    DateTrunc(TruncUnit),
-    /// `extract(field FROM t)` / `date_part('field', t)`, a long; the only argument is the time.
-    DatePart(DatePart),
-    /// `to_date(t)`: the UTC day of a timestamp.
-    ToDate,
-    /// `cardinality(a)`: elements of an array or map.
-    Cardinality,
-    /// `map_value(m, 'key')`.
-    MapValue,
-}
-
-/// What `extract` takes out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum DatePart {
-    Year,
-    Quarter,
-    Month,
-    Week,
-    Day,
-    DayOfWeek,
-    DayOfYear,
-    Hour,
-    Minute,
-    Second,
-    Epoch,
 }
 
 /// Where a view's rows come from, before they are grouped or listed.

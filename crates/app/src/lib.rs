@@ -3,11 +3,12 @@
 //! An app that loads is right: every name resolves, every expression has a type, every view can be maintained
 //! incrementally, every table has a layout. What is wrong is reported all at once, with file, line and column.
 //!
-//! This crate deliberately does not evaluate, fold, read or write anything: the caller passes the texts of the files.
+//! This crate deliberately does not evaluate expressions, fold, read or write anything: the caller passes the texts of the files.
 //!
 //! A walk through it:
 //! * [`model`]: [`App`], topics, entities, transitions, views: what the other crates work from.
 //! * [`expr`]: typed expressions, the form SQL is compiled to.
+//! * [`functions`]: the registry of functions, a row each; [`values`]: what they and the operators do with values.
 //! * [`sql`]: SQL text to typed expressions and views.
 //! * [`load`]: the texts of a folder to an [`App`] or to diagnostics.
 //! * [`rules`]: every rule that [`load`] and [`scenario`] hold a folder to, with one line each.
@@ -19,12 +20,14 @@
 pub mod diagnostic;
 pub mod difference;
 pub mod expr;
+pub mod functions;
 pub mod load;
 pub mod model;
 pub mod rules;
 pub mod scenario;
 pub mod sql;
 pub mod summary;
+pub mod values;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Style};
 pub use difference::difference;

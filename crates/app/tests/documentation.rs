@@ -1,4 +1,5 @@
-//! The page on the app language names every rule, and no other.
+//! The pages on the app language say what the code says: every rule, bound and function, and no other. With
+//! `TIDEFOLD_WRITE_DOCS=1` the tables of functions are written instead.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +12,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use tidefold_app::functions::FUNCTIONS;
 use tidefold_app::rules::RULES;
 use tidefold_table::limits::{BOUNDS, KEY_COLUMN_BYTES, ROW_KEY_BYTES};
 
@@ -54,4 +56,31 @@ fn the_page_lists_every_rule_with_its_line() {
 fn rules_have_different_names() {
     let names: BTreeSet<&str> = RULES.iter().map(|rule| rule.name).collect();
     assert_eq!(names.len(), RULES.len());
+}
+
+/// Holds the table below a heading equal to these lines, or writes them.
+fn hold_table(head: &str, lines: impl Iterator<Item = String>) {
+    let path = support::root().join("docs/app-language-sql.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let start = page.find(head).unwrap_or_else(|| panic!("docs/app-language-sql.md lacks: {head}"));
+    let end = page[start..].find("\n\n").unwrap() + start;
+    let rule = "|---".repeat(head.matches(" | ").count() + 1);
+    let table = format!("{head}\n{rule}|\n{}", lines.collect::<Vec<_>>().join("\n"));
+    if std::env::var_os("TIDEFOLD_WRITE_DOCS").is_some() {
+        std::fs::write(&path, format!("{}{table}{}", &page[..start], &page[end..])).unwrap();
+        return;
+    }
+    let lacks: Vec<&str> = table.lines().filter(|line| !page[start..end].lines().any(|other| other == *line)).collect();
+    assert!(page[start..end] == table, "the table differs; docs/app-language-sql.md lacks: {lacks:#?}");
+}
+
+#[test]
+fn the_page_lists_every_function_as_its_row_says() {
+    hold_table("| function | gives | NULL | fails with |", FUNCTIONS.iter().map(|row| row.line()));
+}
+
+#[test]
+fn functions_have_different_names() {
+    let names = tidefold_app::functions::function_names();
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
 }

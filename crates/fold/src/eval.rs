@@ -4,18 +4,14 @@
 //! Operands are evaluated from left to right, all of them, except where AND, OR, IN, CASE and COALESCE are decided
 //! earlier. An operand that fails fails the whole expression; NULL follows SQL's three-valued logic.
 
-mod cast;
-mod compare;
-mod number;
-mod text;
-mod time;
-
 use bumpalo::Bump;
-use tidefold_app::expr::{Constant, Expr, Function, Node};
+use tidefold_app::expr::{Constant, Expr, Node};
+use tidefold_app::functions::row::{Form, Function, Given, Nulls};
+use tidefold_app::values::{EvalError, cast, compare, number, text};
 use tidefold_codec::{Datum, Type, columns};
 
-/// The longest text an expression makes, in bytes.
-pub const MAX_TEXT_BYTES: usize = 1 << 20;
+/// Up to so many arguments are evaluated on the stack.
+const FEW: usize = 4;
 
 /// What an expression sees. Everything lives as long as the fold of one record.
 #[derive(Clone, Copy, Debug)]
@@ -38,42 +34,6 @@ pub struct Env<'a> {
     pub caller: Option<&'a str>,
     /// Where texts that an expression makes are kept.
     pub arena: &'a Bump,
-}
-
-/// Why an expression has no value. In a view this is NULL; in `set`, `let` and `require` the record is dead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EvalError {
-    /// A number left its type's range.
-    #[error("a number or time is out of the range of its type")]
-    Overflow,
-    /// Division or remainder by zero.
-    #[error("division by zero")]
-    DivisionByZero,
-    /// A CAST of a value that the target type cannot say.
-    #[error("a value cannot be cast to its type")]
-    BadCast,
-    /// A text grew past the longest text an expression may make.
-    #[error("a text is longer than an expression may make it")]
-    TextTooLong,
-    /// A slot does not hold what the expression's type says: the record or row was decoded with another type.
-    #[error("a value is not of the type the expression was checked with")]
-    Damaged,
-}
-
-// === impl EvalError ===
-
-impl EvalError {
-    /// A snake_case name for verdicts and counters.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            EvalError::Overflow => "overflow",
-            EvalError::DivisionByZero => "division_by_zero",
-            EvalError::BadCast => "bad_cast",
-            EvalError::TextTooLong => "text_too_long",
-            EvalError::Damaged => "damaged_value",
-        }
-    }
 }
 
 // === impl Env ===
@@ -114,7 +74,10 @@ pub fn eval<'a>(expr: &'a Expr, env: &Env<'a>) -> Result<Datum<'a>, EvalError> {
         Node::Not(inner) => Ok(boolean(truth(eval(inner, env)?)?.map(|value| !value))),
         Node::IsNull(inner) => Ok(Datum::Boolean(eval(inner, env)?.is_null())),
         Node::In(inner, list) => is_in(inner, list, env),
-        Node::Arithmetic(op, left, right) => number::arithmetic(*op, expr, left, right, env),
+        Node::Arithmetic(op, left, right) => {
+            let types = (&left.column.ty, &right.column.ty, &expr.column.ty);
+            number::arithmetic(*op, eval(left, env)?, eval(right, env)?, types)
+        }
         Node::Let(at) => slot(env.lets, *at),
         Node::Element => Ok(env.element),
         Node::Ordinality => Ok(Datum::Long(env.ordinality)),
@@ -136,7 +99,7 @@ pub fn eval<'a>(expr: &'a Expr, env: &Env<'a>) -> Result<Datum<'a>, EvalError> {
         Node::Case(arms, otherwise) => case(arms, otherwise.as_deref(), env),
         Node::Switch(inner, arms, otherwise) => switch(inner, arms, otherwise.as_deref(), env),
         Node::Coalesce(list) => coalesce(list, env),
-        Node::Call(function, arguments) => call(*function, arguments, expr, env),
+        Node::Call(function, arguments) => call(function, arguments, expr, env),
         Node::Cast(inner) => cast::cast(eval(inner, env)?, &inner.column.ty, &expr.column.ty, env.arena),
     }
 }
@@ -292,77 +255,26 @@ fn coalesce<'a>(list: &'a [Expr], env: &Env<'a>) -> Result<Datum<'a>, EvalError>
 // === calls ===
 
 fn call<'a>(
-    function: Function,
+    function: &Function,
     arguments: &'a [Expr],
     expr: &'a Expr,
     env: &Env<'a>,
 ) -> Result<Datum<'a>, EvalError> {
-    match function {
-        Function::Least => return extreme(arguments, env, std::cmp::Ordering::Less),
-        Function::Greatest => return extreme(arguments, env, std::cmp::Ordering::Greater),
-        _ => {}
+    let (Form::Evaluated(evaluate), Some(first)) = (function.form, arguments.first()) else {
+        return Err(EvalError::Damaged);
+    };
+    let mut few = [Datum::Null; FEW];
+    let values = match few.get_mut(..arguments.len()) {
+        Some(few) => few,
+        None => env.arena.alloc_slice_fill_copy(arguments.len(), Datum::Null),
+    };
+    let mut null = false;
+    for (value, argument) in values.iter_mut().zip(arguments) {
+        *value = eval(argument, env)?;
+        null |= value.is_null();
     }
-    let first_expr = arguments.first().ok_or(EvalError::Damaged)?;
-    let ty = &first_expr.column.ty;
-    let first = eval(first_expr, env)?;
-    let mut rest = [Datum::Null; 2];
-    for (value, expr) in rest.iter_mut().zip(arguments.get(1..).unwrap_or_default()) {
-        *value = eval(expr, env)?;
-    }
-    let [second, third] = rest;
-    if function == Function::NullIf {
-        let equal = compare::order(first, second)?.is_some_and(std::cmp::Ordering::is_eq);
-        return Ok(if equal { Datum::Null } else { first });
-    }
-    let given = arguments.len().saturating_sub(1).min(2);
-    if first.is_null() || rest.iter().take(given).any(Datum::is_null) {
+    if null && function.nulls == Nulls::Strict {
         return Ok(Datum::Null);
     }
-    match function {
-        Function::Abs => number::absolute(first, &expr.column.ty),
-        Function::Round => number::round(first, ty, second, &expr.column.ty),
-        Function::Floor => number::floor(first, ty, &expr.column.ty),
-        Function::Ceil => number::ceil(first, ty, &expr.column.ty),
-        Function::DateTrunc(unit) => time::truncate(unit, first, ty),
-        Function::DatePart(part) => time::part(part, first, ty),
-        Function::ToDate => cast::cast(first, ty, &Type::Date, env.arena),
-        Function::Cardinality => cardinality(first, ty),
-        Function::MapValue => match (first, second, ty) {
-            (Datum::Encoded(bytes), Datum::Text(key), Type::Map(value)) => {
-                columns::entry(value, bytes, key).map_err(|_| EvalError::Damaged)
-            }
-            _ => Err(EvalError::Damaged),
-        },
-        _ => text::call(function, first, second, third, given, env.arena),
-    }
-}
-
-fn cardinality<'a>(value: Datum<'a>, ty: &'a Type) -> Result<Datum<'a>, EvalError> {
-    let (element, is_map) = match ty {
-        Type::Array(element) => (element, false),
-        Type::Map(element) => (element, true),
-        _ => return Err(EvalError::Damaged),
-    };
-    let Datum::Encoded(bytes) = value else { return Err(EvalError::Damaged) };
-    let count = columns::count(element, is_map, bytes).map_err(|_| EvalError::Damaged)?;
-    i64::try_from(count).map(Datum::Long).map_err(|_| EvalError::Overflow)
-}
-
-/// `least` and `greatest`: every argument is evaluated; NULL if any is.
-fn extreme<'a>(
-    arguments: &'a [Expr],
-    env: &Env<'a>,
-    wanted: std::cmp::Ordering,
-) -> Result<Datum<'a>, EvalError> {
-    let mut best: Option<Datum<'a>> = None;
-    let mut unknown = false;
-    for argument in arguments {
-        let value = eval(argument, env)?;
-        unknown |= value.is_null();
-        best = Some(match best {
-            Some(best) if compare::order(value, best)? != Some(wanted) => best,
-            _ => value,
-        });
-    }
-    Ok(if unknown { Datum::Null } else { best.unwrap_or(Datum::Null) })
+    evaluate(&Given { values, from: &first.column.ty, to: &expr.column.ty, arena: env.arena })
 }

@@ -8,6 +8,7 @@
 use bumpalo::Bump;
 use tidefold_app::expr::{Expr, Node};
 use tidefold_app::model::{Action, Entity, MessageKind, Topic, Transition as Clause, When};
+use tidefold_app::values::EvalError;
 use tidefold_codec::decode::DecodeError;
 use tidefold_codec::{Datum, columns};
 use tidefold_record::Offset;
@@ -16,7 +17,7 @@ use tidefold_table::entity::{Seen, StateRef, put_head};
 use tidefold_table::verdict::IDEMPOTENCY_CONFLICT;
 
 use crate::dedupe::Window;
-use crate::eval::{Env, EvalError, eval, matches};
+use crate::eval::{Env, eval, matches};
 use crate::transition::Message;
 
 /// What an entity was before a message.

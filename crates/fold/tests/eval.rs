@@ -10,8 +10,9 @@
 use bumpalo::Bump;
 use tidefold_app::expr::Expr;
 use tidefold_app::sql::{Names, expression};
+use tidefold_app::values::EvalError;
 use tidefold_codec::{ColumnType, Datum, Type};
-use tidefold_fold::eval::{Env, EvalError, eval, matches};
+use tidefold_fold::eval::{Env, eval, matches};
 use tidefold_table::Column;
 
 fn decimal(precision: u8, scale: u8) -> Type {

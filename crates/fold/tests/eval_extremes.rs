@@ -14,8 +14,9 @@ use num_bigint::BigInt;
 use proptest::prelude::*;
 use tidefold_app::expr::Expr;
 use tidefold_app::sql::{Names, expression};
+use tidefold_app::values::EvalError;
 use tidefold_codec::{ColumnType, Datum, EnumType, Type};
-use tidefold_fold::eval::{Env, EvalError, eval};
+use tidefold_fold::eval::{Env, eval};
 use tidefold_table::Column;
 
 fn decimal(precision: u8, scale: u8) -> Type {

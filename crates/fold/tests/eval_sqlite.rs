@@ -13,8 +13,9 @@ use proptest::strategy::ValueTree as _;
 use rusqlite::Connection;
 use rusqlite::types::{ToSql, Value};
 use tidefold_app::sql::{Names, expression};
+use tidefold_app::values::EvalError;
 use tidefold_codec::{ColumnType, Datum, Type};
-use tidefold_fold::eval::{Env, EvalError, eval};
+use tidefold_fold::eval::{Env, eval};
 use tidefold_table::Column;
 
 /// One row: two longs, two strings, two booleans.

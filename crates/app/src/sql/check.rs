@@ -213,7 +213,7 @@ impl<'a> Checker<'a> {
                 self.substring(expr, substring_from.as_deref(), substring_for.as_deref())
             }
             Ast::Trim { expr, trim_where: None, trim_what: None, trim_characters: None } => {
-                self.call_of("trim", &[expr])
+                self.named_call("trim", &[expr])
             }
             Ast::Function(function) => self.function(function),
             other => self.refuse(other),

@@ -1,4 +1,4 @@
-//! Calls of the closed function list.
+//! Calls of the closed function list ([`crate::functions`]): typed by what a function's row says.
 
 use sqlparser::ast::{
     CeilFloorKind, DuplicateTreatment, Expr as Ast, Function as Call, FunctionArg, FunctionArgExpr,
@@ -13,68 +13,14 @@ use super::nearest;
 use super::refusal;
 use super::scope::Scope;
 use super::types::{decimal, describe, digits, is_comparable, is_number, made};
-use crate::expr::{ArithmeticOp, Constant, DatePart, Expr, Function, Node};
-
-/// Every function, and how many arguments it takes.
-pub(super) const FUNCTIONS: [(&str, usize, usize); 27] = [
-    ("abs", 1, 1),
-    ("append_time", 0, 0),
-    ("caller", 0, 0),
-    ("cardinality", 1, 1),
-    ("ceil", 1, 1),
-    ("ceiling", 1, 1),
-    ("coalesce", 1, 64),
-    ("date_part", 2, 2),
-    ("date_trunc", 2, 2),
-    ("event_time", 0, 0),
-    ("extract", 1, 1),
-    ("floor", 1, 1),
-    ("greatest", 1, 64),
-    ("least", 1, 64),
-    ("length", 1, 1),
-    ("lower", 1, 1),
-    ("map_value", 2, 2),
-    ("mod", 2, 2),
-    ("nullif", 2, 2),
-    ("replace", 3, 3),
-    ("round", 1, 2),
-    ("starts_with", 2, 2),
-    ("substr", 2, 3),
-    ("substring", 2, 3),
-    ("to_date", 1, 1),
-    ("trim", 1, 1),
-    ("upper", 1, 1),
-];
+use crate::expr::{Constant, Expr, Node};
+use crate::functions::row::{Form, Function, Gives, MOST_ARGUMENTS, Nulls, Takes};
+use crate::functions::times::{PARTS, UNITS};
+use crate::functions::{function, function_names};
+use crate::values::number::ArithmeticOp;
 
 /// The aggregate functions.
 pub(super) const AGGREGATES: [&str; 6] = ["count", "sum", "avg", "min", "max", "approx_count_distinct"];
-
-const UNITS: [(&str, TruncUnit); 8] = [
-    ("second", TruncUnit::Second),
-    ("minute", TruncUnit::Minute),
-    ("hour", TruncUnit::Hour),
-    ("day", TruncUnit::Day),
-    ("week", TruncUnit::Week),
-    ("month", TruncUnit::Month),
-    ("quarter", TruncUnit::Quarter),
-    ("year", TruncUnit::Year),
-];
-
-const PARTS: [(&str, DatePart); 13] = [
-    ("year", DatePart::Year),
-    ("quarter", DatePart::Quarter),
-    ("month", DatePart::Month),
-    ("week", DatePart::Week),
-    ("day", DatePart::Day),
-    ("dow", DatePart::DayOfWeek),
-    ("dayofweek", DatePart::DayOfWeek),
-    ("doy", DatePart::DayOfYear),
-    ("dayofyear", DatePart::DayOfYear),
-    ("hour", DatePart::Hour),
-    ("minute", DatePart::Minute),
-    ("second", DatePart::Second),
-    ("epoch", DatePart::Epoch),
-];
 
 /// The plain arguments of a call.
 pub(super) fn arguments(call: &Call) -> impl Iterator<Item = &Ast> {
@@ -94,6 +40,13 @@ pub(super) fn name_of(call: &Call) -> Option<String> {
         [ObjectNamePart::Identifier(name)] => Some(name.value.to_ascii_lowercase()),
         _ => None,
     }
+}
+
+/// The arguments of a call: the values in order, and the constant, if it has one, as a number and as it was written.
+#[derive(Default)]
+struct Arguments {
+    values: Vec<(Takes, Placed)>,
+    constant: Option<(usize, String)>,
 }
 
 // === impl Checker ===
@@ -120,9 +73,7 @@ impl Checker<'_> {
             };
             return self.here(rule, message, help);
         }
-        if !FUNCTIONS.iter().any(|(known, ..)| *known == name) {
-            return self.unknown_function(&name);
-        }
+        let Some(row) = function(&name) else { return self.unknown_function(&name) };
         if call.filter.is_some() {
             return self.here("unsupported-syntax", "FILTER belongs to an aggregate", "write CASE WHEN …");
         }
@@ -134,43 +85,79 @@ impl Checker<'_> {
         if given != list.len() {
             return self.here("argument-count", format!("{name} takes plain arguments"), "");
         }
-        self.call_of(&name, &list)
+        self.call_of(row, &name, &list)
     }
 
-    /// A call by its name.
-    pub(super) fn call_of(&mut self, name: &str, list: &[&Ast]) -> Option<Expr> {
-        let Some((_, least, most)) = FUNCTIONS.iter().find(|(known, ..)| *known == name) else {
-            return self.unknown_function(name);
-        };
-        if !(*least..=*most).contains(&list.len()) {
+    /// A call that has a form of its own in SQL.
+    pub(super) fn named_call(&mut self, name: &str, list: &[&Ast]) -> Option<Expr> {
+        self.call_of(function(name)?, name, list)
+    }
+
+    /// A call of a function by one of its names.
+    fn call_of(&mut self, row: &'static Function, name: &str, list: &[&Ast]) -> Option<Expr> {
+        let (least, most) = row.arguments();
+        if !(least..=most).contains(&list.len()) {
             let wanted = match (least, most) {
                 (0, 0) => "no arguments".to_owned(),
                 (1, 1) => "one argument".to_owned(),
-                (least, 64) => format!("at least {least} and at most 64 arguments"),
+                (least, MOST_ARGUMENTS) => format!("at least {least} and at most {MOST_ARGUMENTS} arguments"),
                 (least, most) if least == most => format!("{least} arguments"),
                 (least, most) => format!("{least} or {most} arguments"),
             };
             let message = format!("{name} takes {wanted}, not {}", list.len());
             return self.here("argument-count", message, "");
         }
-        match name {
-            "event_time" | "append_time" | "caller" => self.context_call(name),
-            "date_trunc" => self.date_trunc(list),
-            "date_part" => {
-                let [field, time] = list else { return None };
-                let field = self.constant_text(field, "the first argument of date_part is a constant")?;
-                self.extract(&field, time)
-            }
-            _ => {
-                let parts = self.all_placed(list.iter().copied())?;
-                self.call_on(name, parts)
-            }
+        let mut given = Arguments::default();
+        let mut whole = true;
+        for (at, ast) in list.iter().enumerate() {
+            let takes = row.takes_at(at)?;
+            whole &= self.argument(name, takes, ast, &mut given).is_some();
         }
+        if !whole {
+            return None;
+        }
+        self.call_on(row, name, given)
+    }
+
+    /// Takes in one argument: a constant is read, anything else typed.
+    fn argument(&mut self, name: &str, takes: Takes, ast: &Ast, given: &mut Arguments) -> Option<()> {
+        match takes {
+            Takes::Unit => {
+                let text = self.constant_text(ast, "the first argument of date_trunc is a constant unit")?;
+                let place = UNITS.iter().position(|(name, _)| *name == text);
+                if place.is_none() {
+                    let help = nearest::help(&text, "units are", UNITS.iter().map(|(name, _)| *name));
+                    let message = format!("date_trunc has no unit '{text}'");
+                    self.problem(self.place(ast), "unknown-unit", message, Some(help));
+                }
+                given.constant = Some((place?, text));
+            }
+            Takes::Part => {
+                let text = self.constant_text(ast, "the first argument of date_part is a constant")?;
+                given.constant = Some(self.part(text)?);
+            }
+            Takes::Digits => {
+                let digits = self.placed(ast)?;
+                given.constant = Some((self.digits(name, digits)?, String::new()));
+            }
+            Takes::String
+            | Takes::StringOrBytes
+            | Takes::Long
+            | Takes::Number
+            | Takes::Timestamp
+            | Takes::Day
+            | Takes::Time
+            | Takes::Collection
+            | Takes::Map
+            | Takes::Alike
+            | Takes::Comparable => given.values.push((takes, self.placed(ast)?)),
+        }
+        Some(())
     }
 
     /// A name that is no function. Aggregates are offered where they can stand only.
     fn unknown_function(&mut self, name: &str) -> Option<Expr> {
-        let functions = FUNCTIONS.iter().map(|(known, ..)| *known);
+        let functions = function_names().into_iter();
         let aggregate = refusal::aggregate_called(name)
             .or_else(|| nearest::suggestion(name, functions.clone().chain(AGGREGATES)))
             .filter(|near| AGGREGATES.contains(near));
@@ -196,130 +183,90 @@ impl Checker<'_> {
         self.here("unknown-function", format!("there is no function `{name}`"), help)
     }
 
-    fn call_on(&mut self, name: &str, mut parts: Vec<Placed>) -> Option<Expr> {
-        match name {
-            "coalesce" => {
-                let (list, ty) = self.unify(parts)?;
+    /// A call whose arguments are there.
+    fn call_on(&mut self, row: &'static Function, name: &str, given: Arguments) -> Option<Expr> {
+        let Arguments { values, constant } = given;
+        match row.form {
+            Form::Evaluated(_) => {}
+            Form::EventTime => return self.context_call(row, Node::EventTime),
+            Form::AppendTime => return self.context_call(row, Node::AppendTime),
+            Form::Caller => return self.context_call(row, Node::Caller),
+            Form::Coalesce => {
+                let (list, ty) = self.unify(values.into_iter().map(|(_, part)| part).collect())?;
                 let nullable = list.iter().all(|expr| expr.column.nullable);
                 return Some(made(Node::Coalesce(list), &ty, nullable));
             }
-            "least" | "greatest" => {
-                let (list, ty) = self.unify(parts)?;
-                self.demand_comparable(&ty)?;
-                let function = if name == "least" { Function::Least } else { Function::Greatest };
-                return Some(strict(function, list, &ty));
-            }
-            "nullif" => {
-                let (list, ty) = self.unify(parts)?;
-                self.demand_comparable(&ty)?;
-                return Some(made(Node::Call(Function::NullIf, list), &ty, true));
-            }
-            "mod" => {
-                let (right, left) = (parts.pop()?, parts.pop()?);
+            Form::Remainder => {
+                let mut parts = values.into_iter().map(|(_, part)| part);
+                let (left, right) = (parts.next()?, parts.next()?);
                 return self.arithmetic_of(ArithmeticOp::Remainder, left, right);
             }
-            "abs" | "round" | "floor" | "ceil" | "ceiling" => return self.numeric(name, parts),
-            "cardinality" | "map_value" => return self.collection(name, parts),
-            "to_date" => {
-                let (time, place) = parts.pop()?;
-                if !is_timestamp(&time.column.ty) {
-                    return self.wrong_argument("to_date", "a timestamp", &time.column.ty, place);
-                }
-                return Some(strict(Function::ToDate, vec![time], &Type::Date));
-            }
-            "length" => {
-                if matches!(parts.first(), Some((expr, _)) if matches!(expr.column.ty, Type::Bytes | Type::Fixed(_)))
-                {
-                    let list = parts.into_iter().map(|(expr, _)| expr).collect();
-                    return Some(strict(Function::Length, list, &Type::Long));
-                }
-            }
-            _ => {}
         }
-        self.text_call(name, parts)
+        let mut list = if row.takes.iter().any(|takes| matches!(takes, Takes::Alike | Takes::Comparable)) {
+            let (list, ty) = self.unify(values.into_iter().map(|(_, part)| part).collect())?;
+            if row.takes.contains(&Takes::Comparable) {
+                self.demand_comparable(&ty)?;
+            }
+            list
+        } else {
+            let fitted = values.into_iter().map(|(takes, part)| self.fitted(name, takes, part, &constant));
+            fitted.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()?
+        };
+        let first = list.first()?;
+        let (ty, own) = result(row, &first.column.ty, constant.as_ref().map(|(number, _)| *number))?;
+        let nullable = match row.nulls {
+            Nulls::Strict => list.iter().any(|expr| expr.column.nullable),
+            Nulls::OfItsOwn => true,
+            Nulls::OfAll => list.iter().all(|expr| expr.column.nullable),
+        };
+        if let Some((number, _)) = constant {
+            list.push(Expr::constant(Constant::Long(i64::try_from(number).ok()?), Type::Int));
+        }
+        Some(made(Node::Call(row, list), &ty, nullable || own))
     }
 
-    fn text_call(&mut self, name: &str, parts: Vec<Placed>) -> Option<Expr> {
-        let (function, ty) = match name {
-            "lower" => (Function::Lower, Type::String),
-            "upper" => (Function::Upper, Type::String),
-            "trim" => (Function::Trim, Type::String),
-            "length" => (Function::Length, Type::Long),
-            "starts_with" => (Function::StartsWith, Type::Boolean),
-            "replace" => (Function::Replace, Type::String),
-            _ => (Function::Substr, Type::String),
+    /// An argument as the function takes it.
+    fn fitted(&mut self, name: &str, takes: Takes, part: Placed, constant: &Option<(usize, String)>) -> Option<Expr> {
+        let ty = part.0.column.ty.clone();
+        let (wanted, is) = match takes {
+            Takes::String => return self.string(part, name),
+            Takes::StringOrBytes if matches!(ty, Type::Bytes | Type::Fixed(_)) => return Some(part.0),
+            Takes::StringOrBytes => return self.string(part, name),
+            Takes::Long => return self.fit(part, &Type::Long),
+            Takes::Number if ty == Type::Float => return self.fit(part, &Type::Double),
+            Takes::Number => ("a number", is_number(&ty) && !is_null(&part.0)),
+            Takes::Timestamp => ("a timestamp", is_timestamp(&ty)),
+            Takes::Day => ("a timestamp or date", is_timestamp(&ty) || ty == Type::Date),
+            Takes::Time => ("a timestamp, date or time", is_time(&ty)),
+            Takes::Collection => ("an array or map", matches!(ty, Type::Array(_) | Type::Map(_))),
+            Takes::Map => ("a map", matches!(ty, Type::Map(_))),
+            // Brought to one type with the others, or read as constants.
+            Takes::Alike | Takes::Comparable | Takes::Digits | Takes::Unit | Takes::Part => ("", true),
         };
-        let mut list = Vec::with_capacity(parts.len());
-        for (at, part) in parts.into_iter().enumerate() {
-            let expr = if function == Function::Substr && at > 0 {
-                self.fit(part, &Type::Long)
-            } else {
-                self.string(part, name)
-            };
-            list.push(expr);
+        if !is {
+            return self.wrong_argument(name, wanted, &ty, part.1);
         }
-        let list: Vec<Expr> = list.into_iter().collect::<Option<_>>()?;
-        Some(strict(function, list, &ty))
-    }
-
-    fn numeric(&mut self, name: &str, mut parts: Vec<Placed>) -> Option<Expr> {
-        let to = if parts.len() == 2 { Some(self.round_digits(parts.pop()?)?) } else { None };
-        let (expr, place) = parts.pop()?;
-        if !is_number(&expr.column.ty) || is_null(&expr) {
-            return self.wrong_argument(name, "a number", &expr.column.ty, place);
+        if let Some((number, text)) = constant
+            && !has(takes, *number, &ty)
+        {
+            self.problem(part.1, "argument-type", format!("a {} has no {text}", describe(&ty)), None);
+            return None;
         }
-        let from = expr.column.ty.clone();
-        let function = match name {
-            "abs" => Function::Abs,
-            "round" => Function::Round,
-            "floor" => Function::Floor,
-            _ => Function::Ceil,
-        };
-        let ty = match (&from, function) {
-            (Type::Float, _) => Type::Double,
-            (Type::Decimal { precision, scale, .. }, Function::Round | Function::Floor | Function::Ceil) => {
-                let wanted = to.unwrap_or(0);
-                let whole = u32::from(precision - scale) + 1;
-                decimal((whole + wanted).min(38), wanted)?
-            }
-            _ => from.clone(),
-        };
-        let expr = if from == Type::Float { self.fit((expr, place), &ty)? } else { expr };
-        let mut list = vec![expr];
-        list.extend(to.map(|to| Expr::constant(Constant::Long(to.into()), Type::Int)));
-        Some(strict(function, list, &ty))
+        Some(part.0)
     }
 
     /// The digits that `round` keeps.
-    fn round_digits(&mut self, (expr, place): Placed) -> Option<u32> {
+    fn digits(&mut self, name: &str, (expr, place): Placed) -> Option<usize> {
         let literal = match expr.node {
             Node::Cast(inner) => inner.node,
             node => node,
         };
         if let Node::Constant(Constant::Long(value @ 0..=37)) = literal {
-            return u32::try_from(value).ok();
+            return usize::try_from(value).ok();
         }
-        let message = "the digits that round keeps are a constant from 0 to 37";
+        let message = format!("the digits that {name} keeps are a constant from 0 to 37");
         self.problem(place, "argument-type", message, None);
         None
-    }
-
-    fn collection(&mut self, name: &str, parts: Vec<Placed>) -> Option<Expr> {
-        let mut parts = parts.into_iter();
-        let (collection, place) = parts.next()?;
-        let from = collection.column.ty.clone();
-        match (name, &from) {
-            ("cardinality", Type::Array(_) | Type::Map(_)) => {
-                Some(strict(Function::Cardinality, vec![collection], &Type::Long))
-            }
-            ("cardinality", _) => self.wrong_argument(name, "an array or map", &from, place),
-            (_, Type::Map(value)) => {
-                let key = parts.next()?;
-                let key = self.string(key, name)?;
-                Some(made(Node::Call(Function::MapValue, vec![collection, key]), &value.ty, true))
-            }
-            _ => self.wrong_argument(name, "a map", &from, place),
-        }
     }
 
     fn demand_comparable(&mut self, ty: &Type) -> Option<()> {
@@ -342,17 +289,14 @@ impl Checker<'_> {
         None
     }
 
-    fn context_call(&mut self, name: &str) -> Option<Expr> {
+    fn context_call(&mut self, row: &'static Function, node: Node) -> Option<Expr> {
+        let name = row.name;
         if !self.context {
             let help = format!("store it in a column when the message is folded: set = \"x = {name}()\"");
             let message = format!("{name}() belongs to a message; this view reads states");
             return self.here("no-message-here", message, help);
         }
-        let (node, ty) = match name {
-            "event_time" => (Node::EventTime, Type::TimestampMicros),
-            "append_time" => (Node::AppendTime, Type::TimestampMicros),
-            _ => (Node::Caller, Type::String),
-        };
+        let ty = if row.gives == Gives::Moment { Type::TimestampMicros } else { Type::String };
         Some(Expr { node, column: ty.nullable() })
     }
 
@@ -367,62 +311,26 @@ impl Checker<'_> {
         None
     }
 
-    fn date_trunc(&mut self, list: &[&Ast]) -> Option<Expr> {
-        let [unit_ast, time] = list else { return None };
-        let text = self.constant_text(unit_ast, "the first argument of date_trunc is a constant unit");
-        let time = self.placed(time);
-        let text = text?;
-        let Some((_, unit)) = UNITS.iter().find(|(name, _)| *name == text) else {
-            let place = self.place(unit_ast);
-            let help = nearest::help(&text, "units are", UNITS.iter().map(|(name, _)| *name));
-            self.problem(place, "unknown-unit", format!("date_trunc has no unit '{text}'"), Some(help));
-            return None;
+    /// The part of a time of a name: its place in the list.
+    fn part(&mut self, text: String) -> Option<(usize, String)> {
+        let Some(place) = PARTS.iter().position(|(name, _)| *name == text) else {
+            let help = nearest::help(&text, "parts are", PARTS.iter().map(|(name, _)| *name));
+            return self.here("unknown-unit", format!("a time has no part `{text}`"), help);
         };
-        let (time, place) = time?;
-        let ty = time.column.ty.clone();
-        let day_or_more = !matches!(unit, TruncUnit::Second | TruncUnit::Minute | TruncUnit::Hour);
-        match ty {
-            Type::Date if day_or_more => {}
-            Type::Date => {
-                self.problem(place, "argument-type", format!("a date has no {text}"), None);
-                return None;
-            }
-            _ if is_timestamp(&ty) => {}
-            _ => return self.wrong_argument("date_trunc", "a timestamp or date", &ty, place),
-        }
-        Some(strict(Function::DateTrunc(*unit), vec![time], &ty))
+        Some((place, text))
     }
 
     /// `extract(field FROM t)`.
     pub(super) fn extract(&mut self, field: &str, time: &Ast) -> Option<Expr> {
-        let field = field.to_ascii_lowercase();
-        let time = self.placed(time);
-        let Some((_, part)) = PARTS.iter().find(|(name, _)| *name == field) else {
-            let help = nearest::help(&field, "parts are", PARTS.iter().map(|(name, _)| *name));
-            return self.here("unknown-unit", format!("a time has no part `{field}`"), help);
-        };
-        let (time, place) = time?;
-        let ty = time.column.ty.clone();
-        let clock = matches!(part, DatePart::Hour | DatePart::Minute | DatePart::Second);
-        let wrong = match ty {
-            Type::Date => clock,
-            Type::TimeMillis | Type::TimeMicros => !clock,
-            _ => false,
-        };
-        if !is_time(&ty) {
-            return self.wrong_argument("extract", "a timestamp, date or time", &ty, place);
-        }
-        if wrong {
-            self.problem(place, "argument-type", format!("a {} has no {field}", describe(&ty)), None);
-            return None;
-        }
-        Some(strict(Function::DatePart(*part), vec![time], &Type::Long))
+        let row = function("extract")?;
+        let (part, time) = (self.part(field.to_ascii_lowercase()), self.placed(time));
+        self.call_on(row, "extract", Arguments { constant: Some(part?), values: vec![(Takes::Time, time?)] })
     }
 
     pub(super) fn whole_number(&mut self, name: &str, inner: &Ast, field: &CeilFloorKind) -> Option<Expr> {
         match field {
             CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime) => {
-                self.call_of(name, &[inner])
+                self.named_call(name, &[inner])
             }
             _ => {
                 let help = "for digits there is round(x, digits), for times date_trunc('unit', t)";
@@ -441,14 +349,35 @@ impl Checker<'_> {
         };
         let mut list = vec![text, from];
         list.extend(count);
-        self.call_of("substr", &list)
+        self.named_call("substr", &list)
     }
 }
 
-/// A call that is NULL where an argument is.
-fn strict(function: Function, list: Vec<Expr>, ty: &Type) -> Expr {
-    let nullable = list.iter().any(|expr| expr.column.nullable);
-    made(Node::Call(function, list), ty, nullable)
+/// The type of a call's value by that of its first argument, and whether it may be NULL by its type.
+fn result(row: &Function, from: &Type, constant: Option<usize>) -> Option<(Type, bool)> {
+    Some(match (row.gives, from) {
+        (Gives::Boolean, _) => (Type::Boolean, false),
+        (Gives::Long, _) => (Type::Long, false),
+        (Gives::String, _) => (Type::String, false),
+        (Gives::Date, _) => (Type::Date, false),
+        (Gives::Moment, _) => (Type::TimestampMicros, false),
+        (Gives::Rounded, Type::Decimal { precision, scale, .. }) => {
+            let wanted = u32::try_from(constant.unwrap_or(0)).ok()?;
+            (decimal((u32::from(precision - scale) + 1 + wanted).min(38), wanted)?, false)
+        }
+        (Gives::Argument | Gives::Rounded, from) => (from.clone(), false),
+        (Gives::Element, Type::Map(value)) => (value.ty.clone(), value.nullable),
+        (Gives::Element, _) => return None,
+    })
+}
+
+/// Whether a value of the type has the unit or part that stands at this place.
+fn has(takes: Takes, number: usize, ty: &Type) -> bool {
+    let clock = |unit: TruncUnit| matches!(unit, TruncUnit::Second | TruncUnit::Minute | TruncUnit::Hour);
+    if takes == Takes::Day {
+        return *ty != Type::Date || UNITS.get(number).is_none_or(|(_, unit)| !clock(*unit));
+    }
+    takes != Takes::Time || PARTS.get(number).is_none_or(|(_, part)| part.is_of(ty))
 }
 
 /// Whether a call asks for DISTINCT.

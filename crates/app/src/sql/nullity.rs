@@ -7,7 +7,8 @@
 use tidefold_codec::Type;
 
 use super::types::{same, unified};
-use crate::expr::{Expr, Function, Node};
+use crate::expr::{Expr, Node};
+use crate::functions::row::{Function, Nulls};
 
 /// The expressions that a WHERE proves to be there, each with nullability taken out so that they can be compared.
 pub(super) struct Facts(Vec<Expr>);
@@ -74,12 +75,11 @@ impl Facts {
             | Node::Like(inner, _)
             | Node::Cast(inner)
             | Node::In(inner, _) => self.there(inner),
-            Node::Call(Function::NullIf | Function::MapValue, list) => {
-                if let Some(first) = list.first() {
-                    self.there(first);
-                }
-            }
-            Node::Call(_, list) => list.iter().for_each(|argument| self.there(argument)),
+            Node::Call(function, list) => match function.nulls {
+                Nulls::Strict => list.iter().for_each(|argument| self.there(argument)),
+                Nulls::OfItsOwn => list.iter().take(1).for_each(|argument| self.there(argument)),
+                Nulls::OfAll => {}
+            },
             _ => {}
         }
     }
@@ -131,7 +131,7 @@ impl Facts {
                 let fails = self.any(list.iter()).fails;
                 Outcome { null: list.iter().all(|argument| self.outcome(argument).null), fails }
             }
-            Node::Call(function, list) => self.call(*function, list, expr),
+            Node::Call(function, list) => self.call(function, list, expr),
             Node::Cast(inner) => {
                 let inside = self.outcome(inner);
                 Outcome { fails: inside.fails || cast_fails(&inner.column.ty, &expr.column.ty), ..inside }
@@ -152,15 +152,14 @@ impl Facts {
         Outcome { null: results.null || otherwise.is_none(), fails: whens.fails || results.fails }
     }
 
-    fn call(&self, function: Function, list: &[Expr], expr: &Expr) -> Outcome {
+    fn call(&self, function: &Function, list: &[Expr], expr: &Expr) -> Outcome {
         let inside = self.any(list.iter());
-        let full = matches!(expr.column.ty, Type::Decimal { precision: 38, .. });
-        match function {
-            Function::NullIf | Function::MapValue => Outcome { null: true, ..inside },
-            Function::Abs | Function::Replace => Outcome { fails: true, ..inside },
-            Function::Round | Function::Floor | Function::Ceil if full => Outcome { fails: true, ..inside },
-            _ => inside,
-        }
+        let null = match function.nulls {
+            Nulls::Strict => inside.null,
+            Nulls::OfItsOwn => true,
+            Nulls::OfAll => list.iter().all(|argument| self.outcome(argument).null),
+        };
+        Outcome { null, fails: inside.fails || function.fails.with(&expr.column.ty).is_some() }
     }
 }
 

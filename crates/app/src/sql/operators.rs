@@ -6,7 +6,9 @@ use tidefold_codec::Type;
 use super::check::{Checker, Placed, is_null, negate_if};
 use super::literal;
 use super::types::{Misfit, bring, decimal, describe, digits, is_comparable, is_number, made, unified};
-use crate::expr::{ArithmeticOp, CompareOp, Constant, Expr, LikePart, LikePattern, Node};
+use crate::expr::{Constant, Expr, Node};
+use crate::values::compare::{CompareOp, LikePart, LikePattern};
+use crate::values::number::ArithmeticOp;
 
 // === impl Checker ===
 

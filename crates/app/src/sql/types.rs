@@ -4,7 +4,9 @@ use bumpalo::Bump;
 use tidefold_codec::{Datum, Type, text};
 
 use super::nearest::{listed, suggestion};
-use crate::expr::{ArithmeticOp, Constant, Expr, Function, Node};
+use crate::expr::{Constant, Expr, Node};
+use crate::functions::times::DATE_TRUNC;
+use crate::values::number::ArithmeticOp;
 
 /// Why a value cannot be brought to a type.
 pub(super) enum Misfit {
@@ -151,8 +153,9 @@ pub(super) fn bring(expr: Expr, to: &Type) -> Result<Expr, Misfit> {
             let (left, right) = (bring(*left, to)?, bring(*right, to)?);
             Ok(made(Node::Arithmetic(op, left.into(), right.into()), to, nullable))
         }
-        Node::Call(function @ Function::DateTrunc(_), list) if narrows_time => {
-            let list = list.into_iter().map(|expr| bring(expr, to)).collect::<Result<Vec<_>, _>>()?;
+        Node::Call(function, list) if narrows_time && *function == DATE_TRUNC => {
+            let narrow = |part: Expr| if same(&part.column.ty, &expr.column.ty) { bring(part, to) } else { Ok(part) };
+            let list = list.into_iter().map(narrow).collect::<Result<Vec<_>, _>>()?;
             Ok(made(Node::Call(function, list), to, nullable))
         }
         // Of a literal with a written type: where its type does not go, its value may.

@@ -1,7 +1,8 @@
 //! The types of expressions.
 
 use super::*;
-use crate::expr::{ArithmeticOp, LikePart};
+use crate::values::compare::LikePart;
+use crate::values::number::ArithmeticOp;
 
 #[track_caller]
 fn have_types(cases: &[(&str, &str)]) {

@@ -2,13 +2,46 @@
 
 use std::cmp::Ordering;
 
-use tidefold_app::expr::{CompareOp, LikePart, LikePattern};
 use tidefold_codec::Datum;
 
 use super::EvalError;
 
+/// Comparisons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum CompareOp {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// A LIKE pattern, split once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LikePattern {
+    /// What has to match, in order.
+    pub parts: Vec<LikePart>,
+}
+
+/// A piece of a LIKE pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LikePart {
+    /// This text.
+    Text(Box<str>),
+    /// `_`: any one character.
+    One,
+    /// `%`: any text.
+    Any,
+}
+
 /// The order of two values of one type; `None` if one is NULL. Texts compare by their bytes.
-pub(super) fn order(left: Datum<'_>, right: Datum<'_>) -> Result<Option<Ordering>, EvalError> {
+///
+/// # Errors
+/// When they are not of one type.
+#[inline]
+pub fn order(left: Datum<'_>, right: Datum<'_>) -> Result<Option<Ordering>, EvalError> {
     Ok(Some(match (left, right) {
         (Datum::Text(left), Datum::Text(right)) => left.as_bytes().cmp(right.as_bytes()),
         (Datum::Long(left), Datum::Long(right)) => left.cmp(&right),
@@ -22,7 +55,9 @@ pub(super) fn order(left: Datum<'_>, right: Datum<'_>) -> Result<Option<Ordering
 }
 
 /// Whether the comparison holds for this order.
-pub(super) fn holds(op: CompareOp, order: Ordering) -> bool {
+#[must_use]
+#[inline]
+pub fn holds(op: CompareOp, order: Ordering) -> bool {
     match op {
         CompareOp::Equal => order.is_eq(),
         CompareOp::NotEqual => order.is_ne(),
@@ -35,7 +70,8 @@ pub(super) fn holds(op: CompareOp, order: Ordering) -> bool {
 
 /// Whether the whole of the text fits the pattern. After `%` the next pieces are tried at each later place; the last
 /// `%` is the only one that ever has to be tried again, so the time is at most text times pattern.
-pub(super) fn like(text: &str, pattern: &LikePattern) -> bool {
+#[must_use]
+pub fn like(text: &str, pattern: &LikePattern) -> bool {
     let parts = &pattern.parts;
     let mut rest = text;
     let mut at = 0;

@@ -1,9 +1,20 @@
 //! Arithmetic: exact and checked for integers and decimals, finite for doubles.
 
-use tidefold_app::expr::{ArithmeticOp, Expr};
 use tidefold_codec::{Datum, Type};
 
-use super::{Env, EvalError, eval};
+use super::EvalError;
+
+/// Arithmetic. Overflow and division by zero are errors (in views: NULL). Integer division cuts towards zero; `%` has the
+/// dividend's sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ArithmeticOp {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
+}
 
 /// 10 to the power of the place.
 const POWERS: [i128; 39] = {
@@ -16,21 +27,24 @@ const POWERS: [i128; 39] = {
     powers
 };
 
-/// `left op right`.
-pub(super) fn arithmetic<'a>(
+/// `left op right`; `types` are those of the left side, the right side and the result.
+///
+/// # Errors
+/// When the result is out of range, or does not exist.
+#[inline]
+pub fn arithmetic<'a>(
     op: ArithmeticOp,
-    expr: &'a Expr,
-    left: &'a Expr,
-    right: &'a Expr,
-    env: &Env<'a>,
+    left: Datum<'a>,
+    right: Datum<'a>,
+    types: (&Type, &Type, &Type),
 ) -> Result<Datum<'a>, EvalError> {
-    match (eval(left, env)?, eval(right, env)?) {
-        (Datum::Long(a), Datum::Long(b)) => long(long_op(op, a, b)?, &expr.column.ty),
+    match (left, right) {
+        (Datum::Long(a), Datum::Long(b)) => long(long_op(op, a, b)?, types.2),
         (Datum::Null, _) | (_, Datum::Null) => Ok(Datum::Null),
         (Datum::Double(a), Datum::Double(b)) => double(double_op(op, a, b)?),
         (Datum::Decimal(a), Datum::Decimal(b)) => {
-            let scales = (scale(&left.column.ty), scale(&right.column.ty), scale(&expr.column.ty));
-            decimal(decimal_op(op, a, b, scales)?, &expr.column.ty)
+            let scales = (scale(types.0), scale(types.1), scale(types.2));
+            decimal(decimal_op(op, a, b, scales)?, types.2)
         }
         _ => Err(EvalError::Damaged),
     }
@@ -118,7 +132,10 @@ fn next_digit(rest: u128, b: u128) -> (u128, u128) {
 }
 
 /// `-x`.
-pub(super) fn negate<'a>(value: Datum<'a>, ty: &Type) -> Result<Datum<'a>, EvalError> {
+///
+/// # Errors
+/// When it is out of range.
+pub fn negate<'a>(value: Datum<'a>, ty: &Type) -> Result<Datum<'a>, EvalError> {
     match value {
         Datum::Null => Ok(Datum::Null),
         Datum::Long(value) => long(value.checked_neg().ok_or(EvalError::Overflow)?, ty),
@@ -128,70 +145,28 @@ pub(super) fn negate<'a>(value: Datum<'a>, ty: &Type) -> Result<Datum<'a>, EvalE
     }
 }
 
-/// `abs(x)`.
-pub(super) fn absolute<'a>(value: Datum<'a>, ty: &Type) -> Result<Datum<'a>, EvalError> {
-    match value {
-        Datum::Long(value) if value < 0 => negate(Datum::Long(value), ty),
-        Datum::Decimal(value) if value < 0 => negate(Datum::Decimal(value), ty),
-        Datum::Double(value) => double(value.abs()),
-        other => Ok(other),
-    }
-}
-
-/// `round(x, digits)`.
-pub(super) fn round<'a>(
-    value: Datum<'a>,
-    from: &Type,
-    digits: Datum<'_>,
-    to: &Type,
-) -> Result<Datum<'a>, EvalError> {
-    match value {
-        Datum::Double(value) => {
-            let digits = if let Datum::Long(digits) = digits { digits } else { 0 };
-            let factor = 10_f64.powi(i32::try_from(digits).map_err(|_| EvalError::Damaged)?);
-            let scaled = value * factor;
-            // A double that large has no digits to round.
-            double(if scaled.is_finite() && scaled.abs() < 9.0e15 { scaled.round() / factor } else { value })
-        }
-        Datum::Decimal(value) => decimal(rescale(value, scale(from), scale(to))?, to),
-        other => Ok(other),
-    }
-}
-
-/// `floor(x)`.
-pub(super) fn floor<'a>(value: Datum<'a>, from: &Type, to: &Type) -> Result<Datum<'a>, EvalError> {
-    match value {
-        Datum::Double(value) => double(value.floor()),
-        Datum::Decimal(value) => decimal(value.div_euclid(power(scale(from))?), to),
-        other => Ok(other),
-    }
-}
-
-/// `ceil(x)`.
-pub(super) fn ceil<'a>(value: Datum<'a>, from: &Type, to: &Type) -> Result<Datum<'a>, EvalError> {
-    match value {
-        Datum::Double(value) => double(value.ceil()),
-        Datum::Decimal(value) => {
-            let unit = power(scale(from))?;
-            decimal(value.div_euclid(unit) + i128::from(value.rem_euclid(unit) != 0), to)
-        }
-        other => Ok(other),
-    }
-}
-
 /// An integer, date or time that is in its type's range.
+///
+/// # Errors
+/// When it is out of range.
 #[inline]
-pub(super) fn long<'a>(value: i64, ty: &Type) -> Result<Datum<'a>, EvalError> {
+pub fn long<'a>(value: i64, ty: &Type) -> Result<Datum<'a>, EvalError> {
     Datum::long(value, ty).ok_or(EvalError::Overflow)
 }
 
 /// A finite double.
-pub(super) fn double<'a>(value: f64) -> Result<Datum<'a>, EvalError> {
+///
+/// # Errors
+/// When it is out of range.
+pub fn double<'a>(value: f64) -> Result<Datum<'a>, EvalError> {
     Datum::double(value, &Type::Double).ok_or(EvalError::Overflow)
 }
 
 /// A decimal that has no more digits than its type.
-pub(super) fn decimal<'a>(value: i128, ty: &Type) -> Result<Datum<'a>, EvalError> {
+///
+/// # Errors
+/// When it is out of range.
+pub fn decimal<'a>(value: i128, ty: &Type) -> Result<Datum<'a>, EvalError> {
     match ty {
         Type::Decimal { .. } => Datum::decimal(value, ty).ok_or(EvalError::Overflow),
         _ => Err(EvalError::Damaged),
@@ -199,7 +174,10 @@ pub(super) fn decimal<'a>(value: i128, ty: &Type) -> Result<Datum<'a>, EvalError
 }
 
 /// The unscaled number at another scale, rounded half away from zero.
-pub(super) fn rescale(value: i128, from: u8, to: u8) -> Result<i128, EvalError> {
+///
+/// # Errors
+/// When it is out of range.
+pub fn rescale(value: i128, from: u8, to: u8) -> Result<i128, EvalError> {
     if to >= from {
         return value.checked_mul(power(to - from)?).ok_or(EvalError::Overflow);
     }
@@ -207,11 +185,15 @@ pub(super) fn rescale(value: i128, from: u8, to: u8) -> Result<i128, EvalError> 
 }
 
 /// 10 to the power of `digits`.
-pub(super) fn power(digits: u8) -> Result<i128, EvalError> {
+///
+/// # Errors
+/// When it is out of range.
+pub fn power(digits: u8) -> Result<i128, EvalError> {
     POWERS.get(usize::from(digits)).copied().ok_or(EvalError::Overflow)
 }
 
 /// The scale of a decimal type; 0 of every other.
-pub(super) fn scale(ty: &Type) -> u8 {
+#[must_use]
+pub fn scale(ty: &Type) -> u8 {
     if let Type::Decimal { scale, .. } = ty { *scale } else { 0 }
 }

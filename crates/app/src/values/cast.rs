@@ -7,11 +7,15 @@ use bumpalo::Bump;
 use tidefold_codec::truncate::units_per_day;
 use tidefold_codec::{Datum, Type, text};
 
+use super::EvalError;
 use super::number::{decimal, double, long, rescale, scale};
-use super::{EvalError, MAX_TEXT_BYTES};
+use super::text::MAX_TEXT_BYTES;
 
 /// `CAST(value AS to)`.
-pub(super) fn cast<'a>(
+///
+/// # Errors
+/// When the type has no such value.
+pub fn cast<'a>(
     value: Datum<'a>,
     from: &'a Type,
     to: &'a Type,
