@@ -5,7 +5,7 @@ import os
 from fractions import Fraction
 
 from engine import N, kind, number_text, text
-from model import KEY_BYTES, ROW_KEY_BYTES, key_text, row_key_bytes, rows_of
+from model import KEY_BYTES, ROW_KEY_BYTES, VARIANCES, key_text, row_key_bytes, rows_of
 from generate import DAY, Expressions, KEY_TYPES, digits, sql_name
 
 KEYS = [t for t in KEY_TYPES if t not in ('enum', 'decimal')]
@@ -232,13 +232,17 @@ class App(Expressions):
     def aggregate(self, event):
         r = self.r
         where = self.boolean(2) if r.random() < 0.3 else None
-        f = r.choice(['count', 'count', 'sum', 'sum', 'avg'] + (['min', 'max', 'approx_count_distinct'] if event else []))
+        f = r.choice(['count', 'count', 'sum', 'sum', 'avg', 'bool_and', 'bool_or'] + sorted(VARIANCES)
+                     + (['min', 'max', 'approx_count_distinct'] if event else []))
         if f == 'count' and r.random() < 0.5: return 'count', None, where, 'long'
-        if f in ('sum', 'avg'):
+        if f in ('bool_and', 'bool_or'): return f, self.boolean(2), where, 'boolean'
+        if f in ('sum', 'avg') or f in VARIANCES:
+            most = 19 if f in VARIANCES else 38
             t = r.choice(['int', 'long', self.decimal()[:3], self.decimal()[:3]])
-            exacts = [n for n in self.refs if digits(n.t)]
+            exacts = [n for n in self.refs if digits(n.t) and digits(n.t)[0] <= most]
             n = r.choice(exacts) if exacts and r.random() < 0.6 else self.of(t, 2)
-            t = 'double' if f == 'avg' else ('decimal', 38, n.t[2]) if kind(n.t) == 'decimal' else 'long'
+            if n is None or digits(n.t)[0] > most: return 'count', None, where, 'long'
+            t = 'double' if f != 'sum' else ('decimal', 38, n.t[2]) if kind(n.t) == 'decimal' else 'long'
             return f, n, where, t
         t = self.scalar(key=True)
         if f in ('min', 'max'): t = r.choice(['string', 'int', 'double', 'float', 'date', 'timestamp-micros', self.decimal()[:3], 'uuid'])

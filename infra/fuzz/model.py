@@ -216,6 +216,17 @@ def used_lets(on, nodes):
     return found
 
 
+VARIANCES = {'var_pop': 0, 'var_samp': 1}
+
+
+def variance(function, values):
+    """Of a population, or (`_samp`) of a sample; exact up to the one rounding."""
+    n = len(values)
+    if n <= VARIANCES[function]: return None
+    mean = sum(values) / n
+    return float(sum((v - mean) ** 2 for v in values) / (n - VARIANCES[function]))
+
+
 def group(view, key, members):
     row = {}
     for at, (name, n) in enumerate(view['columns']):
@@ -234,6 +245,9 @@ def group(view, key, members):
         elif function == 'min': row[name] = min(values)
         elif function == 'max': row[name] = max(values)
         elif function == 'avg': row[name] = float(Fraction(sum(map(Fraction, values)), len(values)))
+        elif function == 'bool_and': row[name] = all(values)
+        elif function == 'bool_or': row[name] = any(values)
+        elif function in VARIANCES: row[name] = variance(function, list(map(Fraction, values)))
         else:
             total = sum(values)
             fits = abs(total) * 10**t[2] < 10**38 if t[0] == 'decimal' else -2**63 <= total < 2**63

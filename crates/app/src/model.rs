@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidefold_codec::{ColumnType, RecordType};
 use tidefold_record::TopicName;
-use tidefold_table::rollup::AggregateFunction;
+use tidefold_table::aggregate::AggregateFunction;
 use tidefold_table::{Column, GenerationTables, TableLayout};
 
 use crate::expr::{Expr, ViewSource};
@@ -197,7 +197,7 @@ pub enum RollupColumn {
 #[derive(Debug)]
 pub struct Aggregate {
     /// Which.
-    pub function: AggregateFunction,
+    pub function: &'static AggregateFunction,
     /// Its argument; `None` for `count(*)`.
     pub argument: Option<Expr>,
     /// The argument's type.

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 
 use tidefold_app::functions::FUNCTIONS;
 use tidefold_app::rules::RULES;
+use tidefold_table::aggregate::AGGREGATES;
 use tidefold_table::limits::{BOUNDS, KEY_COLUMN_BYTES, ROW_KEY_BYTES};
 
 #[test]
@@ -80,7 +81,13 @@ fn the_page_lists_every_function_as_its_row_says() {
 }
 
 #[test]
+fn the_page_lists_every_aggregate_as_its_row_says() {
+    hold_table("| aggregate | over | gives |", AGGREGATES.iter().map(|row| row.line()));
+}
+
+#[test]
 fn functions_have_different_names() {
-    let names = tidefold_app::functions::function_names();
+    let mut names = tidefold_app::functions::function_names();
+    names.extend(AGGREGATES.iter().map(|row| row.name));
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
 }

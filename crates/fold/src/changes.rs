@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tidefold_app::model::Topic;
 use tidefold_record::Offset;
 use tidefold_table::Verdict;
-use tidefold_table::rollup::Delta;
+use tidefold_table::component::Delta;
 
 use crate::feed::FeedEntry;
 use crate::keys::KeySet;

@@ -356,14 +356,14 @@ fn shape(topic: &Topic, changes: &mut Changes, made: &mut Vec<Made>) {
     if changes.views.len() != topic.views.len() {
         let views = topic.views.iter().map(|view| match &view.kind {
             ViewKind::Index { .. } => ViewChanges::Index(IndexChanges::default()),
-            ViewKind::Rollup { aggregates, .. } => ViewChanges::Rollup(RollupChanges::new(aggregates.len())),
+            ViewKind::Rollup { .. } => ViewChanges::Rollup(RollupChanges::new(view.layout.components())),
         });
         changes.views = views.collect();
     }
     if made.len() != topic.views.len() {
         let views = topic.views.iter().map(|view| match &view.kind {
             ViewKind::Index { .. } => Made::Index(IndexRows::default(), IndexRows::default()),
-            ViewKind::Rollup { aggregates, .. } => Made::Rollup(RollupRows::new(aggregates.len())),
+            ViewKind::Rollup { .. } => Made::Rollup(RollupRows::new(view.layout.components())),
         });
         *made = views.collect();
     }

@@ -2,7 +2,8 @@
 
 use tidefold_app::model::View;
 use tidefold_record::Offset;
-use tidefold_table::rollup::{AggregateState, Group, encode_group};
+use tidefold_table::component::AggregateState;
+use tidefold_table::rollup::{Group, encode_group};
 
 use crate::changes::RollupChanges;
 use crate::folder::{FoldError, damaged};
@@ -24,8 +25,7 @@ pub(crate) fn apply(
     cache: &mut RowCache,
     value: &mut Vec<u8>,
 ) -> Result<(), FoldError> {
-    let aggregates = &view.layout.aggregates;
-    let width = aggregates.len();
+    let width = view.layout.components();
     let mut groups: Vec<OpenGroup> = Vec::with_capacity(changes.keys.len());
     let mut states: Vec<AggregateState> = Vec::with_capacity(changes.keys.len() * width);
     for (asked, key) in changes.keys.iter().enumerate() {

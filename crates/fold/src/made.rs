@@ -1,7 +1,7 @@
 //! The rows that one record makes in a view, in buffers that are used again for the next one.
 
+use tidefold_table::component::Delta;
 use tidefold_table::exact::Exact;
-use tidefold_table::rollup::Delta;
 
 use crate::keys::KeySet;
 

@@ -9,7 +9,7 @@ use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{ColumnType, Datum, columns};
 use tidefold_record::Partition;
 use tidefold_table::bucket::{BUCKET_BYTES, Bucketing};
-use tidefold_table::rollup::{AggregateFunction, Delta};
+use tidefold_table::component::{Delta, Keeps};
 use tidefold_table::{Verdict, distinct, limits};
 
 use crate::eval::{Env, eval, matches};
@@ -209,8 +209,10 @@ impl ViewPlan {
             }
             let before = out.size_bytes();
             out.add_row(sign);
-            for (at, aggregate) in aggregates.iter().enumerate() {
+            let mut at = 0;
+            for aggregate in aggregates {
                 let extreme = add(aggregate, at, env, sign, out);
+                at += aggregate.function.keeps.len();
                 let what = "a value of `min` or `max`";
                 bound("row_too_large", view, what, extreme, self.extreme_bytes)?;
             }
@@ -225,10 +227,8 @@ impl ViewPlan {
 /// How many values of a row may be as large as what the app is sent.
 fn extremes(view: &View) -> usize {
     let ViewKind::Rollup { aggregates, .. } = &view.kind else { return 0 };
-    let is_extreme = |aggregate: &&Aggregate| {
-        matches!(aggregate.function, AggregateFunction::Min | AggregateFunction::Max)
-    };
-    aggregates.iter().filter(is_extreme).count()
+    let keeps = aggregates.iter().flat_map(|aggregate| aggregate.function.keeps);
+    keeps.filter(|keeps| matches!(keeps, Keeps::Smallest | Keeps::Largest)).count()
 }
 
 fn bound(
@@ -293,7 +293,8 @@ fn value<'a>(expr: &'a Expr, env: &Env<'a>) -> Option<Datum<'a>> {
     }
 }
 
-/// Adds what one source row does to one aggregate; how many bytes a row keeps of it besides what it has anyway.
+/// Adds what one source row does to the components of one aggregate, which start at this place; how many bytes a row keeps
+/// of it besides what it has anyway.
 fn add<'a>(aggregate: &'a Aggregate, at: usize, env: &Env<'a>, sign: i64, rows: &mut RollupRows) -> usize {
     if let Some(filter) = &aggregate.filter
         && !matches(filter, env).unwrap_or(false)
@@ -305,40 +306,52 @@ fn add<'a>(aggregate: &'a Aggregate, at: usize, env: &Env<'a>, sign: i64, rows: 
         return 0;
     };
     let Some(datum) = value(argument, env) else { return 0 };
-    match aggregate.function {
-        AggregateFunction::Count => rows.add(at, Delta::Count(sign)),
-        AggregateFunction::Sum | AggregateFunction::Avg => {
-            let number = match datum {
-                Datum::Long(number) => i128::from(number),
-                Datum::Decimal(number) => number,
-                _ => return 0,
-            };
-            // A decimal has at most 127 bits and a sign is one of two, so the product is the number or its opposite.
-            rows.add(at, Delta::Sum(number.wrapping_mul(i128::from(sign)).into(), sign));
-        }
-        AggregateFunction::Min | AggregateFunction::Max => {
-            return with_bytes(aggregate, datum, |bytes| {
-                rows.add(at, Delta::Extreme(bytes));
-                bytes.len()
-            });
-        }
-        AggregateFunction::ApproxCountDistinct => {
-            with_bytes(aggregate, datum, |bytes| {
-                rows.add(at, Delta::Distinct(distinct::hash(bytes)));
-                0
-            });
+    let mut bytes = 0;
+    for (at, keeps) in (at..).zip(aggregate.function.keeps) {
+        match keeps {
+            Keeps::Count => rows.add(at, Delta::Count(sign)),
+            // A decimal has at most 127 bits, and so has the square of a number that the checker let be squared; a sign is
+            // one of two, so the product is the number or its opposite.
+            Keeps::Sum => {
+                let number = number(datum).wrapping_mul(i128::from(sign));
+                rows.add(at, Delta::Sum(number.into(), sign));
+            }
+            Keeps::Squares => {
+                let number = number(datum);
+                let square = number.wrapping_mul(number).wrapping_mul(i128::from(sign));
+                rows.add(at, Delta::Sum(square.into(), sign));
+            }
+            Keeps::Smallest | Keeps::Largest => {
+                with_bytes(aggregate, datum, |datum| {
+                    rows.add(at, Delta::Extreme(datum));
+                    bytes += datum.len();
+                });
+            }
+            Keeps::Distinct => {
+                with_bytes(aggregate, datum, |datum| rows.add(at, Delta::Distinct(distinct::hash(datum))));
+            }
         }
     }
-    0
+    bytes
+}
+
+/// What a sum adds of a value: the number without its point, or 1 of TRUE.
+fn number(datum: Datum<'_>) -> i128 {
+    match datum {
+        Datum::Long(number) => i128::from(number),
+        Datum::Decimal(number) => number,
+        Datum::Boolean(yes) => i128::from(yes),
+        Datum::Null | Datum::Double(_) | Datum::Text(_) | Datum::Bytes(_) | Datum::Encoded(_) => 0,
+    }
 }
 
 /// The value's datum, of the argument's type without null.
-fn with_bytes(aggregate: &Aggregate, datum: Datum<'_>, then: impl FnOnce(&[u8]) -> usize) -> usize {
-    let Some(column) = &aggregate.argument_type else { return 0 };
+fn with_bytes(aggregate: &Aggregate, datum: Datum<'_>, then: impl FnOnce(&[u8])) {
+    let Some(column) = &aggregate.argument_type else { return };
     let column = ColumnType { ty: column.ty.clone(), nullable: false };
     let mut bytes = Vec::with_capacity(32);
     columns::encode([&column], &[datum], &mut bytes);
-    then(&bytes)
+    then(&bytes);
 }
 
 // === impl TooLarge ===

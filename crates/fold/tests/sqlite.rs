@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bumpalo::Bump;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
-use rusqlite::functions::FunctionFlags;
+use rusqlite::functions::{Aggregate, Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params};
 use support::{Lab, Message, history};
@@ -92,6 +92,11 @@ const AGGREGATES: &[&str] = &[
     "sum(coalesce(score, 0))",
     "sum(amount / score)",
     "count(nullif(kind, 'a'))",
+    "bool_and(flag)",
+    "bool_or(score > 3)",
+    "var_pop(amount)",
+    "var_pop(score)",
+    "var_samp(amount - score)",
 ];
 
 const TAG_FILTERS: &[&str] = &["tag.qty > 2", "tag.note IS NULL", "tag.name <> kind", "tag.qty < amount"];
@@ -242,6 +247,49 @@ fn group_row(view: &View, key: &[u8], group: &Group) -> Row {
 
 // === what SQLite says ===
 
+/// Aggregates that SQLite lacks, over all values at once: the numbers here are small enough for exact doubles.
+struct Over(fn(&[i64]) -> Value);
+
+impl Aggregate<Vec<i64>, Value> for Over {
+    fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<Vec<i64>> {
+        Ok(Vec::new())
+    }
+
+    fn step(&self, call: &mut Context<'_>, values: &mut Vec<i64>) -> rusqlite::Result<()> {
+        values.extend(call.get::<Option<i64>>(0)?);
+        Ok(())
+    }
+
+    fn finalize(&self, _: &mut Context<'_>, values: Option<Vec<i64>>) -> rusqlite::Result<Value> {
+        let values = values.unwrap_or_default();
+        Ok(if values.is_empty() { Value::Null } else { self.0(&values) })
+    }
+}
+
+/// By the definition: the mean square of what is left of the mean, all times n² so that it stays whole.
+fn variance(values: &[i64], fewer: i64) -> Value {
+    let n = values.len() as i64;
+    if n <= fewer {
+        return Value::Null;
+    }
+    let sum: i64 = values.iter().sum();
+    let off: i64 = values.iter().map(|value| (n * value - sum).pow(2)).sum();
+    Value::Real(off as f64 / (n * n * (n - fewer)) as f64)
+}
+
+fn aggregates(db: &Connection) {
+    let all: [(&str, fn(&[i64]) -> Value); 4] = [
+        ("bool_and", |values| Value::Integer(values.iter().all(|value| *value == 1).into())),
+        ("bool_or", |values| Value::Integer(values.contains(&1).into())),
+        ("var_pop", |values| variance(values, 0)),
+        ("var_samp", |values| variance(values, 1)),
+    ];
+    let pure = FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_UTF8;
+    for (name, of) in all {
+        db.create_aggregate_function(name, 1, pure, Over(of)).unwrap();
+    }
+}
+
 fn sqlite() -> Connection {
     let db = Connection::open_in_memory().unwrap();
     db.execute_batch(
@@ -266,6 +314,7 @@ fn sqlite() -> Connection {
         Ok(call.get::<String>(0)?.starts_with(&call.get::<String>(1)?))
     })
     .unwrap();
+    aggregates(&db);
     db
 }
 

@@ -83,8 +83,23 @@ impl Exact {
             return sum as f64 / divisor as f64 * if count < 0 { -1.0 } else { 1.0 };
         }
         let negative = (self.high < 0) != (count < 0);
-        let mean = nearest(self.magnitude(), Wide::product(unit, parts));
+        let mean = ratio(self.magnitude(), Wide::product(unit, parts));
         if negative { -mean } else { mean }
+    }
+
+    /// The double nearest to the variance of `count` numbers, which is above `fewer`: of a whole population if that is 0,
+    /// of a sample if 1. This is the sum of their squares; they have `scale` digits (at most 19) behind the point, and at
+    /// most 64 bits.
+    #[must_use]
+    pub fn variance(self, sum: Exact, scale: u8, count: i64, fewer: i64) -> f64 {
+        let (all, divisor) = (count.unsigned_abs(), (count - fewer).unsigned_abs());
+        let (sum, squares) = (sum.magnitude(), self.magnitude());
+        // (n Σx² - (Σx)²) / (n (n - fewer)) has no rounding in it up to the one division. Of numbers that there are it is
+        // never below zero.
+        let spread = squares.times(all).minus(Wide::product(sum.low, sum.low)).unwrap_or(Wide::ZERO);
+        let unit = 10_u128.pow(u32::from(scale.min(19)));
+        let unit = unit.saturating_mul(unit);
+        ratio(spread, Wide::product(u128::from(all) * u128::from(divisor), unit))
     }
 
     fn magnitude(self) -> Wide {
@@ -96,35 +111,33 @@ impl Exact {
     }
 }
 
-/// The double nearest to `a / b`, ties to even. `a` has at most 192 bits, `b` at most 191 and is not zero.
-fn nearest(a: Wide, b: Wide) -> f64 {
-    if a.bits() == 0 {
+/// The double nearest to `a / b`, ties to even. Both have at most 254 bits, and `b` is not zero.
+fn ratio(a: Wide, b: Wide) -> f64 {
+    if a == Wide::ZERO {
         return 0.0;
     }
-    // Shifted so that the quotient has 64 or 65 bits: more than a double's 53, so one more bit for whatever is left makes
-    // the one rounding right.
-    let shift = 64 + i64::from(b.bits()) - i64::from(a.bits());
-    let (mut rest, divisor) =
-        if shift >= 0 { (a.shifted(shift as u32), b) } else { (a, b.shifted(shift.unsigned_abs() as u32)) };
-    let mut quotient: u128 = 0;
-    for at in (0..=65).rev() {
+    // By long division, bit by bit from the top and on behind the point, until there are 65 bits: more than a double's 53,
+    // so one more bit for whatever is left makes the one rounding right.
+    let (mut rest, mut quotient, mut at) = (Wide::ZERO, 0_u128, i64::from(a.bits()));
+    while quotient >> 64 == 0 {
+        at -= 1;
+        rest = rest.doubled(u32::try_from(at).is_ok_and(|at| a.bit(at)));
         quotient <<= 1;
-        if divisor.bits() + at <= 256
-            && let Some(left) = rest.minus(divisor.shifted(at))
-        {
+        if let Some(left) = rest.minus(b) {
             rest = left;
             quotient |= 1;
         }
     }
-    let sticky = u128::from(rest.bits() > 0);
-    let power = -(shift + 1);
-    let scale = f64::from_bits(((1_023 + power) as u64) << 52);
-    (quotient << 1 | sticky) as f64 * scale
+    let more = rest != Wide::ZERO || (0..at.max(0)).any(|below| a.bit(below as u32));
+    let scale = f64::from_bits(((1_023 + at - 1) as u64) << 52);
+    (quotient << 1 | u128::from(more)) as f64 * scale
 }
 
 // === impl Wide ===
 
 impl Wide {
+    const ZERO: Wide = Wide { low: 0, high: 0 };
+
     /// The product, which has to fit.
     fn product(a: u128, b: u128) -> Wide {
         let half = |value: u128| (value >> 64, value & u128::from(u64::MAX));
@@ -139,12 +152,20 @@ impl Wide {
         if self.high == 0 { 128 - self.low.leading_zeros() } else { 256 - self.high.leading_zeros() }
     }
 
-    fn shifted(self, by: u32) -> Wide {
-        match by {
-            0 => self,
-            1..128 => Wide { low: self.low << by, high: self.high << by | self.low >> (128 - by) },
-            _ => Wide { low: 0, high: self.low.checked_shl(by - 128).unwrap_or(0) },
-        }
+    fn bit(self, at: u32) -> bool {
+        let half = if at < 128 { self.low >> at } else { self.high >> (at - 128) };
+        half & 1 == 1
+    }
+
+    /// Twice the number, which has to fit, and one if so.
+    fn doubled(self, one: bool) -> Wide {
+        Wide { low: self.low << 1 | u128::from(one), high: self.high << 1 | self.low >> 127 }
+    }
+
+    /// The product, which has to fit.
+    fn times(self, factor: u64) -> Wide {
+        let low = Wide::product(self.low, u128::from(factor));
+        Wide { low: low.low, high: low.high.wrapping_add(self.high.wrapping_mul(u128::from(factor))) }
     }
 
     /// The difference; `None` below zero.
@@ -168,9 +189,12 @@ mod tests {
 
     /// The nearest double by decimal digits, which the standard library rounds.
     fn oracle(sum: &BigInt, scale: u8, count: i64) -> f64 {
+        quotient(sum, &(BigInt::from(10).pow(scale.into()) * count))
+    }
+
+    fn quotient(a: &BigInt, b: &BigInt) -> f64 {
         let digits = 200_u32;
-        let (numerator, divisor) =
-            (sum * BigInt::from(10).pow(digits), BigInt::from(10).pow(scale.into()) * count);
+        let (numerator, divisor) = (a * BigInt::from(10).pow(digits), b.clone());
         let (quotient, rest) = (&numerator / &divisor, &numerator % &divisor);
         let sticky = if rest == BigInt::from(0) { "" } else { "1" };
         format!("{quotient}{sticky}e-{}", digits as usize + sticky.len()).parse().unwrap_or(f64::NAN)
@@ -210,6 +234,44 @@ mod tests {
         fn a_mean_is_the_nearest_double(values in prop::collection::vec(value(), 1..9), scale in 0..39_u8, count in prop_oneof![1..20_i64, 1..i64::MAX]) {
             let sum = values.iter().fold(Exact::ZERO, |sum, value| sum.plus((*value).into()));
             prop_assert_eq!(sum.mean(scale, count), oracle(&big(sum), scale, count));
+        }
+    }
+
+    /// Numbers whose squares fit.
+    fn squarable() -> impl Strategy<Value = i128> {
+        let most = 10_i128.pow(19) - 1;
+        prop_oneof![any::<i64>().prop_map(i128::from), -3..4_i128, Just(most), Just(-most)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_variance_is_the_nearest_double(values in prop::collection::vec(squarable(), 2..9), scale in 0..20_u8, copies in 0..60_u32, fewer in 0..2_i64) {
+            let all = |of: fn(i128) -> i128| values.iter().fold(Exact::ZERO, |sum, value| sum.plus(of(*value).into()));
+            let (mut sum, mut squares) = (all(|value| value), all(|value| value * value));
+            let mut count = values.len() as i64;
+            // As many of each as a group may have.
+            for _ in 0..copies.min(62 - count.ilog2() - 1) {
+                (sum, squares, count) = (sum.plus(sum), squares.plus(squares), count * 2);
+            }
+            let n = BigInt::from(count);
+            let spread = &n * big(squares) - big(sum) * big(sum);
+            let unit = BigInt::from(10).pow(2 * u32::from(scale));
+            let divisor = &n * (count - fewer) * unit;
+            prop_assert_eq!(squares.variance(sum, scale, count, fewer), quotient(&spread, &divisor));
+        }
+
+        #[test]
+        fn what_is_taken_back_leaves_no_variance(values in prop::collection::vec(squarable(), 1..20), kept in squarable()) {
+            let (mut sum, mut squares) = (Exact::from(kept), Exact::from(kept * kept));
+            for sign in [1, -1] {
+                for value in &values {
+                    sum = sum.plus((value * sign).into());
+                    squares = squares.plus((value * value * sign).into());
+                }
+            }
+            prop_assert_eq!(squares.variance(sum, 0, 1, 0), 0.0);
         }
     }
 

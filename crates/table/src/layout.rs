@@ -6,8 +6,9 @@
 use tidefold_codec::ColumnType;
 use tidefold_codec::ordered::KeyColumn;
 
+use crate::aggregate::Aggregate;
 use crate::bucket::Bucket;
-use crate::rollup::Aggregate;
+use crate::component::AggregateState;
 
 /// What a table holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -93,6 +94,20 @@ impl TableLayout {
     pub fn value_columns(&self) -> impl Iterator<Item = (usize, &Column)> {
         self.columns.iter().enumerate().filter(|(at, _)| {
             !self.partition_key.contains(at) && !self.clustering.iter().any(|c| c.column == *at)
+        })
+    }
+
+    /// How many components a rollup's row keeps.
+    #[must_use]
+    pub fn components(&self) -> usize {
+        self.aggregates.iter().map(|aggregate| aggregate.function.keeps.len()).sum()
+    }
+
+    /// The state of every component that a rollup's row keeps, in order, of no value.
+    pub fn empty_states(&self) -> impl Iterator<Item = AggregateState> + '_ {
+        self.aggregates.iter().flat_map(|aggregate| {
+            let argument = aggregate.argument.as_ref();
+            aggregate.function.keeps.iter().map(move |keeps| AggregateState::empty(*keeps, argument))
         })
     }
 

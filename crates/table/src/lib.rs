@@ -11,12 +11,15 @@
 //! * [`tables`]: the tables of one generation of a projection.
 //! * [`limits`]: how large keys and rows may be.
 //! * [`entity`]: an entity's row; [`rollup`]: a shard of a rollup's group, and shards added up.
+//! * [`aggregate`]: the registry of aggregates; [`component`]: what a row keeps of them.
 //! * [`exact`]: sums that cannot overflow; [`distinct`]: the sketch behind `approx_count_distinct`.
 //! * [`verdict`]: what became of a record.
 //! * [`checkpoint`]: where a partition's fold stands; [`proof`]: whether that says anything of a log's records.
 
+pub mod aggregate;
 pub mod bucket;
 pub mod checkpoint;
+pub mod component;
 pub mod distinct;
 pub mod entity;
 pub mod exact;

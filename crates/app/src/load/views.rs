@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidefold_codec::schema::type_text;
 use tidefold_codec::text::is_key_type;
 use tidefold_codec::{RecordType, Type};
-use tidefold_table::rollup::Aggregate;
+use tidefold_table::aggregate::Aggregate;
 use tidefold_table::{Clustering, TableKind, TableLayout};
 
 use super::avro::Schemas;

@@ -6,21 +6,19 @@ use sqlparser::ast::{
 };
 use tidefold_codec::Type;
 use tidefold_codec::truncate::TruncUnit;
+use tidefold_table::aggregate::{AGGREGATES, aggregate};
 
 use super::cast::{is_time, is_timestamp};
 use super::check::{Checker, Placed, is_null};
 use super::nearest;
 use super::refusal;
 use super::scope::Scope;
-use super::types::{decimal, describe, digits, is_comparable, is_number, made};
+use super::types::{decimal, describe, is_comparable, is_number, made};
 use crate::expr::{Constant, Expr, Node};
 use crate::functions::row::{Form, Function, Gives, MOST_ARGUMENTS, Nulls, Takes};
 use crate::functions::times::{PARTS, UNITS};
 use crate::functions::{function, function_names};
 use crate::values::number::ArithmeticOp;
-
-/// The aggregate functions.
-pub(super) const AGGREGATES: [&str; 6] = ["count", "sum", "avg", "min", "max", "approx_count_distinct"];
 
 /// The plain arguments of a call.
 pub(super) fn arguments(call: &Call) -> impl Iterator<Item = &Ast> {
@@ -60,7 +58,7 @@ impl Checker<'_> {
         if let Some((rule, message, help)) = refusal::of_call(&name, call, self.sql_place()) {
             return self.here(rule, message, help);
         }
-        if AGGREGATES.contains(&name.as_str()) {
+        if aggregate(&name).is_some() {
             let (rule, message, help) = match self.scope {
                 Scope::View(_) => (
                     "aggregate-place",
@@ -158,10 +156,11 @@ impl Checker<'_> {
     /// A name that is no function. Aggregates are offered where they can stand only.
     fn unknown_function(&mut self, name: &str) -> Option<Expr> {
         let functions = function_names().into_iter();
-        let aggregate = refusal::aggregate_called(name)
-            .or_else(|| nearest::suggestion(name, functions.clone().chain(AGGREGATES)))
-            .filter(|near| AGGREGATES.contains(near));
-        let help = match (refusal::instead_of(name), aggregate, self.sql_place()) {
+        let aggregates = || AGGREGATES.iter().map(|row| row.name);
+        let near = refusal::aggregate_called(name)
+            .or_else(|| nearest::suggestion(name, functions.clone().chain(aggregates())))
+            .filter(|near| aggregate(near).is_some());
+        let help = match (refusal::instead_of(name), near, self.sql_place()) {
             (Some(instead), ..) => instead.to_owned(),
             (None, Some(near), refusal::Place::View) => format!("did you mean `{near}`?"),
             (None, Some(near), refusal::Place::Transition) => {
@@ -172,7 +171,7 @@ impl Checker<'_> {
             (None, None, place) => match nearest::suggestion(name, functions.clone()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
-                    let aggregates = AGGREGATES.into_iter().filter(|_| place == refusal::Place::View);
+                    let aggregates = aggregates().filter(|_| place == refusal::Place::View);
                     format!(
                         "the list is closed: {}",
                         functions.chain(aggregates).collect::<Vec<_>>().join(", ")
@@ -386,9 +385,4 @@ pub(super) fn is_distinct(call: &Call) -> bool {
         FunctionArguments::List(list) => list.duplicate_treatment == Some(DuplicateTreatment::Distinct),
         _ => false,
     }
-}
-
-/// Whether a decimal or integer type; what `sum` is exact over.
-pub(super) fn is_exact(ty: &Type) -> bool {
-    digits(ty).is_some()
 }

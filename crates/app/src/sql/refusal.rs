@@ -275,14 +275,13 @@ fn unsupported_aggregate(name: &str) -> Option<(String, &'static str)> {
         | "json_object_agg" => {
             "its row would grow without bound; make an index view under the group's columns"
         }
-        "stddev" | "stddev_pop" | "stddev_samp" | "variance" | "var_pop" | "var_samp" | "corr" => {
-            "keep count(*), sum(x) and sum(x * x) and compute it when you read"
+        "corr" | "covar_pop" | "covar_samp" | "regr_slope" => {
+            "keep the counts and sums that it is made of, and compute it when you read"
         }
         "median" | "percentile_cont" | "percentile_disc" | "mode" => {
             "it needs every value of the group; make an index view and read its middle"
         }
-        "bool_and" | "every" => "count(*) FILTER (WHERE NOT x) is 0 where all are true",
-        "bool_or" | "any_value" => "count(*) FILTER (WHERE x) is above 0 where one is true",
+        "any_value" => "group by it, if it is the same in every row of the group",
         "first" | "last" | "max_by" | "min_by" | "arg_max" | "arg_min" => {
             "make an index in the order you need and read its first row"
         }
@@ -299,6 +298,8 @@ pub(super) fn aggregate_called(name: &str) -> Option<&'static str> {
         "approx_distinct" | "approx_count_distinct_ds" | "uniq" => "approx_count_distinct",
         "minimum" => "min",
         "maximum" => "max",
+        "every" => "bool_and",
+        "variance" | "var" => "var_samp",
         _ => return None,
     })
 }

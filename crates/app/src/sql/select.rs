@@ -9,13 +9,13 @@ use sqlparser::ast::{
 use tidefold_codec::text::is_key_type;
 use tidefold_codec::{ColumnType, Type};
 use tidefold_table::Column;
-use tidefold_table::rollup::AggregateFunction;
+use tidefold_table::aggregate::{AggregateFunction, Gives, Nulls, Over, aggregate};
 
 use super::check::Checker;
-use super::functions::{AGGREGATES, is_distinct, is_exact, name_of};
+use super::functions::{is_distinct, name_of};
 use super::nullity::Facts;
 use super::scope::{Fields, Scope};
-use super::types::{describe, is_comparable};
+use super::types::{describe, digits, is_comparable};
 use super::view::MAX_COLUMNS;
 use super::{OutputColumn, nearest};
 use crate::expr::Expr;
@@ -161,20 +161,13 @@ impl Checker<'_> {
             Some(filter) => Some(filter?),
         };
         let argument = argument?;
-        let function = match name.as_str() {
-            "count" => AggregateFunction::Count,
-            "sum" => AggregateFunction::Sum,
-            "avg" => AggregateFunction::Avg,
-            "min" => AggregateFunction::Min,
-            "max" => AggregateFunction::Max,
-            _ => AggregateFunction::ApproxCountDistinct,
-        };
-        let ty = self.aggregate_type(&name, function, argument.as_ref())?;
+        let function = aggregate(&name)?;
+        let ty = self.aggregate_type(function, argument.as_ref())?;
         let always = filter.is_none() && argument.as_ref().is_none_or(|argument| !facts.nullable(argument));
-        let nullable = match function {
-            AggregateFunction::Count | AggregateFunction::ApproxCountDistinct => false,
-            AggregateFunction::Sum => true,
-            AggregateFunction::Avg | AggregateFunction::Min | AggregateFunction::Max => !always,
+        let nullable = match function.nulls {
+            Nulls::Never => false,
+            Nulls::OfNoValue => !always,
+            Nulls::OfItsOwn => true,
         };
         let argument_type = argument.as_ref().map(|argument| argument.column.clone());
         let aggregate = Aggregate { function, argument, argument_type, filter };
@@ -201,16 +194,12 @@ impl Checker<'_> {
     /// The type of an aggregate's value.
     fn aggregate_type(
         &mut self,
-        name: &str,
-        function: AggregateFunction,
+        function: &'static AggregateFunction,
         argument: Option<&Expr>,
     ) -> Option<Type> {
+        let name = function.name;
         let over_events = matches!(&self.scope, Scope::View(rows) if matches!(rows.fields, Fields::Event(_)));
-        let retracts = matches!(
-            function,
-            AggregateFunction::Min | AggregateFunction::Max | AggregateFunction::ApproxCountDistinct
-        );
-        if retracts && !over_events {
+        if !function.retracts() && !over_events {
             let message = format!(
                 "{name} over an entity cannot be maintained: when the value that stands changes, the next one is not \
                  known"
@@ -219,50 +208,54 @@ impl Checker<'_> {
             return self.here("aggregate-retracts", message, help);
         }
         let ty = argument.map_or(Type::Long, |argument| argument.column.ty.clone());
-        match function {
-            AggregateFunction::Count => Some(Type::Long),
-            AggregateFunction::Sum | AggregateFunction::Avg => self.sum_type(name, function, ty),
-            AggregateFunction::Min | AggregateFunction::Max => {
-                if is_comparable(&ty) && !matches!(ty, Type::Boolean | Type::Bytes | Type::Fixed(_)) {
-                    return Some(ty);
-                }
-                self.here(
-                    "argument-type",
-                    format!("{name} takes a number, string or time, not {}", describe(&ty)),
-                    "",
-                )
-            }
-            AggregateFunction::ApproxCountDistinct => {
-                if is_key_type(&ty) {
-                    return Some(Type::Long);
-                }
-                let message = format!("{name} takes a value that can stand in a key, not {}", describe(&ty));
-                self.here("argument-type", message, "")
-            }
-        }
+        self.aggregate_takes(function, &ty)?;
+        Some(match (function.gives, ty) {
+            (Gives::Long, _) => Type::Long,
+            (Gives::Total, Type::Decimal { scale, .. }) => Type::Decimal { precision: 38, scale, fixed: None },
+            (Gives::Total, _) => Type::Long,
+            (Gives::Double, _) => Type::Double,
+            (Gives::Boolean, _) => Type::Boolean,
+            (Gives::Argument, ty) => ty,
+        })
     }
 
-    fn sum_type(&mut self, name: &str, function: AggregateFunction, ty: Type) -> Option<Type> {
-        if matches!(ty, Type::Float | Type::Double) {
-            let message = format!(
-                "{name} over {} never returns to zero when what was added is taken away again",
-                describe(&ty)
-            );
-            let help = "make the field a decimal or count in the smallest unit; or write sum(CAST(x AS decimal(38,6)))";
-            return self.here("aggregate-inexact", message, help);
+    /// Whether an aggregate takes values of this type.
+    fn aggregate_takes(&mut self, function: &AggregateFunction, ty: &Type) -> Option<()> {
+        let name = function.name;
+        let is_float = matches!(ty, Type::Float | Type::Double);
+        let mut help = "";
+        let (takes, wanted) = match function.over {
+            Over::Anything => return Some(()),
+            Over::Number | Over::Squarable if is_float => {
+                let message = format!(
+                    "{name} over {} never returns to zero when what was added is taken away again",
+                    describe(ty)
+                );
+                let help = format!(
+                    "make the field a decimal or count in the smallest unit; or write {name}(CAST(x AS decimal({},6)))",
+                    if function.over == Over::Number { 38 } else { 19 }
+                );
+                return self.here("aggregate-inexact", message, help);
+            }
+            Over::Number => (digits(ty).is_some(), "an exact number"),
+            Over::Squarable => {
+                help = "write CAST(x AS decimal(19,s))";
+                (digits(ty).is_some_and(|(precision, _)| precision <= 19), "an exact number of at most 19 digits")
+            }
+            Over::Boolean => (*ty == Type::Boolean, "a boolean"),
+            Over::Ordered => {
+                let ordered = is_comparable(ty) && !matches!(ty, Type::Boolean | Type::Bytes | Type::Fixed(_));
+                (ordered, "a number, string or time")
+            }
+            Over::Key => (is_key_type(ty), "a value that can stand in a key"),
+        };
+        if takes {
+            return Some(());
         }
-        if !is_exact(&ty) {
-            return self.here(
-                "argument-type",
-                format!("{name} takes an exact number, not {}", describe(&ty)),
-                "",
-            );
+        if !matches!(ty, Type::Decimal { .. }) {
+            help = "";
         }
-        Some(match (function, ty) {
-            (AggregateFunction::Avg, _) => Type::Double,
-            (_, Type::Decimal { scale, .. }) => Type::Decimal { precision: 38, scale, fixed: None },
-            _ => Type::Long,
-        })
+        self.here("argument-type", format!("{name} takes {wanted}, not {}", describe(ty)), help)
     }
 
     /// The group expressions as GROUP BY names them; `None` where one is wrong.
@@ -402,7 +395,7 @@ fn call_of(mut ast: &Ast) -> Option<&Call> {
     }
     let Ast::Function(call) = ast else { return None };
     let name = name_of(call)?;
-    (AGGREGATES.contains(&name.as_str()) && call.over.is_none()).then_some(call)
+    (aggregate(&name).is_some() && call.over.is_none()).then_some(call)
 }
 
 fn snake_case(name: &str) -> String {
