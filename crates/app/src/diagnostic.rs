@@ -6,7 +6,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 
-use crate::SourceFile;
+use crate::source::{APP_FILE, SourceFile};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -90,8 +90,7 @@ impl Diagnostics {
     /// anyway.
     #[must_use]
     pub fn new(mut list: Vec<Diagnostic>, sources: Vec<SourceFile>) -> Diagnostics {
-        let rank =
-            |d: &Diagnostic| (d.file != crate::load::APP_FILE, d.file.clone(), d.span.start, d.span.end);
+        let rank = |d: &Diagnostic| (d.file != APP_FILE, d.file.clone(), d.span.start, d.span.end);
         list.sort_by_cached_key(rank);
         list.dedup();
         let wrong: Vec<_> = list

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::App;
-use crate::load::{APP_FILE, avro, hash, parse, report::Report};
+use crate::load::{avro, hash, parse, report::Report};
+use crate::source::APP_FILE;
 
 /// What changed from one definition to the other, one line each; empty where both mean the same.
 #[must_use]

@@ -10,6 +10,7 @@
 //! * [`expr`]: typed expressions, the form SQL is compiled to.
 //! * [`functions`]: the registry of functions, a row each; [`values`]: what they and the operators do with values.
 //! * [`sql`]: SQL text to typed expressions and views.
+//! * [`source`]: the files of a folder.
 //! * [`load`]: the texts of a folder to an [`App`] or to diagnostics.
 //! * [`rules`]: every rule that [`load`] and [`scenario`] hold a folder to, with one line each.
 //! * [`diagnostic`]: a mistake with its place, its rule and the nearest valid name, and how it is printed.
@@ -25,11 +26,13 @@ pub mod load;
 pub mod model;
 pub mod rules;
 pub mod scenario;
+pub mod source;
 pub mod sql;
 pub mod summary;
 pub mod values;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Style};
 pub use difference::difference;
-pub use load::{SourceFile, load};
+pub use load::load;
 pub use model::App;
+pub use source::SourceFile;

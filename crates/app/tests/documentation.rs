@@ -71,7 +71,8 @@ fn hold_table(head: &str, lines: impl Iterator<Item = String>) {
         std::fs::write(&path, format!("{}{table}{}", &page[..start], &page[end..])).unwrap();
         return;
     }
-    let lacks: Vec<&str> = table.lines().filter(|line| !page[start..end].lines().any(|other| other == *line)).collect();
+    let lacks: Vec<&str> =
+        table.lines().filter(|line| !page[start..end].lines().any(|other| other == *line)).collect();
     assert!(page[start..end] == table, "the table differs; docs/app-language-sql.md lacks: {lacks:#?}");
 }
 

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use crate::types::Type;
+
 /// The days of the years 1 to 9999, counted from 1970-01-01.
 pub(crate) const DAYS: RangeInclusive<i64> = -719_162..=2_932_896;
 
@@ -15,6 +17,23 @@ pub(crate) const MICROS: RangeInclusive<i64> =
 /// The milliseconds of the years 1 to 9999.
 pub(crate) const MILLIS: RangeInclusive<i64> =
     *DAYS.start() * 86_400_000..=*DAYS.end() * 86_400_000 + 86_400_000 - 1;
+
+/// What is wrong with a number of a date or time type.
+pub(crate) fn time_problem(ty: &Type, value: i64) -> Option<&'static str> {
+    let (ok, what) = match ty {
+        Type::Date => (DAYS.contains(&value), "a date lies outside the years 1 to 9999"),
+        Type::TimeMillis => ((0..86_400_000).contains(&value), "a time lies outside the day"),
+        Type::TimeMicros => ((0..DAY_MICROS).contains(&value), "a time lies outside the day"),
+        Type::TimestampMillis | Type::LocalTimestampMillis => {
+            (MILLIS.contains(&value), "a timestamp lies outside the years 1 to 9999")
+        }
+        Type::TimestampMicros | Type::LocalTimestampMicros => {
+            (MICROS.contains(&value), "a timestamp lies outside the years 1 to 9999")
+        }
+        _ => (true, ""),
+    };
+    (!ok).then_some(what)
+}
 
 /// The day of a date, if there is such a date in the years 1 to 9999.
 fn date(year: i64, month: i64, day: i64) -> Option<i64> {

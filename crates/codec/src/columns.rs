@@ -8,7 +8,6 @@ use bumpalo::Bump;
 
 use crate::datum::Datum;
 use crate::decode::DecodeError;
-use crate::json_out;
 use crate::types::{ColumnType, Field, RecordType, Type};
 use crate::wire::{Cursor, malformed, read_scalar, write_long, write_scalar};
 
@@ -153,21 +152,6 @@ pub fn keep<'a>(datum: Datum<'_>, arena: &'a Bump) -> Datum<'a> {
         Datum::Bytes(v) => Datum::Bytes(arena.alloc_slice_copy(v)),
         Datum::Encoded(v) => Datum::Encoded(arena.alloc_slice_copy(v)),
     }
-}
-
-/// Appends an encoded record as a JSON object: a whole message for an operator's eyes, in the mapping of
-/// [`crate::json_out`].
-///
-/// # Errors
-/// When the bytes are not an encoding of the record, to the end; then `out` is as it was.
-pub fn record_to_json(record: &RecordType, encoded: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-    let start = out.len();
-    let mut cursor = Cursor::new(encoded);
-    let written = json_out::write_record(record, &mut cursor, out).and_then(|()| cursor.finish());
-    if written.is_err() {
-        out.truncate(start);
-    }
-    written
 }
 
 /// Walks over the blocks of an array or a map.

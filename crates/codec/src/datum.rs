@@ -1,8 +1,8 @@
 //! What a slot holds while SQL looks at it.
 
+use crate::calendar::time_problem;
 use crate::number;
 use crate::types::Type;
-use crate::wire::time_problem;
 
 /// A value, borrowed from a record, a stored row or an arena. Its type is not in it: the slot's [`crate::Type`] says
 /// which of the many types that share a form (`Long` for int, long, date and all times) is meant.

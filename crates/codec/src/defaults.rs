@@ -3,9 +3,10 @@
 
 use serde_json::Value;
 
+use crate::calendar::time_problem;
 use crate::datum::Datum;
 use crate::types::{ColumnType, Field, RecordType, Type};
-use crate::wire::{self, is_uuid, time_problem, write_chunk, write_long, write_scalar};
+use crate::wire::{self, is_uuid, write_chunk, write_long, write_scalar};
 
 /// The datum of a field's default; `None` when it has none.
 pub(crate) fn of_field(field: &Field) -> Option<Result<Vec<u8>, String>> {

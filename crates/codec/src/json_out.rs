@@ -25,6 +25,20 @@ pub enum DatumError {
     Datum(#[from] DecodeError),
 }
 
+/// Appends an encoded record as a JSON object: a whole message for an operator's eyes.
+///
+/// # Errors
+/// When the bytes are not an encoding of the record, to the end; then `out` is as it was.
+pub fn record_to_json(record: &RecordType, encoded: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    let start = out.len();
+    let mut cursor = Cursor::new(encoded);
+    let written = write_record(record, &mut cursor, out).and_then(|()| cursor.finish());
+    if written.is_err() {
+        out.truncate(start);
+    }
+    written
+}
+
 /// A whole datum as JSON, by the schema that it was written with. For people who look at single messages: the schema is
 /// parsed anew each time.
 ///

@@ -3,11 +3,12 @@
 
 use bumpalo::Bump;
 
+use crate::calendar::time_problem;
 use crate::datum::Datum;
 use crate::number::fits;
 use crate::text::is_key_type;
 use crate::types::Type;
-use crate::wire::{is_uuid, time_problem};
+use crate::wire::is_uuid;
 
 /// One key column.
 #[derive(Clone, Debug, PartialEq)]

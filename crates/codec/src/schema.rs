@@ -9,35 +9,13 @@ use apache_avro::schema::{InnerDecimalSchema, RecordSchema, UuidSchema};
 use crate::defaults;
 use crate::types::{ColumnType, EnumType, Field, FixedType, RecordType, Type};
 
+mod problem;
 mod type_text;
 
+pub use problem::TypeProblem;
+use type_text::decimal_type;
 pub(crate) use type_text::kind;
 pub use type_text::{parse_type, type_text};
-
-/// Why an Avro schema or a type text has no place here.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum TypeProblem {
-    /// A type refers to itself: its depth cannot be bounded.
-    #[error("{name} contains itself; recursive types are not supported")]
-    Recursive {
-        /// The type's full name.
-        name: String,
-    },
-    /// A type text or schema that says something this crate has no type for.
-    #[error("{detail}")]
-    Unsupported {
-        /// Where in the schema: field names from the outside in, empty for a type text.
-        path: Vec<String>,
-        /// What is wrong and what to write instead.
-        detail: String,
-    },
-    /// A type text names a type that no schema declares.
-    #[error("there is no type `{name}`")]
-    UnknownName {
-        /// The name as written.
-        name: String,
-    },
-}
 
 /// The record type of a message schema. Types that it names but another schema declares must have been put in before
 /// ([`Schema::denormalize`]).
@@ -131,18 +109,6 @@ fn digits_of(bytes: usize) -> usize {
         Ok(0) => 0,
         Ok(bytes @ 1..=16) => (i128::MAX >> (128 - 8 * bytes)).ilog10() as usize,
         _ => usize::MAX,
-    }
-}
-
-fn decimal_type(precision: usize, scale: usize, fixed: Option<Arc<FixedType>>) -> Result<Type, String> {
-    let digits = |value: usize| u8::try_from(value).ok().filter(|value| *value <= 38);
-    match (digits(precision), digits(scale)) {
-        (Some(precision), Some(scale)) if precision >= 1 && scale <= precision => {
-            Ok(Type::Decimal { precision, scale, fixed })
-        }
-        _ => Err(format!(
-            "decimal({precision},{scale}) is not supported: precision goes from 1 to 38, scale from 0 to the precision"
-        )),
     }
 }
 

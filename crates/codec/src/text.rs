@@ -6,12 +6,12 @@
 
 use bumpalo::Bump;
 
-use crate::calendar;
+use crate::calendar::{self, time_problem};
 use crate::datum::Datum;
 use crate::number::{self, NumberProblem, fits, parse_decimal, parse_integer};
 use crate::schema::{kind, type_text};
 use crate::types::Type;
-use crate::wire::{is_uuid, time_problem};
+use crate::wire::is_uuid;
 
 /// A text that is no value of a type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

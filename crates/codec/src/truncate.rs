@@ -46,7 +46,7 @@ fn truncate_days(unit: TruncUnit, days: i64) -> i64 {
         TruncUnit::Month => days_of(year, month, 1),
         TruncUnit::Quarter => days_of(year, (month - 1) / 3 * 3 + 1, 1),
         TruncUnit::Year => days_of(year, 1, 1),
-        _ => days,
+        TruncUnit::Second | TruncUnit::Minute | TruncUnit::Hour | TruncUnit::Day => days,
     }
 }
 

@@ -4,7 +4,7 @@
 //! bytes, arrays and maps in one block without a size, a map's keys in ascending order and each once, decimals in the fewest bytes, uuids in lower case, no negative
 //! zero. What is kept is canonical, so that equal values have equal bytes.
 
-use crate::calendar;
+use crate::calendar::time_problem;
 use crate::datum::Datum;
 use crate::decode::DecodeError;
 use crate::number;
@@ -319,23 +319,6 @@ pub(crate) fn decimal(bytes: &[u8], precision: u8, start: usize) -> Result<(i128
     number::from_big_endian(bytes)
         .filter(|(value, _)| number::fits(*value, precision))
         .ok_or(malformed(start, "a decimal is empty or has too many digits"))
-}
-
-/// What is wrong with a number of a date or time type.
-pub(crate) fn time_problem(ty: &Type, value: i64) -> Option<&'static str> {
-    let (ok, what) = match ty {
-        Type::Date => (calendar::DAYS.contains(&value), "a date lies outside the years 1 to 9999"),
-        Type::TimeMillis => ((0..86_400_000).contains(&value), "a time lies outside the day"),
-        Type::TimeMicros => ((0..calendar::DAY_MICROS).contains(&value), "a time lies outside the day"),
-        Type::TimestampMillis | Type::LocalTimestampMillis => {
-            (calendar::MILLIS.contains(&value), "a timestamp lies outside the years 1 to 9999")
-        }
-        Type::TimestampMicros | Type::LocalTimestampMicros => {
-            (calendar::MICROS.contains(&value), "a timestamp lies outside the years 1 to 9999")
-        }
-        _ => (true, ""),
-    };
-    (!ok).then_some(what)
 }
 
 /// Whether a text is 36 characters as 8-4-4-4-12, in either case.

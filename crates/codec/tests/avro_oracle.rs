@@ -137,7 +137,7 @@ proptest! {
         let case = case(seed);
         let datum = encode(&case.record, case.json.to_string().as_bytes()).unwrap();
         let mut json = Vec::new();
-        columns::record_to_json(&case.record, &datum, &mut json).unwrap();
+        json_out::record_to_json(&case.record, &datum, &mut json).unwrap();
         prop_assert_eq!(encode(&case.record, &json), Ok(datum));
     }
 
@@ -192,7 +192,7 @@ proptest! {
         let plan = Plan::new(&case.schema, &case.record, &all(&case.record)).unwrap();
         let arena = Bump::new();
         let mut json = Vec::new();
-        let whole = columns::record_to_json(&case.record, &datum, &mut json);
+        let whole = json_out::record_to_json(&case.record, &datum, &mut json);
         match slots(&plan, &case.record, &datum, &arena) {
             Ok(slots) => {
                 prop_assert!(whole.is_ok());
@@ -213,7 +213,7 @@ proptest! {
         let plan = Plan::new(&case.schema, &case.record, &all(&case.record)).unwrap();
         let arena = Bump::new();
         let read = slots(&plan, &case.record, &bytes, &arena).is_ok();
-        prop_assert_eq!(read, columns::record_to_json(&case.record, &bytes, &mut Vec::new()).is_ok());
+        prop_assert_eq!(read, json_out::record_to_json(&case.record, &bytes, &mut Vec::new()).is_ok());
         let mut back = vec![Datum::Null; case.record.fields.len()];
         let _ = columns::decode(case.record.fields.iter().map(|f| &f.column), &bytes, &mut back);
         for field in &case.record.fields {

@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 use support::{Rng, logical, parse, record_value, schema};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
 use tidefold_codec::schema::record_type;
-use tidefold_codec::{ColumnType, Field, RecordType, Type, columns};
+use tidefold_codec::{ColumnType, Field, RecordType, Type, json_out};
 
 /// What `{"a": value}` of a nullable `ty` is read as, or what is said about it.
 fn of(ty: Json, value: &str) -> Result<Json, String> {
@@ -32,7 +32,7 @@ fn read(record: &Arc<RecordType>, json: &str) -> Result<Json, String> {
     let encoded = encoder.encode(json.as_bytes(), &mut datum, &mut Vec::new());
     encoded.map_err(|told| told.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     let mut out = Vec::new();
-    columns::record_to_json(record, &datum, &mut out).unwrap();
+    json_out::record_to_json(record, &datum, &mut out).unwrap();
     Ok(serde_json::from_slice(&out).unwrap())
 }
 

@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 use support::{Rng, parse, record_value, schema};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
 use tidefold_codec::schema::record_type;
-use tidefold_codec::{RecordType, columns};
+use tidefold_codec::{RecordType, json_out};
 
 type Told = Vec<(String, &'static str)>;
 
@@ -42,7 +42,7 @@ fn of(ty: Json, value: &str) -> Result<String, &'static str> {
     match told(&record, format!("{{\"a\": {value}}}").as_bytes(), JsonLimits::default()) {
         Ok(datum) => {
             let mut json = Vec::new();
-            columns::record_to_json(&record, &datum, &mut json).unwrap();
+            json_out::record_to_json(&record, &datum, &mut json).unwrap();
             Ok(String::from_utf8(json).unwrap()[5..].strip_suffix('}').unwrap().to_owned())
         }
         Err(told) => {
@@ -303,7 +303,7 @@ proptest! {
         match (encoded, serde_json::from_slice::<Json>(&text)) {
             (Ok(datum), other) => {
                 prop_assert!(other.is_ok(), "{:?}", String::from_utf8_lossy(&text));
-                prop_assert!(columns::record_to_json(&record, &datum, &mut Vec::new()).is_ok());
+                prop_assert!(json_out::record_to_json(&record, &datum, &mut Vec::new()).is_ok());
             }
             // serde_json takes the last of two equal keys and finds numbers too large that this crate can name.
             (Err(told), Ok(_)) => prop_assert!(told.iter().all(|(_, code)| *code != "invalid_json"), "{told:?}"),

@@ -12,7 +12,7 @@ use bumpalo::Bump;
 use tidefold_codec::decode::Plan;
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
 use tidefold_codec::schema::record_type;
-use tidefold_codec::{Datum, columns, json_out};
+use tidefold_codec::{Datum, json_out};
 
 const SCHEMA: &str = r#"{"type": "record", "name": "PlaceOrder", "namespace": "shop", "fields": [
     {"name": "order_id", "type": "string"},
@@ -49,7 +49,7 @@ fn an_order_comes_back_as_it_went_in() {
     let (datum, key) = encode(ORDER).unwrap();
     assert_eq!(key, "o-1");
     let mut json = Vec::new();
-    columns::record_to_json(&record, &datum, &mut json).unwrap();
+    json_out::record_to_json(&record, &datum, &mut json).unwrap();
     assert_eq!(std::str::from_utf8(&json).unwrap(), ORDER);
 
     let wanted = [true, false, true, true, true, true, true];

@@ -94,7 +94,12 @@ pub fn eval<'a>(expr: &'a Expr, env: &Env<'a>) -> Result<Datum<'a>, EvalError> {
         Node::Like(inner, pattern) => match eval(inner, env)? {
             Datum::Null => Ok(Datum::Null),
             Datum::Text(value) => Ok(Datum::Boolean(compare::like(value, pattern))),
-            _ => Err(EvalError::Damaged),
+            Datum::Boolean(_)
+            | Datum::Long(_)
+            | Datum::Double(_)
+            | Datum::Decimal(_)
+            | Datum::Bytes(_)
+            | Datum::Encoded(_) => Err(EvalError::Damaged),
         },
         Node::Case(arms, otherwise) => case(arms, otherwise.as_deref(), env),
         Node::Switch(inner, arms, otherwise) => switch(inner, arms, otherwise.as_deref(), env),
@@ -153,7 +158,12 @@ fn truth(value: Datum<'_>) -> Result<Option<bool>, EvalError> {
     match value {
         Datum::Boolean(value) => Ok(Some(value)),
         Datum::Null => Ok(None),
-        _ => Err(EvalError::Damaged),
+        Datum::Long(_)
+        | Datum::Double(_)
+        | Datum::Decimal(_)
+        | Datum::Text(_)
+        | Datum::Bytes(_)
+        | Datum::Encoded(_) => Err(EvalError::Damaged),
     }
 }
 

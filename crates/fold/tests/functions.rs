@@ -49,7 +49,11 @@ fn samples() -> Vec<Sample> {
         ("precise", Type::TimestampMicros, longs(&[first * 1_000_000, -1, last * 1_000_000 + 999_999])),
         ("local", Type::LocalTimestampMicros, longs(&[first * 1_000_000, 0])),
         ("list", Type::Array(list.into()), vec![Datum::Encoded(&[0]), Datum::Encoded(&[4, 2, 4, 0])]),
-        ("map", Type::Map(map.into()), vec![Datum::Encoded(&[0]), Datum::Encoded(&[2, 2, b'k', 2, 2, b'v', 0])]),
+        (
+            "map",
+            Type::Map(map.into()),
+            vec![Datum::Encoded(&[0]), Datum::Encoded(&[2, 2, b'k', 2, 2, b'v', 0])],
+        ),
     ];
     samples.iter_mut().for_each(|(_, _, values)| values.insert(0, Datum::Null));
     samples
@@ -68,7 +72,9 @@ fn candidates(takes: Takes) -> &'static [&'static str] {
         Takes::Collection => &["list", "map"],
         Takes::Map => &["map"],
         Takes::Alike => &["s", "n", "list", "map", "x"],
-        Takes::Comparable => &["s", "raw", "b", "i", "n", "d", "wide", "deep", "x", "f", "due", "opens", "at", "precise"],
+        Takes::Comparable => {
+            &["s", "raw", "b", "i", "n", "d", "wide", "deep", "x", "f", "due", "opens", "at", "precise"]
+        }
         Takes::Digits => &["0", "1", "37"],
         Takes::Unit => &["'second'", "'hour'", "'day'", "'week'", "'month'", "'quarter'", "'year'"],
         Takes::Part => &["'year'", "'week'", "'dow'", "'doy'", "'hour'", "'second'", "'epoch'"],
@@ -137,7 +143,8 @@ fn judge(row: &Function, call: &[&str], samples: &[Sample], wrong: &mut Vec<Stri
     let mut places = vec![0; filled.len()];
     let mut count = 0;
     loop {
-        let values: Vec<Datum<'_>> = places.iter().zip(&filled).map(|(at, (_, sample))| sample.2[*at]).collect();
+        let values: Vec<Datum<'_>> =
+            places.iter().zip(&filled).map(|(at, (_, sample))| sample.2[*at]).collect();
         count += 1;
         let arena = Bump::new();
         let mut env = Env::new(&arena);
@@ -155,7 +162,9 @@ fn judge(row: &Function, call: &[&str], samples: &[Sample], wrong: &mut Vec<Stri
             let values: Vec<String> = values.iter().map(short).collect();
             wrong.push(format!("{text} of {}: {:?}", values.join(", "), found.map(|value| short(&value))));
         }
-        let Some(next) = (0..places.len()).find(|at| places[*at] + 1 < filled[*at].1.2.len()) else { return count };
+        let Some(next) = (0..places.len()).find(|at| places[*at] + 1 < filled[*at].1.2.len()) else {
+            return count;
+        };
         places[next] += 1;
         places[..next].fill(0);
     }

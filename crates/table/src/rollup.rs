@@ -88,7 +88,8 @@ impl Group {
         let mut states = self.aggregates.as_slice();
         for ((at, column), aggregate) in layout.value_columns().zip(&layout.aggregates) {
             let (own, rest) = states.split_at(aggregate.function.keeps.len().min(states.len()));
-            let kept = Kept { states: own, argument: aggregate.argument.as_ref(), to: &column.column.ty, arena };
+            let kept =
+                Kept { states: own, argument: aggregate.argument.as_ref(), to: &column.column.ty, arena };
             columns[at] = (aggregate.function.finish)(&kept).unwrap_or(Datum::Null);
             states = rest;
         }

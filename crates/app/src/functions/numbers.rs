@@ -76,7 +76,10 @@ fn absolute<'a>(given: &Given<'a, '_>) -> Result<Datum<'a>, EvalError> {
         Datum::Long(value) if value < 0 => negate(Datum::Long(value), given.to),
         Datum::Decimal(value) if value < 0 => negate(Datum::Decimal(value), given.to),
         Datum::Double(value) => double(value.abs()),
-        other => Ok(other),
+        other @ (Datum::Long(_) | Datum::Decimal(_)) => Ok(other),
+        Datum::Null | Datum::Boolean(_) | Datum::Text(_) | Datum::Bytes(_) | Datum::Encoded(_) => {
+            Err(EvalError::Damaged)
+        }
     }
 }
 
@@ -90,7 +93,10 @@ fn round<'a>(given: &Given<'a, '_>) -> Result<Datum<'a>, EvalError> {
             double(if scaled.is_finite() && scaled.abs() < 9.0e15 { scaled.round() / factor } else { value })
         }
         Datum::Decimal(value) => decimal(rescale(value, scale(given.from), scale(given.to))?, given.to),
-        other => Ok(other),
+        whole @ Datum::Long(_) => Ok(whole),
+        Datum::Null | Datum::Boolean(_) | Datum::Text(_) | Datum::Bytes(_) | Datum::Encoded(_) => {
+            Err(EvalError::Damaged)
+        }
     }
 }
 
@@ -98,7 +104,10 @@ fn floor<'a>(given: &Given<'a, '_>) -> Result<Datum<'a>, EvalError> {
     match given.value(0) {
         Datum::Double(value) => double(value.floor()),
         Datum::Decimal(value) => decimal(value.div_euclid(power(scale(given.from))?), given.to),
-        other => Ok(other),
+        whole @ Datum::Long(_) => Ok(whole),
+        Datum::Null | Datum::Boolean(_) | Datum::Text(_) | Datum::Bytes(_) | Datum::Encoded(_) => {
+            Err(EvalError::Damaged)
+        }
     }
 }
 
@@ -109,6 +118,9 @@ fn ceil<'a>(given: &Given<'a, '_>) -> Result<Datum<'a>, EvalError> {
             let unit = power(scale(given.from))?;
             decimal(value.div_euclid(unit) + i128::from(value.rem_euclid(unit) != 0), given.to)
         }
-        other => Ok(other),
+        whole @ Datum::Long(_) => Ok(whole),
+        Datum::Null | Datum::Boolean(_) | Datum::Text(_) | Datum::Bytes(_) | Datum::Encoded(_) => {
+            Err(EvalError::Damaged)
+        }
     }
 }

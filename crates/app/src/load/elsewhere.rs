@@ -10,7 +10,7 @@ const UNKNOWN: &str = "unknown-name";
 /// Says of every unknown name that is one of the app's what it is.
 pub(super) fn explain(spec: &Spec, text: &str, report: &mut Report) {
     for diagnostic in
-        report.list.iter_mut().filter(|found| found.rule == UNKNOWN && found.file == super::APP_FILE)
+        report.list.iter_mut().filter(|found| found.rule == UNKNOWN && found.file == crate::source::APP_FILE)
     {
         let written = text.get(diagnostic.span.clone()).unwrap_or_default();
         let name = written.trim_matches(['"', '\\']);

@@ -7,7 +7,8 @@ use tidefold_codec::ColumnType;
 use tidefold_codec::schema::{TypeProblem, parse_type};
 use tidefold_table::{Column, TableKind, TableLayout};
 
-use super::avro::{PRIMITIVES, Schemas};
+use super::avro::Schemas;
+use super::avro::definition::PRIMITIVES;
 use super::names::{self, NAME_MAX, TABLE_NAME_MAX, snake_case};
 use super::report::Report;
 use super::spec::{EntitySpec, Spec};

@@ -27,23 +27,12 @@ use report::Report;
 use spec::Spec;
 
 use crate::model::Topic;
+use crate::source::{APP_FILE, SourceFile};
 use crate::{App, Diagnostics, rules};
-
-/// The file that makes a folder an app.
-pub const APP_FILE: &str = "app.toml";
 
 /// The largest file, and the most files of a folder.
 const FILE_BYTES_MAX: usize = 1 << 20;
 const FILES_MAX: usize = 1_000;
-
-/// A file of an app folder.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct SourceFile {
-    /// Its path relative to the folder, with `/`.
-    pub path: String,
-    /// Its text.
-    pub text: String,
-}
 
 /// Checks the folder's files: `app.toml` and every `*.avsc`. Others are left aside.
 ///

@@ -14,7 +14,7 @@ pub(crate) struct Report {
 
 impl Default for Report {
     fn default() -> Report {
-        Report::of(super::APP_FILE)
+        Report::of(crate::source::APP_FILE)
     }
 }
 

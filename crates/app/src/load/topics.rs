@@ -7,7 +7,8 @@ use tidefold_codec::schema::type_text;
 use tidefold_codec::text::is_key_type;
 use tidefold_codec::{ColumnType, RecordType};
 
-use super::avro::{Schemas, short};
+use super::avro::Schemas;
+use super::avro::definition::short;
 use super::names::{self, NAME_MAX, is_pascal_case, to_pascal_case};
 use super::report::Report;
 use super::spec::{Spec, TopicSpec};

@@ -225,7 +225,13 @@ impl Checker<'_> {
     }
 
     /// An argument as the function takes it.
-    fn fitted(&mut self, name: &str, takes: Takes, part: Placed, constant: &Option<(usize, String)>) -> Option<Expr> {
+    fn fitted(
+        &mut self,
+        name: &str,
+        takes: Takes,
+        part: Placed,
+        constant: &Option<(usize, String)>,
+    ) -> Option<Expr> {
         let ty = part.0.column.ty.clone();
         let (wanted, is) = match takes {
             Takes::String => return self.string(part, name),

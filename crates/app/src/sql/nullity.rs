@@ -47,7 +47,32 @@ impl Facts {
             Node::Between(inner, low, high) => {
                 [inner, low, high].into_iter().for_each(|expr| self.there(expr))
             }
-            _ => self.there(condition),
+            Node::Constant(_)
+            | Node::State(_)
+            | Node::Message(_)
+            | Node::Let(_)
+            | Node::Element
+            | Node::Ordinality
+            | Node::EventTime
+            | Node::AppendTime
+            | Node::Caller
+            | Node::Field(..)
+            | Node::Negate(_)
+            | Node::Or(_)
+            | Node::Compare(..)
+            | Node::Arithmetic(..)
+            | Node::Concat(..)
+            | Node::IsNull(_)
+            | Node::IsDistinct(..)
+            | Node::In(..)
+            | Node::Like(..)
+            | Node::Case(..)
+            | Node::Switch(..)
+            | Node::Coalesce(_)
+            | Node::Call(..)
+            | Node::Cast(_) => {
+                self.there(condition);
+            }
         }
     }
 
@@ -57,7 +82,34 @@ impl Facts {
             Node::IsNull(inner) => self.there(inner),
             Node::Or(list) => list.iter().for_each(|operand| self.fails_to_hold(operand)),
             Node::Not(inner) => self.holds(inner),
-            _ => self.there(condition),
+            Node::Constant(_)
+            | Node::State(_)
+            | Node::Message(_)
+            | Node::Let(_)
+            | Node::Element
+            | Node::Ordinality
+            | Node::EventTime
+            | Node::AppendTime
+            | Node::Caller
+            | Node::Field(..)
+            | Node::Negate(_)
+            | Node::And(_)
+            | Node::Compare(..)
+            | Node::Arithmetic(..)
+            | Node::Concat(..)
+            | Node::IsTrue(_)
+            | Node::IsFalse(_)
+            | Node::IsDistinct(..)
+            | Node::Between(..)
+            | Node::In(..)
+            | Node::Like(..)
+            | Node::Case(..)
+            | Node::Switch(..)
+            | Node::Coalesce(_)
+            | Node::Call(..)
+            | Node::Cast(_) => {
+                self.there(condition);
+            }
         }
     }
 
@@ -80,7 +132,26 @@ impl Facts {
                 Nulls::OfItsOwn => list.iter().take(1).for_each(|argument| self.there(argument)),
                 Nulls::OfAll => {}
             },
-            _ => {}
+            // NULL or not, these say nothing of what is in them: they are decided by less than all of it.
+            Node::Constant(_)
+            | Node::State(_)
+            | Node::Message(_)
+            | Node::Let(_)
+            | Node::Element
+            | Node::Ordinality
+            | Node::EventTime
+            | Node::AppendTime
+            | Node::Caller
+            | Node::And(_)
+            | Node::Or(_)
+            | Node::IsNull(_)
+            | Node::IsTrue(_)
+            | Node::IsFalse(_)
+            | Node::IsDistinct(..)
+            | Node::Between(..)
+            | Node::Case(..)
+            | Node::Switch(..)
+            | Node::Coalesce(_) => {}
         }
     }
 

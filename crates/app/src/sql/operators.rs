@@ -394,7 +394,11 @@ fn unusual(op: ArithmeticOp, left: &Type, right: &Type) -> Option<&'static str> 
         ArithmeticOp::Add | ArithmeticOp::Subtract if time(left) || time(right) => {
             Some("write t + INTERVAL '15 minutes'")
         }
-        _ => None,
+        ArithmeticOp::Add
+        | ArithmeticOp::Subtract
+        | ArithmeticOp::Multiply
+        | ArithmeticOp::Divide
+        | ArithmeticOp::Remainder => None,
     }
 }
 

@@ -211,7 +211,9 @@ impl Checker<'_> {
         self.aggregate_takes(function, &ty)?;
         Some(match (function.gives, ty) {
             (Gives::Long, _) => Type::Long,
-            (Gives::Total, Type::Decimal { scale, .. }) => Type::Decimal { precision: 38, scale, fixed: None },
+            (Gives::Total, Type::Decimal { scale, .. }) => {
+                Type::Decimal { precision: 38, scale, fixed: None }
+            }
             (Gives::Total, _) => Type::Long,
             (Gives::Double, _) => Type::Double,
             (Gives::Boolean, _) => Type::Boolean,
@@ -240,11 +242,15 @@ impl Checker<'_> {
             Over::Number => (digits(ty).is_some(), "an exact number"),
             Over::Squarable => {
                 help = "write CAST(x AS decimal(19,s))";
-                (digits(ty).is_some_and(|(precision, _)| precision <= 19), "an exact number of at most 19 digits")
+                (
+                    digits(ty).is_some_and(|(precision, _)| precision <= 19),
+                    "an exact number of at most 19 digits",
+                )
             }
             Over::Boolean => (*ty == Type::Boolean, "a boolean"),
             Over::Ordered => {
-                let ordered = is_comparable(ty) && !matches!(ty, Type::Boolean | Type::Bytes | Type::Fixed(_));
+                let ordered =
+                    is_comparable(ty) && !matches!(ty, Type::Boolean | Type::Bytes | Type::Fixed(_));
                 (ordered, "a number, string or time")
             }
             Over::Key => (is_key_type(ty), "a value that can stand in a key"),

@@ -154,7 +154,8 @@ pub(super) fn bring(expr: Expr, to: &Type) -> Result<Expr, Misfit> {
             Ok(made(Node::Arithmetic(op, left.into(), right.into()), to, nullable))
         }
         Node::Call(function, list) if narrows_time && *function == DATE_TRUNC => {
-            let narrow = |part: Expr| if same(&part.column.ty, &expr.column.ty) { bring(part, to) } else { Ok(part) };
+            let narrow =
+                |part: Expr| if same(&part.column.ty, &expr.column.ty) { bring(part, to) } else { Ok(part) };
             let list = list.into_iter().map(narrow).collect::<Result<Vec<_>, _>>()?;
             Ok(made(Node::Call(function, list), to, nullable))
         }

@@ -35,7 +35,11 @@ pub fn cast<'a>(
             Datum::Boolean(value) if matches!(to, Type::Int | Type::Long) => {
                 Ok(Datum::Long(i64::from(value)))
             }
-            other => Ok(other),
+            other @ (Datum::Null
+            | Datum::Boolean(_)
+            | Datum::Text(_)
+            | Datum::Bytes(_)
+            | Datum::Encoded(_)) => Ok(other),
         },
     }
 }

@@ -141,7 +141,7 @@ pub fn negate<'a>(value: Datum<'a>, ty: &Type) -> Result<Datum<'a>, EvalError> {
         Datum::Long(value) => long(value.checked_neg().ok_or(EvalError::Overflow)?, ty),
         Datum::Double(value) => double(-value),
         Datum::Decimal(value) => decimal(value.checked_neg().ok_or(EvalError::Overflow)?, ty),
-        _ => Err(EvalError::Damaged),
+        Datum::Boolean(_) | Datum::Text(_) | Datum::Bytes(_) | Datum::Encoded(_) => Err(EvalError::Damaged),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{PlanError, Shape};
+use super::error::PlanError;
+use super::shape::Shape;
 use crate::defaults;
 use crate::schema::{kind, type_text};
 use crate::types::{ColumnType, EnumType, Field, RecordType, Type};

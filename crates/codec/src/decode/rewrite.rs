@@ -4,13 +4,13 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as ArenaVec;
 use smallvec::SmallVec;
 
+use super::error::DecodeError;
 use super::resolve::{RecordResolve, Resolve, Source};
-use super::{DecodeError, Shape};
+use super::shape::Shape;
+use crate::calendar::time_problem;
 use crate::datum::Datum;
 use crate::types::Type;
-use crate::wire::{
-    Cursor, Sink, is_uuid, malformed, read_scalar, time_problem, write_chunk, write_long, write_scalar,
-};
+use crate::wire::{Cursor, Sink, is_uuid, malformed, read_scalar, write_chunk, write_long, write_scalar};
 
 /// A reader's defaults can make a value larger than the writer's; so large it may become.
 const REWRITTEN_BYTES: usize = 64 << 20;

@@ -4,7 +4,7 @@
 use apache_avro::Schema;
 use apache_avro::schema::{InnerDecimalSchema, UuidSchema};
 
-use super::PlanError;
+use super::error::PlanError;
 use crate::decode::DecodeError;
 use crate::schema::scalar_type;
 use crate::types::{ColumnType, RecordType, Type};

@@ -8,10 +8,10 @@
 //! Bytes, fixed and decimals are left out: Avro's JSON has a character for each byte where this API has base64 or digits,
 //! and one text can be both.
 
+use super::form::{Form, RecordForm};
 use super::path::Path;
 use super::union::base_name;
 use super::value::{Encoding, Stop};
-use super::{Form, RecordForm};
 use crate::json_out::{full_name, short_name};
 use crate::schema::kind;
 use crate::text;

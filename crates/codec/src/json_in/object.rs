@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use super::form::{ColumnForm, Ranges, RecordForm};
 use super::path::{Path, cut};
 use super::value::{Encoding, Stop};
-use super::{ColumnForm, Ranges, RecordForm};
 use crate::wire::{write_chunk, write_long};
 
 /// A field that was not in the text.

@@ -1,6 +1,6 @@
 //! Where in a text a mistake stands, and how it is told.
 
-use super::Violation;
+use super::form::Violation;
 
 /// How much of a name from outside is repeated.
 const NAME_CHARS: usize = 120;
@@ -71,24 +71,4 @@ pub(super) fn cut(text: &str) -> String {
         cut.push('…');
     }
     cut
-}
-
-/// The first names of a list.
-pub(super) fn list<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    let names: Vec<_> = names.take(20).collect();
-    names.join(", ")
-}
-
-/// The valid name that a wrong one is most like, if it is like one at all.
-pub(super) fn nearest<'n>(name: &str, valid: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let length = name.chars().count();
-    if length > 64 {
-        return None;
-    }
-    let near = |candidate: &'n str| {
-        let distance =
-            strsim::damerau_levenshtein(&name.to_ascii_lowercase(), &candidate.to_ascii_lowercase());
-        (distance <= (length / 3).max(1)).then_some((distance, candidate))
-    };
-    valid.filter_map(near).min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
 }

@@ -1,8 +1,9 @@
 //! Unions: `{"branch": value}`, or the bare value when just one branch takes it.
 
-use super::path::{Path, list};
+use super::form::{BranchForm, Form, UnionForm};
+use super::names::list;
+use super::path::Path;
 use super::value::{Encoding, Mistake, Stop, Taking, take_number, take_text};
-use super::{BranchForm, Form, UnionForm};
 use crate::json_out::{full_name, short_name};
 use crate::schema::kind;
 use crate::types::{ColumnType, Type};

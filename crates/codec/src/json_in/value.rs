@@ -2,16 +2,18 @@
 
 use std::borrow::Cow;
 
-use super::path::{Path, cut, nearest};
+use super::form::{ColumnForm, Form, JsonLimits, Ranges, RecordForm, Violation};
+use super::names::nearest;
+use super::path::{Path, cut};
 use super::reader::{Number, Reader, Syntax};
-use super::{ColumnForm, Form, JsonLimits, Ranges, RecordForm, Violation};
 use crate::base64;
+use crate::calendar::time_problem;
 use crate::datum::Datum;
 use crate::number::{NumberProblem, parse_decimal};
 use crate::schema::kind;
 use crate::text::{self, TextProblem};
 use crate::types::Type;
-use crate::wire::{time_problem, write_chunk, write_long, write_scalar};
+use crate::wire::{write_chunk, write_long, write_scalar};
 
 /// One body on its way to a datum.
 pub(super) struct Encoding<'e, 'j> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{TypeProblem, decimal_type};
-use crate::types::{ColumnType, Type};
+use super::problem::TypeProblem;
+use crate::types::{ColumnType, FixedType, Type};
 
 /// How deep `array<…>` and `map<…>` may nest in a text.
 const DEPTH: usize = 32;
@@ -186,5 +186,22 @@ impl<'t> Parser<'t> {
                 None => Err(TypeProblem::UnknownName { name: name.to_owned() }),
             },
         }
+    }
+}
+
+/// A decimal type, if there is one that large.
+pub(super) fn decimal_type(
+    precision: usize,
+    scale: usize,
+    fixed: Option<Arc<FixedType>>,
+) -> Result<Type, String> {
+    let digits = |value: usize| u8::try_from(value).ok().filter(|value| *value <= 38);
+    match (digits(precision), digits(scale)) {
+        (Some(precision), Some(scale)) if precision >= 1 && scale <= precision => {
+            Ok(Type::Decimal { precision, scale, fixed })
+        }
+        _ => Err(format!(
+            "decimal({precision},{scale}) is not supported: precision goes from 1 to 38, scale from 0 to the precision"
+        )),
     }
 }

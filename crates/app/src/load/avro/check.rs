@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::json::{Json, Node};
 use super::super::names;
 use super::super::report::{Help, Report};
+use super::definition::{AvroFile, Definition, PRIMITIVES, declared_kind, full_name, referred, roots, short};
+use super::doubts;
 use super::logical::{self, Logical};
-use super::{AvroFile, Definition, PRIMITIVES, declared_kind, doubts, full_name, referred, roots, short};
 use crate::rules;
 
 /// Attributes that Avro knows, of schemas and fields.
@@ -125,7 +126,7 @@ impl Walk<'_> {
                 }
             }
             Json::Object(_) => self.object(node, namespace),
-            _ => {
+            Json::Null | Json::Boolean(_) | Json::Number(_) => {
                 let help = "write a type's name, an object with `type`, or an array of types";
                 self.mistake(rules::AVRO_SCHEMA, node, "this is no Avro schema", help);
             }

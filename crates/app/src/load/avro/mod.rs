@@ -2,6 +2,7 @@
 //! written out as one self-contained schema each.
 
 mod check;
+pub(crate) mod definition;
 mod doubts;
 mod logical;
 mod write;
@@ -13,34 +14,12 @@ use apache_avro::Schema;
 use tidefold_codec::schema::{TypeProblem, named_types};
 use tidefold_codec::{RecordType, Type};
 
+use definition::{AvroFile, Definition, declared_kind, full_name, referred, roots, short};
+
 use super::json::{Json, Node};
 use super::report::Report;
-use crate::{SourceFile, rules};
-
-/// Avro's own types without parts.
-pub(crate) const PRIMITIVES: [&str; 8] =
-    ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
-
-/// A file and its JSON.
-pub(crate) struct AvroFile {
-    pub path: String,
-    /// Null where the text is not JSON.
-    pub root: Node,
-    /// Names that a text which is not JSON seems to declare.
-    lost: BTreeSet<String>,
-}
-
-/// A named type where it is declared.
-pub(crate) struct Definition<'f> {
-    pub full_name: String,
-    pub file: &'f str,
-    pub node: &'f Node,
-    pub name_span: Range<usize>,
-    /// The named types it uses.
-    uses: BTreeSet<String>,
-    /// Whether a mistake stands in it, or in one it uses.
-    broken: bool,
-}
+use crate::rules;
+use crate::source::SourceFile;
 
 /// A named type that is right.
 #[derive(Clone, Debug)]
@@ -136,41 +115,6 @@ fn declares_less_than_it_seems(file: &AvroFile) -> bool {
 /// A file's name without folder and ending.
 fn stem(path: &str) -> Option<String> {
     path.rsplit('/').next()?.strip_suffix(".avsc").map(str::to_owned)
-}
-
-/// The schemas of a file: one, or an array of several; none where it is not JSON.
-fn roots(root: &Node) -> &[Node] {
-    match &root.value {
-        Json::Array(elements) => elements,
-        Json::Null => &[],
-        _ => std::slice::from_ref(root),
-    }
-}
-
-/// The kind of a named type's declaration.
-fn declared_kind(node: &Node) -> Option<&str> {
-    node.get("type")?.text().filter(|kind| matches!(*kind, "record" | "error" | "enum" | "fixed"))
-}
-
-/// The full name of a declaration, and the namespace that names in it are read in.
-fn full_name(node: &Node, enclosing: &str) -> Option<(String, String)> {
-    let name = node.get("name")?.text()?;
-    if let Some((namespace, _)) = name.rsplit_once('.') {
-        return Some((name.to_owned(), namespace.to_owned()));
-    }
-    let namespace = node.get("namespace").and_then(Node::text).unwrap_or(enclosing);
-    let full = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") };
-    Some((full, namespace.to_owned()))
-}
-
-/// The full name that a reference means.
-fn referred(name: &str, namespace: &str) -> String {
-    if name.contains('.') || namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") }
-}
-
-/// The last part of a full name.
-pub(crate) fn short(full_name: &str) -> &str {
-    full_name.rsplit('.').next().unwrap_or(full_name)
 }
 
 /// Enters every declaration at or below a schema.
@@ -367,7 +311,7 @@ impl<'f> Schemas<'f> {
                 self.definitions.get(&full_name(node, namespace)?.0)
             }
             Json::Object(_) => parts(node).find_map(|part| self.record_within(part, namespace)),
-            _ => None,
+            Json::Null | Json::Boolean(_) | Json::Number(_) => None,
         }
     }
 }

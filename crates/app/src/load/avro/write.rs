@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::json::{Json, Node, write_text};
-use super::{Definition, PRIMITIVES, declared_kind, full_name, logical, referred};
+use super::definition::{Definition, PRIMITIVES, declared_kind, full_name, referred};
+use super::logical;
 
 /// The schema text of a declaration without mistakes.
 pub(super) fn self_contained(definitions: &BTreeMap<String, Definition<'_>>, name: &str) -> String {
@@ -52,7 +53,7 @@ impl<'f> Writer<'_, 'f> {
                 }
             }
             Json::Object(_) => self.unnamed(node, namespace),
-            _ => {}
+            Json::Null | Json::Boolean(_) | Json::Number(_) => {}
         }
     }
 

@@ -1,6 +1,5 @@
 //! Views: what they are compiled to.
 
-
 use super::*;
 
 fn summary(made: &ViewSql) -> String {
