@@ -30,7 +30,21 @@ pub(crate) fn time_problem(ty: &Type, value: i64) -> Option<&'static str> {
         Type::TimestampMicros | Type::LocalTimestampMicros => {
             (MICROS.contains(&value), "a timestamp lies outside the years 1 to 9999")
         }
-        _ => (true, ""),
+        Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => (true, ""),
     };
     (!ok).then_some(what)
 }

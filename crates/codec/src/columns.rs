@@ -240,7 +240,25 @@ fn read<'a, const OWN: bool>(
             pass::<OWN>(&column.ty, cursor)?;
             Ok(Datum::Encoded(cursor.since(start)))
         }
-        scalar => read_scalar(scalar, cursor),
+        scalar @ (Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Union(_)) => read_scalar(scalar, cursor),
     }
 }
 
@@ -317,7 +335,24 @@ fn pass<'a, const OWN: bool>(ty: &'a Type, cursor: &mut Cursor<'a>) -> Result<()
         Type::Int | Type::Long if OWN => {
             cursor.long()?;
         }
-        scalar => {
+        scalar @ (Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros) => {
             read_scalar(scalar, cursor)?;
         }
     }

@@ -35,7 +35,26 @@ impl Datum<'_> {
         let holds = match ty {
             Type::Long => true,
             Type::Int => i32::try_from(value).is_ok(),
-            _ => time_problem(ty, value).is_none(),
+            Type::Boolean
+            | Type::Float
+            | Type::Double
+            | Type::Bytes
+            | Type::String
+            | Type::Fixed(_)
+            | Type::Enum(_)
+            | Type::Decimal { .. }
+            | Type::Uuid
+            | Type::Date
+            | Type::TimeMillis
+            | Type::TimeMicros
+            | Type::TimestampMillis
+            | Type::TimestampMicros
+            | Type::LocalTimestampMillis
+            | Type::LocalTimestampMicros
+            | Type::Array(_)
+            | Type::Map(_)
+            | Type::Record(_)
+            | Type::Union(_) => time_problem(ty, value).is_none(),
         };
         holds.then_some(Datum::Long(value))
     }

@@ -114,7 +114,27 @@ fn encode_scalar(ty: &Type, value: &Value, out: &mut Vec<u8>) -> Option<()> {
                 Type::Decimal { precision, .. } => {
                     Datum::Decimal(wire::decimal(&bytes, *precision, 0).ok()?.0)
                 }
-                _ => Datum::Bytes(&bytes),
+                Type::Boolean
+                | Type::Int
+                | Type::Long
+                | Type::Float
+                | Type::Double
+                | Type::Bytes
+                | Type::String
+                | Type::Fixed(_)
+                | Type::Enum(_)
+                | Type::Uuid
+                | Type::Date
+                | Type::TimeMillis
+                | Type::TimeMicros
+                | Type::TimestampMillis
+                | Type::TimestampMicros
+                | Type::LocalTimestampMillis
+                | Type::LocalTimestampMicros
+                | Type::Array(_)
+                | Type::Map(_)
+                | Type::Record(_)
+                | Type::Union(_) => Datum::Bytes(&bytes),
             }
         }
         (_, Value::Number(number)) if !matches!(ty, Type::Bytes | Type::String) => {
@@ -125,7 +145,14 @@ fn encode_scalar(ty: &Type, value: &Value, out: &mut Vec<u8>) -> Option<()> {
     match datum {
         Datum::Double(value) if !value.is_finite() => return None,
         Datum::Long(value) if time_problem(ty, value).is_some() => return None,
-        _ => write_scalar(ty, datum, out),
+        Datum::Null
+        | Datum::Boolean(_)
+        | Datum::Long(_)
+        | Datum::Double(_)
+        | Datum::Decimal(_)
+        | Datum::Text(_)
+        | Datum::Bytes(_)
+        | Datum::Encoded(_) => write_scalar(ty, datum, out),
     }
     Some(())
 }

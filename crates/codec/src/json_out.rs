@@ -90,7 +90,12 @@ pub fn write_as(column: &ColumnType, datum: Datum<'_>, longs: Longs, out: &mut V
                 out.extend_from_slice(b"null");
             }
         }
-        scalar => write_scalar(&column.ty, scalar, longs, out),
+        scalar @ (Datum::Boolean(_)
+        | Datum::Long(_)
+        | Datum::Double(_)
+        | Datum::Decimal(_)
+        | Datum::Text(_)
+        | Datum::Bytes(_)) => write_scalar(&column.ty, scalar, longs, out),
     }
 }
 
@@ -209,7 +214,25 @@ pub(crate) fn full_name(ty: &Type) -> Option<&str> {
         Type::Fixed(fixed) | Type::Decimal { fixed: Some(fixed), .. } => Some(&fixed.full_name),
         Type::Enum(symbols) => Some(&symbols.full_name),
         Type::Record(record) => Some(&record.full_name),
-        _ => None,
+        Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Union(_) => None,
     }
 }
 
@@ -221,7 +244,19 @@ fn stands_bare(branches: &[ColumnType], longs: Longs) -> bool {
         Type::Int | Type::Long | Type::Float | Type::Double => 1,
         Type::Array(_) => 2,
         Type::Map(_) | Type::Record(_) | Type::Union(_) => 3,
-        _ => 4,
+        Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros => 4,
     };
     let mut seen = [0; 5];
     for branch in branches {
@@ -272,7 +307,24 @@ fn write_value<'a>(
             let branch = branches.get(branch);
             return branch.map_or(Ok(()), |branch| write_branch(branches, &branch.ty, cursor, longs, out));
         }
-        scalar => write_scalar(scalar, read_scalar(scalar, cursor)?, longs, out),
+        scalar @ (Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros) => write_scalar(scalar, read_scalar(scalar, cursor)?, longs, out),
     }
     Ok(())
 }

@@ -44,7 +44,9 @@ pub fn encode(column: &KeyColumn, datum: Datum<'_>, out: &mut Vec<u8>) {
             }
             out.extend_from_slice(&[0, 0]);
         }
-        other => debug_assert!(false, "{other:?} cannot stand in a key of type {:?}", column.ty),
+        other @ (Datum::Null | Datum::Double(_) | Datum::Bytes(_) | Datum::Encoded(_)) => {
+            debug_assert!(false, "{other:?} cannot stand in a key of type {:?}", column.ty)
+        }
     }
     if column.descending {
         out.iter_mut().skip(start).for_each(|byte| *byte = !*byte);
@@ -84,7 +86,23 @@ pub fn decode<'a>(
             }
             Ok((Datum::Long(value), rest))
         }
-        _ => Err(OrderedError { at: 0 }),
+        Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::Fixed(_)
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => Err(OrderedError { at: 0 }),
     }
 }
 
@@ -133,7 +151,26 @@ fn text<'a>(
     let fits = match &column.ty {
         Type::Enum(symbols) => symbols.symbols.iter().any(|symbol| symbol == text),
         Type::Uuid => is_uuid(text),
-        _ => true,
+        Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Decimal { .. }
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => true,
     };
     if !fits {
         return Err(OrderedError { at: 0 });

@@ -103,7 +103,9 @@ pub(crate) fn read<'t>(ty: &'t Type, text: &'t str) -> Result<Datum<'t>, TextPro
         Type::TimestampMillis => calendar::parse_rfc3339(bytes).map(millis).ok_or(Format),
         Type::LocalTimestampMicros => calendar::parse_local(bytes).map(Datum::Long).ok_or(Format),
         Type::LocalTimestampMillis => calendar::parse_local(bytes).map(millis).ok_or(Format),
-        _ => Err(Format),
+        Type::Bytes | Type::Fixed(_) | Type::Array(_) | Type::Map(_) | Type::Record(_) | Type::Union(_) => {
+            Err(Format)
+        }
     }
 }
 
@@ -278,7 +280,7 @@ pub(crate) fn expected(ty: &Type) -> String {
             let symbols: Vec<_> = symbols.symbols.iter().take(10).map(String::as_str).collect();
             return format!("{name}: one of {}", symbols.join(", "));
         }
-        _ => return name,
+        Type::String | Type::Array(_) | Type::Map(_) | Type::Record(_) | Type::Union(_) => return name,
     };
     format!("{name} such as {example}")
 }

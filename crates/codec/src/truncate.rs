@@ -57,6 +57,22 @@ pub fn units_per_day(ty: &Type) -> Option<i64> {
         Type::Date => Some(1),
         Type::TimestampMillis | Type::LocalTimestampMillis => Some(DAY_SECONDS * 1_000),
         Type::TimestampMicros | Type::LocalTimestampMicros => Some(DAY_SECONDS * 1_000_000),
-        _ => None,
+        Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => None,
     }
 }

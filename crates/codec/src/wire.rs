@@ -266,7 +266,21 @@ pub(crate) fn read_scalar<'a>(ty: &'a Type, cursor: &mut Cursor<'a>) -> Result<D
         }
         Type::Bytes => Datum::Bytes(cursor.chunk()?),
         Type::Fixed(fixed) => Datum::Bytes(cursor.take(fixed.size)?),
-        _ => return read_rare(ty, cursor),
+        Type::Float
+        | Type::Double
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => return read_rare(ty, cursor),
     })
 }
 
@@ -298,7 +312,20 @@ fn read_rare<'a>(ty: &'a Type, cursor: &mut Cursor<'a>) -> Result<Datum<'a>, Dec
         | Type::TimestampMicros
         | Type::LocalTimestampMillis
         | Type::LocalTimestampMicros => cursor.long()?,
-        _ => return Err(malformed(start, "a value of a complex type stands where a scalar is read")),
+        Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => {
+            return Err(malformed(start, "a value of a complex type stands where a scalar is read"));
+        }
     };
     match time_problem(ty, value) {
         None => Ok(Datum::Long(value)),

@@ -303,7 +303,23 @@ fn expected(field: &Field) -> &'static str {
         Type::Boolean => "true or false",
         Type::Int | Type::Long => "a whole number",
         Type::Float | Type::Double => "a number",
-        _ => "JSON",
+        Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => "JSON",
     }
 }
 
@@ -325,7 +341,19 @@ fn field_json(field: &Field, text: &str) -> Option<serde_json::Value> {
             serde_json::from_str(text.trim()).ok().filter(serde_json::Value::is_number)
         }
         Type::Array(_) | Type::Map(_) | Type::Record(_) | Type::Union(_) => serde_json::from_str(text).ok(),
-        _ => Some(text.into()),
+        Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros => Some(text.into()),
     }
 }
 

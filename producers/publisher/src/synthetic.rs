@@ -91,7 +91,22 @@ fn key_json(ty: &Type, key: &Key<'_>) -> serde_json::Value {
             symbols.symbols.get(place).cloned().unwrap_or_default().into()
         }
         Type::String => format!("{}-{}-{number}", key.topic, key.seed).into(),
-        other => plain_json(other, &mut Numbers { state: number }),
+        other @ (Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::Fixed(_)
+        | Type::Decimal { .. }
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_)) => plain_json(other, &mut Numbers { state: number }),
     }
 }
 
@@ -124,7 +139,23 @@ fn value_json(name: &str, column: &ColumnType, numbers: &mut Numbers) -> serde_j
         }
         Type::String if name == "currency" => ["EUR", "GBP", "USD"][numbers.below(3) as usize].into(),
         Type::String => format!("{name}-{}", numbers.below(1_000)).into(),
-        other => plain_json(other, numbers),
+        other @ (Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros) => plain_json(other, numbers),
     }
 }
 
@@ -160,7 +191,9 @@ fn plain_json(ty: &Type, numbers: &mut Numbers) -> serde_json::Value {
         Type::TimestampMicros | Type::LocalTimestampMicros => {
             text_json(ty, Datum::Long(((YEAR_START_MILLIS + numbers.below(YEAR_MILLIS)) * 1_000) as i64))
         }
-        _ => format!("text-{}", numbers.below(1_000)).into(),
+        Type::String | Type::Array(_) | Type::Map(_) | Type::Record(_) | Type::Union(_) => {
+            format!("text-{}", numbers.below(1_000)).into()
+        }
     }
 }
 
@@ -250,7 +283,16 @@ mod tests {
             Type::Enum(_) => 6,
             Type::Fixed(_) => 7,
             Type::Decimal { .. } => 8,
-            _ => 9,
+            Type::Long
+            | Type::TimeMicros
+            | Type::TimestampMillis
+            | Type::TimestampMicros
+            | Type::LocalTimestampMillis
+            | Type::LocalTimestampMicros
+            | Type::Array(_)
+            | Type::Map(_)
+            | Type::Record(_)
+            | Type::Union(_) => 9,
         }
     }
 

@@ -38,7 +38,26 @@ fn cardinality<'a>(given: &Given<'a, '_>) -> Result<Datum<'a>, EvalError> {
     let count = match given.from {
         Type::Array(element) => columns::count(element, false, bytes),
         Type::Map(element) => columns::count(element, true, bytes),
-        _ => return Err(EvalError::Damaged),
+        Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Record(_)
+        | Type::Union(_) => return Err(EvalError::Damaged),
     };
     let count = count.ok().and_then(|count| i64::try_from(count).ok());
     count.map(Datum::Long).ok_or(EvalError::Damaged)

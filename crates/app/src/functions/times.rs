@@ -131,7 +131,26 @@ fn date_part<'a>(given: &Given<'a, '_>) -> Result<Datum<'a>, EvalError> {
     let (days, second) = match given.from {
         Type::TimeMillis => (0, value / 1_000),
         Type::TimeMicros => (0, value / 1_000_000),
-        ty => {
+        ty @ (Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_)) => {
             let units = units_per_day(ty).ok_or(EvalError::Damaged)?;
             let rest = value.rem_euclid(units);
             (value.div_euclid(units), if units < DAY_SECONDS { 0 } else { rest / (units / DAY_SECONDS) })

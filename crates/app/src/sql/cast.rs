@@ -217,7 +217,24 @@ fn collect_enums<'t>(ty: &'t Type, found: &mut Vec<&'t Type>, depth: usize) {
         Type::Record(record) => {
             record.fields.iter().for_each(|field| collect_enums(&field.column.ty, found, depth + 1));
         }
-        _ => {}
+        Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Union(_) => {}
     }
 }
 
@@ -264,6 +281,21 @@ fn sql_name(ty: &Type) -> String {
         Type::TimestampMicros => "timestamp(6)".into(),
         Type::LocalTimestampMillis => "timestamp(3) without time zone".into(),
         Type::LocalTimestampMicros => "timestamp(6) without time zone".into(),
-        other => describe(other),
+        other @ (Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_)) => describe(other),
     }
 }

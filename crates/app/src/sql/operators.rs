@@ -334,7 +334,23 @@ impl Checker<'_> {
             Type::TimestampMillis | Type::LocalTimestampMillis => 1_000,
             Type::TimestampMicros | Type::LocalTimestampMicros => 1,
             Type::Date => 86_400_000_000,
-            _ => {
+            Type::Boolean
+            | Type::Int
+            | Type::Long
+            | Type::Float
+            | Type::Double
+            | Type::Bytes
+            | Type::String
+            | Type::Fixed(_)
+            | Type::Enum(_)
+            | Type::Decimal { .. }
+            | Type::Uuid
+            | Type::TimeMillis
+            | Type::TimeMicros
+            | Type::Array(_)
+            | Type::Map(_)
+            | Type::Record(_)
+            | Type::Union(_) => {
                 let message =
                     format!("an interval is added to a timestamp or date, not to {}", describe(&ty));
                 self.problem(place, "type-mismatch", message, None);

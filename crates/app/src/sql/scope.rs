@@ -284,7 +284,26 @@ impl Checker<'_> {
                 let hint = match &expr.column.ty {
                     Type::Map(_) => Some(format!("a map's value is map_value(m, '{}')", name.value)),
                     Type::Array(_) => Some("an array's elements are read in a view, with UNNEST".to_owned()),
-                    _ => None,
+                    Type::Boolean
+                    | Type::Int
+                    | Type::Long
+                    | Type::Float
+                    | Type::Double
+                    | Type::Bytes
+                    | Type::String
+                    | Type::Fixed(_)
+                    | Type::Enum(_)
+                    | Type::Decimal { .. }
+                    | Type::Uuid
+                    | Type::Date
+                    | Type::TimeMillis
+                    | Type::TimeMicros
+                    | Type::TimestampMillis
+                    | Type::TimestampMicros
+                    | Type::LocalTimestampMillis
+                    | Type::LocalTimestampMicros
+                    | Type::Record(_)
+                    | Type::Union(_) => None,
                 };
                 self.problem(self.name_place(name), "unknown-name", message, hint);
                 return None;

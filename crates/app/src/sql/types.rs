@@ -77,7 +77,25 @@ pub(super) fn digits(ty: &Type) -> Option<(u8, u8)> {
         Type::Int => Some((10, 0)),
         Type::Long => Some((19, 0)),
         Type::Decimal { precision, scale, .. } => Some((*precision, *scale)),
-        _ => None,
+        Type::Boolean
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => None,
     }
 }
 
@@ -171,7 +189,32 @@ pub(super) fn bring(expr: Expr, to: &Type) -> Result<Expr, Misfit> {
         Node::State(_) | Node::Message(_) | Node::Let(_) if relabels(&expr.column.ty, to) => {
             Ok(retyped(expr, to))
         }
-        _ => Ok(made(Node::Cast(Box::new(expr)), to, nullable)),
+        Node::Constant(_)
+        | Node::State(_)
+        | Node::Message(_)
+        | Node::Let(_)
+        | Node::Element
+        | Node::Ordinality
+        | Node::EventTime
+        | Node::AppendTime
+        | Node::Caller
+        | Node::Field(..)
+        | Node::Not(_)
+        | Node::Negate(_)
+        | Node::And(_)
+        | Node::Or(_)
+        | Node::Compare(..)
+        | Node::Arithmetic(..)
+        | Node::Concat(..)
+        | Node::IsNull(_)
+        | Node::IsTrue(_)
+        | Node::IsFalse(_)
+        | Node::IsDistinct(..)
+        | Node::Between(..)
+        | Node::In(..)
+        | Node::Like(..)
+        | Node::Call(..)
+        | Node::Cast(_) => Ok(made(Node::Cast(Box::new(expr)), to, nullable)),
     }
 }
 
@@ -264,7 +307,25 @@ fn exact_as(value: i128, scale: u8, to: &Type) -> Result<Constant, Misfit> {
             let value: f64 = format!("{value}e-{scale}").parse().map_err(|_| Misfit::Types)?;
             if *to == Type::Float { float(value) } else { Ok(Constant::Double(value)) }
         }
-        _ => Err(Misfit::Types),
+        Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => Err(Misfit::Types),
     }
 }
 
@@ -298,9 +359,26 @@ fn text_as(literal: &str, to: &Type) -> Result<Constant, Misfit> {
             match parsed {
                 Datum::Long(value) => Ok(Constant::Long(value)),
                 Datum::Text(value) => Ok(Constant::Text(value.into())),
-                _ => Err(Misfit::Types),
+                Datum::Null
+                | Datum::Boolean(_)
+                | Datum::Double(_)
+                | Datum::Decimal(_)
+                | Datum::Bytes(_)
+                | Datum::Encoded(_) => Err(Misfit::Types),
             }
         }
-        _ => Err(Misfit::Types),
+        Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Decimal { .. }
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => Err(Misfit::Types),
     }
 }

@@ -69,7 +69,25 @@ fn from_long<'a>(value: i64, from: &Type, to: &Type) -> Result<Datum<'a>, EvalEr
             long(value.checked_mul(1_000).ok_or(EvalError::Overflow)?, to)
         }
         Type::TimeMillis if *from == Type::TimeMicros => long(value.div_euclid(1_000), to),
-        _ => match (units_per_day(from), units_per_day(to)) {
+        Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => match (units_per_day(from), units_per_day(to)) {
             (Some(per_day), Some(wanted)) => long(at_other_unit(value, per_day, wanted)?, to),
             _ => long(value, to),
         },
@@ -94,7 +112,23 @@ fn from_decimal<'a>(value: i128, scale: u8, to: &Type) -> Result<Datum<'a>, Eval
         }
         Type::Double => double(decimal_to_double(value, scale)?),
         Type::Float => float(f64::from(nearest::<f32>(value, scale)?)),
-        _ => Err(EvalError::Damaged),
+        Type::Boolean
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => Err(EvalError::Damaged),
     }
 }
 
@@ -135,7 +169,23 @@ fn from_double<'a>(value: f64, to: &Type) -> Result<Datum<'a>, EvalError> {
             write!(digits, "{value:.*}", usize::from(*scale)).map_err(|_| EvalError::Overflow)?;
             decimal(digits.number()?, to)
         }
-        _ => Err(EvalError::Damaged),
+        Type::Boolean
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => Err(EvalError::Damaged),
     }
 }
 

@@ -239,7 +239,20 @@ fn base(ty: &Type) -> Type {
         Type::Uuid => Type::String,
         Type::Decimal { fixed: None, .. } => Type::Bytes,
         Type::Decimal { fixed: Some(fixed), .. } => Type::Fixed(fixed.clone()),
-        other => other.clone(),
+        other @ (Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_)) => other.clone(),
     }
 }
 

@@ -56,7 +56,11 @@ impl Resolve {
                 cursor.seek(start);
                 rewrite.build(cursor, arena)
             }
-            _ => self.build(cursor, arena),
+            Resolve::Array { .. }
+            | Resolve::Map { .. }
+            | Resolve::Record(_)
+            | Resolve::Branch { .. }
+            | Resolve::Never => self.build(cursor, arena),
         }
     }
 

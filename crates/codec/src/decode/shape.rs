@@ -132,7 +132,24 @@ impl Shape {
             Type::Map(value) => Shape::Map(Box::new(Shape::of_column(value, true))),
             Type::Record(record) => Shape::of_record(record),
             Type::Union(branches) => Shape::Union(branches.iter().map(|b| Shape::of_type(&b.ty)).collect()),
-            scalar => Shape::Scalar(scalar.clone()),
+            scalar @ (Type::Boolean
+            | Type::Int
+            | Type::Long
+            | Type::Float
+            | Type::Double
+            | Type::Bytes
+            | Type::String
+            | Type::Fixed(_)
+            | Type::Enum(_)
+            | Type::Decimal { .. }
+            | Type::Uuid
+            | Type::Date
+            | Type::TimeMillis
+            | Type::TimeMicros
+            | Type::TimestampMillis
+            | Type::TimestampMicros
+            | Type::LocalTimestampMillis
+            | Type::LocalTimestampMicros) => Shape::Scalar(scalar.clone()),
         }
     }
 
@@ -148,7 +165,7 @@ impl Shape {
         match self {
             Shape::Array(element) => cursor.blocks(|cursor| element.check(cursor)),
             Shape::Map(value) => cursor.entries(|cursor, _| value.check(cursor)),
-            _ => Ok(0),
+            Shape::Null | Shape::Scalar(_) | Shape::Record(_) | Shape::Union(_) => Ok(0),
         }
     }
 

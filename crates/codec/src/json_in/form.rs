@@ -169,7 +169,24 @@ impl Form {
                 first: i64::from(nullable),
                 branches: branches.iter().map(|branch| BranchForm::new(&branch.ty, branches)).collect(),
             }),
-            scalar => Form::Scalar(scalar.clone()),
+            scalar @ (Type::Boolean
+            | Type::Int
+            | Type::Long
+            | Type::Float
+            | Type::Double
+            | Type::Bytes
+            | Type::String
+            | Type::Fixed(_)
+            | Type::Enum(_)
+            | Type::Decimal { .. }
+            | Type::Uuid
+            | Type::Date
+            | Type::TimeMillis
+            | Type::TimeMicros
+            | Type::TimestampMillis
+            | Type::TimestampMicros
+            | Type::LocalTimestampMillis
+            | Type::LocalTimestampMicros) => Form::Scalar(scalar.clone()),
         }
     }
 

@@ -45,7 +45,9 @@ impl Encoding<'_, '_> {
                 };
                 self.wrong(b'{', expected, path)
             }
-            _ => self.wrong(b'{', || format!("{} or null: write the value alone", form.describe()), path),
+            Form::Scalar(_) | Form::Array(_) | Form::Union(_) => {
+                self.wrong(b'{', || format!("{} or null: write the value alone", form.describe()), path)
+            }
         }
     }
 

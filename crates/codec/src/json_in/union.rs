@@ -39,7 +39,20 @@ pub(super) fn base_name(ty: &Type) -> Option<&'static str> {
         | Type::LocalTimestampMicros => Some("long"),
         Type::Uuid => Some("string"),
         Type::Decimal { fixed: None, .. } => Some("bytes"),
-        _ => None,
+        Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => None,
     }
 }
 
@@ -78,7 +91,7 @@ impl Encoding<'_, '_> {
                 let fits = |branch: &BranchForm| match &branch.form {
                     Form::Scalar(Type::Boolean) => matches!(first, b't' | b'f'),
                     Form::Array(_) => first == b'[',
-                    _ => false,
+                    Form::Scalar(_) | Form::Map(_) | Form::Record(_) | Form::Union(_) => false,
                 };
                 match form.numbered().find(|(_, branch)| fits(branch)) {
                     Some((number, branch)) => {

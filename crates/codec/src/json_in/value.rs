@@ -268,7 +268,21 @@ pub(super) fn take_text(ty: &Type, text: &str, taking: Taking, out: &mut Vec<u8>
         Type::Bytes | Type::Fixed(_) => return take_base64(ty, text, out),
         Type::Boolean | Type::Int | Type::Float | Type::Double => return Err(not("a string", ty)),
         Type::Long if taking == Taking::Strictly => return Err(not("a string", ty)),
-        _ => {}
+        Type::Long
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => {}
     }
     let (code, detail) = match text::read(ty, text) {
         Ok(datum) => {
@@ -354,7 +368,24 @@ pub(super) fn take_number(
                 _ => return Err(range()),
             }
         }
-        _ => return Err(not("a number", ty)),
+        Type::Boolean
+        | Type::Bytes
+        | Type::String
+        | Type::Fixed(_)
+        | Type::Enum(_)
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => return Err(not("a number", ty)),
     };
     write_scalar(ty, datum, out);
     Ok(())

@@ -73,7 +73,22 @@ pub fn type_text(column: &ColumnType) -> String {
         Type::Union(branches) => {
             format!("union<{}>", branches.iter().map(type_text).collect::<Vec<_>>().join(","))
         }
-        scalar => kind(scalar).to_owned(),
+        scalar @ (Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Decimal { .. }
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros) => kind(scalar).to_owned(),
     };
     if column.nullable { text + "?" } else { text }
 }
@@ -88,7 +103,23 @@ pub(crate) fn kind(ty: &Type) -> &'static str {
         Type::Map(_) => "map",
         Type::Record(_) => "record",
         Type::Union(_) => "union",
-        scalar => SCALARS.iter().find(|(_, known)| known == scalar).map_or("scalar", |(name, _)| name),
+        scalar @ (Type::Boolean
+        | Type::Int
+        | Type::Long
+        | Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::String
+        | Type::Uuid
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros) => {
+            SCALARS.iter().find(|(_, known)| known == scalar).map_or("scalar", |(name, _)| name)
+        }
     }
 }
 

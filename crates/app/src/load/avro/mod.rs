@@ -160,7 +160,7 @@ fn collect<'f>(
                 collect(file, part, &inner, definitions, lost, report);
             }
         }
-        _ => {}
+        Json::Null | Json::Boolean(_) | Json::Number(_) | Json::Text(_) => {}
     }
 }
 
