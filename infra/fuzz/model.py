@@ -1,5 +1,6 @@
 """What messages make of an app's entities and views, by the documents: outcomes, states, rows. See engine.py for values."""
 
+import math
 import re
 from fractions import Fraction
 
@@ -216,7 +217,7 @@ def used_lets(on, nodes):
     return found
 
 
-VARIANCES = {'var_pop': 0, 'var_samp': 1}
+VARIANCES = {'var_pop': 0, 'var_samp': 1, 'stddev_pop': 0, 'stddev_samp': 1}
 
 
 def variance(function, values):
@@ -224,7 +225,8 @@ def variance(function, values):
     n = len(values)
     if n <= VARIANCES[function]: return None
     mean = sum(values) / n
-    return float(sum((v - mean) ** 2 for v in values) / (n - VARIANCES[function]))
+    found = float(sum((v - mean) ** 2 for v in values) / (n - VARIANCES[function]))
+    return math.sqrt(found) if function.startswith('stddev') else found
 
 
 def group(view, key, members):

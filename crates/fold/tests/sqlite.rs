@@ -97,6 +97,8 @@ const AGGREGATES: &[&str] = &[
     "var_pop(amount)",
     "var_pop(score)",
     "var_samp(amount - score)",
+    "stddev_pop(amount)",
+    "stddev_samp(score)",
 ];
 
 const TAG_FILTERS: &[&str] = &["tag.qty > 2", "tag.note IS NULL", "tag.name <> kind", "tag.qty < amount"];
@@ -277,12 +279,18 @@ fn variance(values: &[i64], fewer: i64) -> Value {
     Value::Real(off as f64 / (n * n * (n - fewer)) as f64)
 }
 
+fn root(value: Value) -> Value {
+    if let Value::Real(value) = value { Value::Real(value.sqrt()) } else { value }
+}
+
 fn aggregates(db: &Connection) {
-    let all: [(&str, fn(&[i64]) -> Value); 4] = [
+    let all: [(&str, fn(&[i64]) -> Value); 6] = [
         ("bool_and", |values| Value::Integer(values.iter().all(|value| *value == 1).into())),
         ("bool_or", |values| Value::Integer(values.contains(&1).into())),
         ("var_pop", |values| variance(values, 0)),
         ("var_samp", |values| variance(values, 1)),
+        ("stddev_pop", |values| root(variance(values, 0))),
+        ("stddev_samp", |values| root(variance(values, 1))),
     ];
     let pure = FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_UTF8;
     for (name, of) in all {

@@ -213,6 +213,21 @@ pub static AGGREGATES: &[AggregateFunction] = &[
         doc: "the double nearest to the exact variance of a sample; NULL of fewer than two values",
         ..VARIANCE
     },
+    AggregateFunction {
+        name: "stddev_pop",
+        usage: "`stddev_pop(x)`",
+        finish: |kept| kept.variance(0).map(f64::sqrt).and_then(double),
+        doc: "the square root of `var_pop(x)`, rounded to the nearest double; NULL of no value",
+        ..VARIANCE
+    },
+    AggregateFunction {
+        name: "stddev_samp",
+        usage: "`stddev_samp(x)`",
+        nulls: Nulls::OfItsOwn,
+        finish: |kept| kept.variance(1).map(f64::sqrt).and_then(double),
+        doc: "the square root of `var_samp(x)`, rounded to the nearest double; NULL of fewer than two values",
+        ..VARIANCE
+    },
 ];
 
 /// The aggregate of a name, which is in lower case.
