@@ -4,19 +4,11 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
-use crate::journal::{self, Journals};
+use crate::fault::{Fault, damaged, disk};
+use crate::journal::{self, Journals, Tail};
 use crate::list::Closed;
+use crate::marks;
 use crate::trees::{self, Tree};
-use crate::{Fault, damaged, disk, marks};
-
-/// What breaks off at the end of the newest journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tail {
-    /// At most one batch, which was not acknowledged: each batch is synced before it is. Anything else is damage.
-    OneBatch,
-    /// Any number of batches, in any order: they are not synced. What they held is made again.
-    AnyBatches,
-}
 
 /// What the folder's owner knows of it.
 #[derive(Clone, Copy, Debug)]

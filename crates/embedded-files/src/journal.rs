@@ -4,15 +4,24 @@
 //! A journal that is not the newest is whole: fjall syncs it before it begins the next. Of the newest, the end may be
 //! unfinished (it breaks off, or sectors of it were never written).
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use twox_hash::XxHash3_64;
 
-use crate::inspect::Tail;
+use crate::fault::{Fault, damaged, disk};
+use crate::journal_files::find;
 use crate::marks::{self, MARKS_KEY};
-use crate::{Fault, damaged, disk};
+
+/// What breaks off at the end of the newest journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// At most one batch, which was not acknowledged: each batch is synced before it is. Anything else is damage.
+    OneBatch,
+    /// Any number of batches, in any order: they are not synced. What they held is made again.
+    AnyBatches,
+}
 
 /// How fjall ends a batch.
 const MAGIC: [u8; 4] = *b"FJL\x03";
@@ -71,20 +80,6 @@ pub(crate) fn read_all(fjall: &Path, tail: Tail, marks_in: Option<u64>) -> Resul
         }
         read_one(path, (number == newest).then_some(tail), marks_in, &mut journals)?;
     }
-    Ok(journals)
-}
-
-/// The journals with their numbers, in order.
-pub(crate) fn find(fjall: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    let mut journals = Vec::new();
-    for entry in fs::read_dir(fjall)? {
-        let path = entry?.path();
-        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        if let (Some(number), true) = (number, path.extension().is_some_and(|ending| ending == "jnl")) {
-            journals.push((number, path));
-        }
-    }
-    journals.sort();
     Ok(journals)
 }
 

@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
 
-use crate::{Fault, damaged, disk};
+use crate::fault::{Fault, damaged, disk};
 
 const NAME: &str = "closed";
 const FIRST_LINE: &str = "closed 2";

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 use fjall::{AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 
-use crate::journal;
+use crate::journal_files::find;
 
 /// The key of the row.
 pub const MARKS_KEY: &[u8] = b"\0marks";
@@ -44,7 +44,7 @@ impl Marks {
     /// # Errors
     /// The folder cannot be listed.
     pub fn new(fjall: &Path, keyspace: Keyspace) -> std::io::Result<Marks> {
-        let newest = journal::find(fjall)?.last().map_or(0, |(number, _)| *number);
+        let newest = find(fjall)?.last().map_or(0, |(number, _)| *number);
         let next = Mutex::new((newest + 1, path_of(fjall, newest + 1)));
         let (count, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Ok(Marks { fjall: fjall.to_owned(), keyspace, count, asked, next })

@@ -15,7 +15,8 @@ use std::path::Path;
 use lsm_tree::{AbstractTree as _, AnyTree, Config, Guard as _, KvSeparationOptions, SequenceNumberCounter};
 use twox_hash::XxHash3_128;
 
-use crate::{Fault, damaged, disk, versions};
+use crate::fault::{Fault, damaged, disk};
+use crate::versions;
 
 /// What [`look`] found of one tree.
 pub(crate) struct Tree {

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use twox_hash::XxHash3_128;
 
-use crate::{Fault, damaged, disk};
+use crate::fault::{Fault, damaged, disk};
 
 /// Mark, version and kind of checksum, then the checksum of the contents, where they begin and how long they are.
 const TRAILER_BYTES: usize = 38;

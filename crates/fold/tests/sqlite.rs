@@ -249,8 +249,10 @@ fn group_row(view: &View, key: &[u8], group: &Group) -> Row {
 
 // === what SQLite says ===
 
+type Finish = fn(&[i64]) -> Value;
+
 /// Aggregates that SQLite lacks, over all values at once: the numbers here are small enough for exact doubles.
-struct Over(fn(&[i64]) -> Value);
+struct Over(Finish);
 
 impl Aggregate<Vec<i64>, Value> for Over {
     fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<Vec<i64>> {
@@ -294,7 +296,7 @@ fn aggregates(db: &Connection) {
     ];
     let pure = FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_UTF8;
     for (name, of) in all {
-        db.create_aggregate_function(name, 1, pure, Over(of)).unwrap();
+        db.create_aggregate_function(*name, 1, pure, Over(*of)).unwrap();
     }
 }
 

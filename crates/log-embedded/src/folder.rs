@@ -8,13 +8,13 @@
 //! closed    the files as the last process left them in order; gone while the log is open
 //! ```
 
-use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use tidefold_embedded_files::{self as files, Expected, Fault, Tail};
 
+use crate::id::random_id;
 use crate::topics::{LoadFault, MARKS, is_separated};
 
 const FORMAT: &str = "tidefold-log 1";
@@ -239,15 +239,4 @@ fn missing(error: &io::Error) -> bool {
 
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
-}
-
-/// The one source of chance here: an id that no other log or topic has.
-pub(crate) fn random_id() -> io::Result<String> {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
-    let mut id = String::with_capacity(32);
-    for byte in bytes {
-        write!(id, "{byte:02x}").map_err(io::Error::other)?;
-    }
-    Ok(id)
 }

@@ -14,6 +14,7 @@
 //! * [`reader`]: records by offset, from the newest in memory or from fjall.
 
 mod folder;
+mod id;
 mod queue;
 mod reader;
 mod stored;

@@ -11,7 +11,7 @@ use tidefold_log::{LogError, TopicSpec};
 use tidefold_record::{Offset, Partition, Position, TopicName};
 use tokio::sync::watch;
 
-use crate::folder::random_id;
+use crate::id::random_id;
 use crate::stored::{self, Unit};
 
 const CATALOG: &str = "catalog";
