@@ -319,7 +319,6 @@ fn read_rare<'a>(ty: &'a Type, cursor: &mut Cursor<'a>) -> Result<Datum<'a>, Dec
         | Type::String
         | Type::Fixed(_)
         | Type::Enum(_)
-        | Type::Decimal { .. }
         | Type::Array(_)
         | Type::Map(_)
         | Type::Record(_)

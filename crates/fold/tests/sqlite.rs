@@ -286,7 +286,7 @@ fn root(value: Value) -> Value {
 }
 
 fn aggregates(db: &Connection) {
-    let all: [(&str, fn(&[i64]) -> Value); 6] = [
+    let all: &[(&str, Finish)] = &[
         ("bool_and", |values| Value::Integer(values.iter().all(|value| *value == 1).into())),
         ("bool_or", |values| Value::Integer(values.contains(&1).into())),
         ("var_pop", |values| variance(values, 0)),

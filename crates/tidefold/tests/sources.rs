@@ -136,7 +136,7 @@ fn walk(tokens: &TokenStream, module: &[String], children: &BTreeSet<String>, fo
             "crate" => Vec::new(),
             "self" => module.to_vec(),
             "super" => module.split_last().map_or(Vec::new(), |(_, above)| above.to_vec()),
-            child if children.contains(child) => [module, &[word.clone()]].concat(),
+            child if children.contains(child) => [module, std::slice::from_ref(&word)].concat(),
             _ => continue,
         };
         at += 2;

@@ -248,7 +248,6 @@ fn base(ty: &Type) -> Type {
         | Type::String
         | Type::Fixed(_)
         | Type::Enum(_)
-        | Type::Decimal { .. }
         | Type::Array(_)
         | Type::Map(_)
         | Type::Record(_)

@@ -80,7 +80,6 @@ pub fn type_text(column: &ColumnType) -> String {
         | Type::Double
         | Type::Bytes
         | Type::String
-        | Type::Decimal { .. }
         | Type::Uuid
         | Type::Date
         | Type::TimeMillis
