@@ -3,17 +3,18 @@
 //! Each is done when everything of it is acknowledged, and the next is begun only then. What that order is worth is said by
 //! the invariants I1 to I7, which are statements about this list; the projector's `rules.rs` has them.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_record::headers::Known;
-use tidefold_record::{Offset, RecordBatch};
+use tidefold_record::{Offset, Partition, RecordBatch};
 use tidefold_table::checkpoint::digest;
 use tidefold_table::verdict::verdict_key;
 use tidefold_table::{Checkpoint, RowWrite, Stamp};
 
 use crate::changes::{Changes, ViewChanges};
 use crate::feed::FeedEntry;
-use crate::folder::Folder;
 use crate::rows::{RowCache, RowSlot};
 
 /// One thing to be done, all of it before the next.
@@ -66,6 +67,13 @@ pub enum TableSlot {
     View(usize),
 }
 
+/// An entity row that is ahead of the fold, as it was found: to be written back before the checkpoint passes it.
+#[derive(Clone, Debug)]
+pub(crate) struct AheadRow {
+    pub(crate) offset: Offset,
+    pub(crate) blob: Bytes,
+}
+
 /// Rows of one kind, in one buffer until all are there.
 #[derive(Default)]
 struct Rows {
@@ -76,7 +84,8 @@ struct Rows {
 
 /// The effects of a batch, the last of which moves the checkpoint to `next`. Kinds that a batch has nothing of are left out.
 pub(crate) fn effects(
-    folder: &mut Folder,
+    partition: Partition,
+    ahead: &mut BTreeMap<Box<[u8]>, AheadRow>,
     changes: &mut Changes,
     entities: &mut RowCache,
     rollups: &mut [RowCache],
@@ -88,7 +97,7 @@ pub(crate) fn effects(
             list.push(TableRows { table, rows: rows.finish() });
         }
     };
-    add(&mut puts, TableSlot::Verdicts, verdict_rows(folder, changes));
+    add(&mut puts, TableSlot::Verdicts, verdict_rows(partition, changes));
     for (view, changes) in changes.views.iter().enumerate() {
         let (mut put, mut delete) = (Rows::default(), Rows::default());
         match changes {
@@ -112,7 +121,7 @@ pub(crate) fn effects(
         add(&mut deletes, TableSlot::View(view), delete);
     }
     let published = changes.feed.as_mut().map(std::mem::take).unwrap_or_default();
-    let rows = entity_rows(folder, entities).finish();
+    let rows = entity_rows(ahead, next.next, entities).finish();
     let effects = [
         (!published.is_empty()).then_some(Effect::Publish(published)),
         (!puts.is_empty()).then_some(Effect::Put(puts)),
@@ -144,10 +153,10 @@ pub fn checkpoint_after(before: &Checkpoint, batch: &RecordBatch) -> Checkpoint 
     next
 }
 
-fn verdict_rows(folder: &Folder, changes: &Changes) -> Rows {
+fn verdict_rows(partition: Partition, changes: &Changes) -> Rows {
     let mut rows = Rows::default();
     for (offset, verdict) in &changes.verdicts {
-        rows.bytes.extend_from_slice(&verdict_key(folder.partition.0, *offset));
+        rows.bytes.extend_from_slice(&verdict_key(partition.0, *offset));
         let key_end = rows.bytes.len();
         verdict.encode(&mut rows.bytes);
         rows.rows.push((key_end, rows.bytes.len(), true, Stamp::put(*offset)));
@@ -156,13 +165,12 @@ fn verdict_rows(folder: &Folder, changes: &Changes) -> Rows {
 }
 
 /// The touched entity rows; and those that were found ahead and that the checkpoint is about to pass, as they were found.
-fn entity_rows(folder: &mut Folder, entities: &mut RowCache) -> Rows {
+fn entity_rows(ahead: &mut BTreeMap<Box<[u8]>, AheadRow>, next: Offset, entities: &mut RowCache) -> Rows {
     let mut rows = Rows::default();
     for slot in entities.take_touched() {
         rows.row(Some(entities), slot);
     }
-    let next = folder.next;
-    folder.ahead.retain(|key, row| {
+    ahead.retain(|key, row| {
         if row.offset >= next {
             return true;
         }

@@ -12,7 +12,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bumpalo::Bump;
 use bytes::Bytes;
 use tidefold_app::App;
 use tidefold_app::model::{Topic, ViewKind};
@@ -22,13 +21,15 @@ use tidefold_table::{Checkpoint, Verdict};
 
 use crate::changes::{Changes, IndexChanges, RollupChanges, ViewChanges};
 use crate::dedupe::Window;
-use crate::effects::{self, Effect};
+use crate::effects::{self, AheadRow, Effect};
+use crate::error::{FoldError, damaged};
 use crate::form::{self, Reading, Schemas, is_row_key, schema_of};
+use crate::given::{Given, SchemaFate};
 use crate::issue;
 use crate::judge::LetUse;
 use crate::made::{IndexRows, Made, RollupRows};
 use crate::rows::{RowCache, RowSlot};
-use crate::step::{Step, With};
+use crate::step::{Scratch, Step, With};
 use crate::view::ViewPlan;
 
 /// What bounds and shapes the fold; part of the generation's manifest, since it decides verdicts.
@@ -36,27 +37,6 @@ use crate::view::ViewPlan;
 pub struct FoldSettings {
     /// The dedupe window, in offsets of the partition.
     pub window: u64,
-}
-
-/// What control says of a schema id.
-#[derive(Clone, Debug)]
-pub enum SchemaFate {
-    /// The id stands for this schema, for ever.
-    Registered(Arc<str>),
-    /// The id is refused, for ever: records with it are dead.
-    Refused,
-}
-
-/// What is known of a batch's verdicts before it is folded. The default: nothing, every record is judged.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Given<'a> {
-    /// A rebuild: the verdict rows of the active generation for the batch's range. Rejected and duplicate are taken as
-    /// they are, records without a row are applied without asking the guards, dead ones are judged anew.
-    pub published: Option<&'a BTreeMap<Offset, Verdict>>,
-    /// An entity row is ahead ([`FoldError::RowAhead`]): this generation's own verdict rows from the batch's start up to
-    /// the row's offset. They are the verdicts of records that can no longer be judged, because their entity is at or
-    /// past them (one without a row was applied). Everything else is judged as without.
-    pub own: Option<&'a BTreeMap<Offset, Verdict>>,
 }
 
 /// One partition's fold.
@@ -72,65 +52,8 @@ pub struct Folder {
     pub(crate) ahead: BTreeMap<Box<[u8]>, AheadRow>,
     /// Records that operators declared dead, and why.
     pub(crate) passed_over: BTreeMap<Offset, String>,
-    pub(crate) next: Offset,
     /// Never locked, only reached through `&mut`: an arena alone would keep the folder from being `Sync`.
     scratch: Mutex<Scratch>,
-}
-
-/// An entity row that is ahead of the fold, as it was found: to be written back before the checkpoint passes it.
-#[derive(Clone, Debug)]
-pub(crate) struct AheadRow {
-    pub(crate) offset: Offset,
-    pub(crate) blob: Bytes,
-}
-
-/// Buffers that are used again for every record.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    pub(crate) arena: Bump,
-    /// The entity row of each record of the batch.
-    pub(crate) slots: Vec<Option<RowSlot>>,
-    pub(crate) key: Vec<u8>,
-    pub(crate) blob: Vec<u8>,
-    /// By view: the rows that a record makes in it.
-    pub(crate) made: Vec<Made>,
-}
-
-/// What stops a fold: never a record's fault.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FoldError {
-    /// An entity row is newer than the start of the batch, and [`Given::own`] is `None` or the row was not met before: a
-    /// crashed run or another owner wrote it. Drop every cached rollup row of the partition, load the verdict rows from the batch's start up to
-    /// `row_offset`, pass them as [`Given::own`], and fold again. `row_offset` is the largest of all such rows of the batch.
-    #[error("the row of key {key:?} is at offset {row_offset}, past the batch's start")]
-    RowAhead {
-        /// The entity's key text.
-        key: String,
-        /// The row's offset.
-        row_offset: Offset,
-    },
-    /// A row that the batch touches is not in the cache: the caller did not load it.
-    #[error("a row of {table} was not loaded before the fold")]
-    NotLoaded {
-        /// The table's name.
-        table: String,
-    },
-    /// A stored row is not what this fold writes. The folder is of no use afterwards.
-    #[error("a row of {table} is damaged ({detail}); rebuild the projection with `tidefold replay`")]
-    DamagedRow {
-        /// The table's name.
-        table: String,
-        /// What is wrong.
-        detail: String,
-    },
-    /// A schema id was not learned before the fold.
-    #[error("{position}: schema id {} was not looked up", id.0)]
-    UnlearnedSchema {
-        /// The record.
-        position: Position,
-        /// The id.
-        id: SchemaId,
-    },
 }
 
 impl Default for FoldSettings {
@@ -157,7 +80,6 @@ impl Folder {
             views,
             ahead: BTreeMap::new(),
             passed_over: BTreeMap::new(),
-            next: Offset::ZERO,
             scratch: Mutex::default(),
             app,
         }
@@ -233,7 +155,6 @@ impl Folder {
         let mut scratch = std::mem::take(self.scratch());
         let folded = self.prepare(topic, batch, given, entities, &mut scratch.slots).and_then(|()| {
             shape(topic, changes, &mut scratch.made);
-            self.next = batch.next_offset();
             let Folder { partition, schemas, lets, views: plans, passed_over, window, .. } = self;
             let with = With { topic, partition: *partition, schemas, lets, plans, passed_over, given };
             let mut step = Step { with, window, entities, changes };
@@ -341,14 +262,10 @@ impl Folder {
         rollups: &mut [RowCache],
         next: Checkpoint,
     ) -> Vec<Effect> {
-        let effects = effects::effects(self, changes, entities, rollups, next);
+        let effects = effects::effects(self.partition, &mut self.ahead, changes, entities, rollups, next);
         changes.clear();
         effects
     }
-}
-
-pub(crate) fn damaged(table: &str, error: impl std::fmt::Display) -> FoldError {
-    FoldError::DamagedRow { table: table.to_owned(), detail: error.to_string() }
 }
 
 /// Makes room for the topic's views.

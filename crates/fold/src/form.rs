@@ -16,7 +16,7 @@ use tidefold_table::entity::Seen;
 use tidefold_table::limits::RECORD_KEY_BYTES;
 
 use crate::dedupe::{message_id, payload_digest};
-use crate::folder::SchemaFate;
+use crate::given::SchemaFate;
 use crate::transition::{Envelope, Message, Transition};
 
 /// What the topic's schema ids stand for.

@@ -6,7 +6,7 @@ use tidefold_table::component::AggregateState;
 use tidefold_table::rollup::{Group, encode_group};
 
 use crate::changes::RollupChanges;
-use crate::folder::{FoldError, damaged};
+use crate::error::{FoldError, damaged};
 use crate::rows::{RowCache, RowSlot};
 
 /// A group's row while a batch is applied to it; its aggregates lie beside those of the others.

@@ -21,12 +21,12 @@ use crate::eval::{Env, eval, matches};
 use crate::transition::Message;
 
 /// What an entity was before a message.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Before<'a> {
+#[derive(Clone, Copy)]
+struct Before<'a> {
     /// Its row, if it has one.
-    pub(crate) row: Option<StateRef<'a>>,
+    row: Option<StateRef<'a>>,
     /// Its columns, all NULL where it does not exist.
-    pub(crate) slots: &'a [Datum<'a>],
+    slots: &'a [Datum<'a>],
 }
 
 /// Which `let`s are needed where, for each message; worked out once for a topic.
@@ -52,19 +52,42 @@ pub(crate) fn dedupe(seen: Option<Seen>, window: &Window, row: Option<&StateRef<
     }
 }
 
-/// What a message makes of its entity.
+/// What a message makes of its entity: all that decides it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Act<'a> {
+pub(crate) struct Case<'a> {
     pub(crate) topic: &'a Topic,
     pub(crate) entity: &'a Entity,
     pub(crate) lets: &'a LetUse,
     pub(crate) message: Message<'a>,
     /// Its identity, if it has one.
     pub(crate) seen: Option<Seen>,
-    pub(crate) before: Before<'a>,
+    /// The entity's row, if it has one.
+    pub(crate) row: Option<&'a [u8]>,
+    /// Whether the row was made by this fold.
+    pub(crate) is_own: bool,
     pub(crate) arena: &'a Bump,
     /// Whether the guards are asked: not where the record is known to have been applied.
     pub(crate) asks: bool,
+}
+
+/// The columns of an entity, if it exists.
+type State<'a> = Option<&'a [Datum<'a>]>;
+
+/// Why a message makes nothing of its entity.
+pub(crate) enum Refused {
+    /// The entity has the record in it.
+    Known,
+    /// It does not apply.
+    Verdict(Verdict),
+    /// The entity's row is not one.
+    Damaged(DecodeError),
+}
+
+/// A case, with what the entity was before.
+#[derive(Clone, Copy)]
+struct Act<'a> {
+    case: Case<'a>,
+    before: Before<'a>,
 }
 
 // === impl Before ===
@@ -72,7 +95,7 @@ pub(crate) struct Act<'a> {
 impl<'a> Before<'a> {
     /// The entity as its row says; `is_own`: the row was made by this fold.
     #[inline]
-    pub(crate) fn of(
+    fn of(
         entity: &'a Entity,
         row: Option<&'a [u8]>,
         is_own: bool,
@@ -93,12 +116,12 @@ impl<'a> Before<'a> {
     }
 
     /// Whether it has the record at the offset in it.
-    pub(crate) fn has(&self, offset: Offset) -> bool {
+    fn has(&self, offset: Offset) -> bool {
         self.row.is_some_and(|row| row.offset >= offset)
     }
 
     /// The columns, if it exists.
-    pub(crate) fn state(&self) -> Option<&'a [Datum<'a>]> {
+    fn state(&self) -> State<'a> {
         self.exists().then_some(self.slots)
     }
 
@@ -111,42 +134,60 @@ impl<'a> Before<'a> {
     }
 }
 
-// === impl Act ===
+// === impl Case ===
 
-impl<'a> Act<'a> {
-    /// The new columns (`None`: deleted), with the new row's blob; or the verdict if it does not apply.
+impl<'a> Case<'a> {
+    /// The entity before and after the message, with the new row's blob; or why nothing comes of it.
     #[inline]
     pub(crate) fn judge(
-        &self,
+        self,
         offset: Offset,
         window: &Window,
         blob: &mut Vec<u8>,
-    ) -> Result<Option<&'a [Datum<'a>]>, Verdict> {
-        dedupe(self.seen, window, self.before.row.as_ref())?;
-        let new = self.decide()?;
-        self.encode(offset, new, blob)?;
-        Ok(new)
+    ) -> Result<(State<'a>, State<'a>), Refused> {
+        let before = Before::of(self.entity, self.row, self.is_own, self.arena).map_err(Refused::Damaged)?;
+        if before.has(offset) {
+            return Err(Refused::Known);
+        }
+        dedupe(self.seen, window, before.row.as_ref())?;
+        let act = Act { case: self, before };
+        let new = act.decide()?;
+        act.encode(offset, new, blob)?;
+        Ok((before.state(), new))
     }
+}
 
+// === impl Refused ===
+
+impl From<Verdict> for Refused {
+    fn from(verdict: Verdict) -> Refused {
+        Refused::Verdict(verdict)
+    }
+}
+
+// === impl Act ===
+
+impl<'a> Act<'a> {
     fn decide(&self) -> Result<Option<&'a [Datum<'a>]>, Verdict> {
-        let clause = self.entity.transitions.get(self.message.index).and_then(Option::as_ref);
+        let clause = self.case.entity.transitions.get(self.case.message.index).and_then(Option::as_ref);
         let Some(clause) = clause else {
-            let name = self.topic.messages.get(self.message.index).map_or("", |message| &message.name);
-            let detail = format_args!("entity {} has no `on.{name}`", self.entity.name);
+            let name =
+                self.case.topic.messages.get(self.case.message.index).map_or("", |message| &message.name);
+            let detail = format_args!("entity {} has no `on.{name}`", self.case.entity.name);
             return Err(Verdict::dead("not_handled", detail));
         };
-        if self.asks {
+        if self.case.asks {
             self.conditions(clause)?;
         }
-        let lets = self.arena.alloc_slice_fill_copy(clause.lets.len(), Datum::Null);
+        let lets = self.case.arena.alloc_slice_fill_copy(clause.lets.len(), Datum::Null);
         let mut failed = None;
-        let uses = self.lets.messages.get(self.message.index).map_or(&[][..], |uses| uses);
+        let uses = self.case.lets.messages.get(self.case.message.index).map_or(&[][..], |uses| uses);
         for (at, (named, used)) in clause.lets.iter().zip(uses).enumerate() {
-            let guards = self.asks && used.by_guards;
+            let guards = self.case.asks && used.by_guards;
             if !guards && !used.by_action {
                 continue;
             }
-            let env = self.env(self.arena.alloc_slice_copy(lets.get(..at).unwrap_or_default()));
+            let env = self.env(self.case.arena.alloc_slice_copy(lets.get(..at).unwrap_or_default()));
             match (eval(&named.expr, &env), lets.get_mut(at)) {
                 (Ok(datum), Some(place)) => *place = datum,
                 (Err(error), _) if guards => return Err(failure("let", &named.name, error)),
@@ -155,7 +196,7 @@ impl<'a> Act<'a> {
             }
         }
         let env = self.env(lets);
-        if self.asks {
+        if self.case.asks {
             self.require(clause, &env)?;
         }
         if let Some(failed) = failed {
@@ -168,7 +209,7 @@ impl<'a> Act<'a> {
     }
 
     fn conditions(&self, clause: &Clause) -> Result<(), Verdict> {
-        let wanted = self.message.envelope.if_match;
+        let wanted = self.case.message.envelope.if_match;
         if wanted.is_some_and(|wanted| wanted != self.before.version()) {
             return Err(Verdict::rejected("version_mismatch"));
         }
@@ -193,11 +234,11 @@ impl<'a> Act<'a> {
     }
 
     fn set(&self, set: &'a [(usize, Expr)], env: &Env<'a>) -> Result<&'a [Datum<'a>], Verdict> {
-        let new = self.arena.alloc_slice_copy(self.before.slots);
+        let new = self.case.arena.alloc_slice_copy(self.before.slots);
         if !self.before.exists() {
-            let places = self.topic.messages.get(self.message.index).map_or(&[][..], |m| &m.key);
+            let places = self.case.topic.messages.get(self.case.message.index).map_or(&[][..], |m| &m.key);
             for (slot, place) in new.iter_mut().zip(places) {
-                *slot = self.message.fields.get(*place).copied().unwrap_or(Datum::Null);
+                *slot = self.case.message.fields.get(*place).copied().unwrap_or(Datum::Null);
             }
         }
         for (at, expr) in set {
@@ -205,14 +246,14 @@ impl<'a> Act<'a> {
             match (datum, new.get_mut(*at)) {
                 (Ok(datum), Some(slot)) => *slot = datum,
                 (Err(error), _) => {
-                    let name = self.entity.columns.get(*at).map_or("", |column| &column.name);
+                    let name = self.case.entity.columns.get(*at).map_or("", |column| &column.name);
                     return Err(failure("set", name, error));
                 }
                 (Ok(_), None) => {}
             }
         }
         let null =
-            self.entity.columns.iter().zip(&*new).find(|(c, slot)| !c.column.nullable && slot.is_null());
+            self.case.entity.columns.iter().zip(&*new).find(|(c, slot)| !c.column.nullable && slot.is_null());
         match null {
             Some((column, _)) => {
                 let detail = format_args!("column {} is not nullable and would be NULL", column.name);
@@ -226,12 +267,12 @@ impl<'a> Act<'a> {
     fn encode(&self, offset: Offset, new: Option<&[Datum<'_>]>, blob: &mut Vec<u8>) -> Result<(), Verdict> {
         blob.clear();
         let ring = self.before.row.map_or(&[][..], |row| row.ring);
-        put_head(offset, self.before.version() + 1, new.is_none(), ring, self.seen, blob);
+        put_head(offset, self.before.version() + 1, new.is_none(), ring, self.case.seen, blob);
         let head = blob.len();
         if let Some(slots) = new {
-            columns::encode(self.entity.columns.iter().map(|column| &column.column), slots, blob);
+            columns::encode(self.case.entity.columns.iter().map(|column| &column.column), slots, blob);
         }
-        let (size, limit) = (blob.len() - head, self.entity.max_state_bytes);
+        let (size, limit) = (blob.len() - head, self.case.entity.max_state_bytes);
         if size > limit {
             let detail = format!("the state would have {size} bytes, more than max_state_bytes = {limit}");
             return Err(self.refuse("state_too_large", &detail));
@@ -241,22 +282,22 @@ impl<'a> Act<'a> {
 
     /// A command is rejected, an event is dead.
     fn refuse(&self, code: &str, detail: &str) -> Verdict {
-        match self.topic.messages.get(self.message.index).map(|message| message.kind) {
+        match self.case.topic.messages.get(self.case.message.index).map(|message| message.kind) {
             Some(MessageKind::Event) => Verdict::dead(code, detail),
             _ => Verdict::rejected(code),
         }
     }
 
     fn env(&self, lets: &'a [Datum<'a>]) -> Env<'a> {
-        let envelope = self.message.envelope;
+        let envelope = self.case.message.envelope;
         Env {
             state: self.before.slots,
-            message: self.message.fields,
+            message: self.case.message.fields,
             lets,
             event_time_micros: envelope.event_time_micros,
             append_time_micros: envelope.append_time_micros,
             caller: envelope.caller,
-            ..Env::new(self.arena)
+            ..Env::new(self.case.arena)
         }
     }
 }

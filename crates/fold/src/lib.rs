@@ -13,6 +13,7 @@
 //! * [`folder`]: one partition's fold, batch by batch. `step` folds one record; in the order it meets them: `form` (is it
 //!   a message of this topic and partition at all), `judge` (dedupe, guards, the new state), `view` (the rows it makes in
 //!   views, into the buffers of `made`). That comes to one [`transition`], the only thing that what follows is told.
+//! * [`given`]: what it is told from outside; [`error`]: what stops it.
 //! * [`changes`]: a batch's transitions, added up and netted. `issue`: rollup changes onto rollup rows.
 //! * [`effects`]: what a batch comes to, in the order in which it is to be done; [`feed`]: what the change feed says.
 //! * [`whole`]: a partition folded in memory from its start: what `verify` compares tables with, and, a record at a time,
@@ -21,10 +22,12 @@
 pub mod changes;
 pub mod dedupe;
 pub mod effects;
+pub mod error;
 pub mod eval;
 pub mod feed;
 pub mod folder;
 mod form;
+pub mod given;
 mod issue;
 mod judge;
 mod keys;
@@ -37,7 +40,9 @@ pub mod whole;
 
 pub use changes::{Changes, DeadLetter};
 pub use effects::{Effect, EffectKind, TableRows, TableSlot, checkpoint_after};
+pub use error::FoldError;
 pub use feed::FeedEntry;
-pub use folder::{FoldError, FoldSettings, Folder, Given, SchemaFate};
+pub use folder::{FoldSettings, Folder};
+pub use given::{Given, SchemaFate};
 pub use rows::RowCache;
 pub use transition::Transition;

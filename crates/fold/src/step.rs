@@ -11,9 +11,10 @@ use tidefold_table::verdict::PASSED_OVER;
 
 use crate::changes::Changes;
 use crate::dedupe::Window;
-use crate::folder::{FoldError, Given, Scratch, damaged};
+use crate::error::{FoldError, damaged};
 use crate::form::{self, Reading, Schemas};
-use crate::judge::{Act, Before, LetUse, dedupe};
+use crate::given::Given;
+use crate::judge::{Case, LetUse, Refused, dedupe};
 use crate::made::Made;
 use crate::rows::{RowCache, RowSlot};
 use crate::transition::Transition;
@@ -25,6 +26,18 @@ pub(crate) struct Step<'f> {
     pub(crate) window: &'f mut Window,
     pub(crate) entities: &'f mut RowCache,
     pub(crate) changes: &'f mut Changes,
+}
+
+/// Buffers that are used again for every record.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) arena: Bump,
+    /// The entity row of each record of the batch.
+    pub(crate) slots: Vec<Option<RowSlot>>,
+    pub(crate) key: Vec<u8>,
+    pub(crate) blob: Vec<u8>,
+    /// By view: the rows that a record makes in it.
+    pub(crate) made: Vec<Made>,
 }
 
 /// What a batch's records are folded with: nothing of it changes meanwhile.
@@ -144,15 +157,17 @@ impl<'f> With<'f> {
         let message = form::read(reading, record, making.key, transition)?;
         match (&topic.entity, row) {
             (Some(entity), Some(row)) => {
-                let before =
-                    Before::of(entity, row, is_own, arena).map_err(|error| damaged(&entity.name, error))?;
-                if before.has(record.offset) {
-                    transition.known = true;
-                    return self.stands(record.offset);
+                let case =
+                    Case { topic, entity, lets, message, seen: transition.seen, row, is_own, arena, asks };
+                match case.judge(record.offset, window, making.blob) {
+                    Ok((old, new)) => (transition.old, transition.new) = (old, new),
+                    Err(Refused::Known) => {
+                        transition.known = true;
+                        return self.stands(record.offset);
+                    }
+                    Err(Refused::Verdict(verdict)) => return Err(verdict.into()),
+                    Err(Refused::Damaged(error)) => return Err(damaged(&entity.name, error).into()),
                 }
-                let act = Act { topic, entity, lets, message, seen: transition.seen, before, arena, asks };
-                transition.new = act.judge(record.offset, window, making.blob)?;
-                transition.old = before.state();
             }
             _ => dedupe(transition.seen, window, None)?,
         }

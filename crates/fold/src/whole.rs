@@ -18,7 +18,9 @@ use tidefold_table::{Checkpoint, RowWrite, Verdict};
 
 use crate::changes::Changes;
 use crate::effects::{Effect, TableSlot, checkpoint_after};
-use crate::folder::{FoldError, FoldSettings, Folder, Given, SchemaFate};
+use crate::error::FoldError;
+use crate::folder::{FoldSettings, Folder};
+use crate::given::{Given, SchemaFate};
 use crate::rows::RowCache;
 
 /// One partition's fold with all its tables.

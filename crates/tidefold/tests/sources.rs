@@ -25,7 +25,6 @@ const CIRCLES_LEFT: &[(&str, usize)] = &[
     ("consumers/query", 8),
     ("crates/bench", 16),
     ("crates/control-log", 2),
-    ("crates/fold", 5),
     ("crates/log", 3),
     ("crates/log-kafka", 15),
     ("crates/store", 5),

@@ -11,9 +11,8 @@ use futures_util::future::BoxFuture;
 use tidefold_app::model::Topic as AppTopic;
 use tidefold_app::{App, SourceFile};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
-use tidefold_fold::folder::Given;
 use tidefold_fold::{
-    Changes, Effect, FeedEntry, FoldSettings, Folder, RowCache, SchemaFate, TableRows, TableSlot,
+    Changes, Effect, FeedEntry, FoldSettings, Folder, Given, RowCache, SchemaFate, TableRows, TableSlot,
     checkpoint_after,
 };
 use tidefold_log::memory::MemoryLog;
