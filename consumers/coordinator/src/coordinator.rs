@@ -87,7 +87,7 @@ impl Coordinator {
         work.spawn(ownership::report(Arc::clone(process)));
         work.spawn(topics::watch::watch(Arc::clone(process)));
         work.spawn(holds::follow(Arc::clone(process)));
-        self.resume().await?;
+        begin::resume(process, &self.builds).await?;
         work.spawn(begin::finish(Arc::clone(process), Arc::clone(&self.builds)));
         Ok(())
     }

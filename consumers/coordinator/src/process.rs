@@ -9,15 +9,17 @@ use tidefold_control_log::ControlLog;
 use tidefold_log::{Epoch, Owned, SharedMembership};
 use tidefold_projector::Components;
 use tidefold_record::Partition;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::CoordinatorError;
 use crate::lanes::{Key, Lanes};
 use crate::options::Options;
-use crate::reconcile::Asked;
 use crate::source::Source;
 use crate::tasks::Tasks;
+
+/// Where it is said how a reconciliation went.
+pub(crate) type Asked = oneshot::Sender<Result<(), CoordinatorError>>;
 
 /// One app, as one process folds it. Whatever changes has a place of its own: control in the control log, what is owned in
 /// the membership, lanes in [`Lanes`].

@@ -11,12 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::bootstrap::open_tables;
 use crate::error::CoordinatorError;
 use crate::lanes::{Folding, Key};
-use crate::process::Process;
+use crate::process::{Asked, Process};
 use crate::source::Source;
 use crate::topics::manifest::mismatches;
-
-/// Where it is said how a reconciliation went.
-pub(crate) type Asked = oneshot::Sender<Result<(), CoordinatorError>>;
 
 /// Reconciles whenever it is asked, one at a time, for ever.
 pub(crate) async fn serve(process: Arc<Process>, mut asked: mpsc::Receiver<Asked>) {

@@ -4,22 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidefold_control::{CONTROL_TOPIC, Control, Entry};
-use tidefold_log::{ReadLimit, SharedLog, TopicSpec};
-use tidefold_record::{Offset, Partition, RecordBatch, TopicName};
+use tidefold_log::{SharedLog, TopicSpec};
+use tidefold_record::{Offset, RecordBatch, TopicName};
 use tidefold_telemetry::clock;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::ControlLogError;
 use crate::waiting::Passing;
-use crate::writer::{Appended, Ask, Writer};
+use crate::writer::{Appended, Ask, PARTITION, READ, Writer, name_of};
 
 /// How often an entry is tried when others write first.
 const ATTEMPTS: u32 = 20;
 /// How many asks may wait before whoever asks waits, too.
 const ASKS: usize = 64;
-pub(crate) const PARTITION: Partition = Partition(0);
-pub(crate) const READ: ReadLimit = ReadLimit { records: 1_000, bytes: 4 << 20 };
 
 /// The control topic of one app. Cheap to clone; clones share what they read. One task reads and writes it, so that a
 /// process never competes with itself for an offset; it ends with the last clone.
@@ -163,30 +161,5 @@ impl ControlLog {
         let (answer, answered) = oneshot::channel();
         self.asks.send(ask(answer)).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())
-    }
-}
-
-/// The entry without its weight, for messages.
-pub(crate) fn name_of(entry: &Entry) -> String {
-    match entry {
-        Entry::Defined { hash, .. } => format!("defined {hash}"),
-        Entry::SchemaRegistered { id, .. } => format!("schema_registered {}", id.0),
-        Entry::SchemaRefused { id, .. } => format!("schema_refused {}", id.0),
-        Entry::Building { topic, generation, .. } => format!("building {topic} {generation}"),
-        Entry::Activated { topic, generation } => format!("activated {topic} {generation}"),
-        Entry::Abandoned { topic, generation } => format!("abandoned {topic} {generation}"),
-        Entry::Retired { topic, generation } => format!("retired {topic} {generation}"),
-        Entry::Holding { topic, generation, .. } => format!("holding {topic} {generation}"),
-        Entry::Standing { topic, generation, .. } => format!("standing {topic} {generation}"),
-        Entry::Released { topic, generation } => format!("released {topic} {generation}"),
-        Entry::Halted { topic, generation, partition, .. } => {
-            format!("halted {topic} {generation} {partition}")
-        }
-        Entry::DeadLetterAdded { topic, partition, offset, .. } => {
-            format!("dead_letter_added {topic}:{partition}:{offset}")
-        }
-        Entry::BreakerLifted { topic, partition, next } => {
-            format!("breaker_lifted {topic}:{partition}:{next}")
-        }
     }
 }

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use tidefold_control::{Control, Entry, Envelope, Outcome};
-use tidefold_log::SharedLog;
-use tidefold_record::{BatchBuilder, Headers, Offset, TopicName};
+use tidefold_log::{ReadLimit, SharedLog};
+use tidefold_record::{BatchBuilder, Headers, Offset, Partition, TopicName};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::ControlLogError;
-use crate::topic::{PARTITION, READ, name_of};
+
+/// The topic's only partition.
+pub(crate) const PARTITION: Partition = Partition(0);
+/// How much is read at once.
+pub(crate) const READ: ReadLimit = ReadLimit { records: 1_000, bytes: 4 << 20 };
 
 /// What it is asked.
 pub(crate) enum Ask {
@@ -159,6 +163,31 @@ impl Writer {
             | Entry::Released { .. }
             | Entry::Halted { .. } => tracing::debug!(%app, %offset, "control: {name}"),
             _ => tracing::info!(%app, %offset, "control: {name}"),
+        }
+    }
+}
+
+/// The entry without its weight, for messages.
+pub(crate) fn name_of(entry: &Entry) -> String {
+    match entry {
+        Entry::Defined { hash, .. } => format!("defined {hash}"),
+        Entry::SchemaRegistered { id, .. } => format!("schema_registered {}", id.0),
+        Entry::SchemaRefused { id, .. } => format!("schema_refused {}", id.0),
+        Entry::Building { topic, generation, .. } => format!("building {topic} {generation}"),
+        Entry::Activated { topic, generation } => format!("activated {topic} {generation}"),
+        Entry::Abandoned { topic, generation } => format!("abandoned {topic} {generation}"),
+        Entry::Retired { topic, generation } => format!("retired {topic} {generation}"),
+        Entry::Holding { topic, generation, .. } => format!("holding {topic} {generation}"),
+        Entry::Standing { topic, generation, .. } => format!("standing {topic} {generation}"),
+        Entry::Released { topic, generation } => format!("released {topic} {generation}"),
+        Entry::Halted { topic, generation, partition, .. } => {
+            format!("halted {topic} {generation} {partition}")
+        }
+        Entry::DeadLetterAdded { topic, partition, offset, .. } => {
+            format!("dead_letter_added {topic}:{partition}:{offset}")
+        }
+        Entry::BreakerLifted { topic, partition, next } => {
+            format!("breaker_lifted {topic}:{partition}:{next}")
         }
     }
 }

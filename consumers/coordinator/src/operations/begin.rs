@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidefold_control::{Control, Entry, GenerationState, Manifest};
-use tidefold_control_log::{Passing, a_few_times, patiently};
+use tidefold_control::{Control, GenerationState};
+use tidefold_control_log::patiently;
 use tidefold_record::{Partition, TopicName};
 use tidefold_telemetry::clock;
 use tokio::sync::watch;
 
 use super::build::{Build, BuildProgress, Builder, Phase, ReplayOptions};
 use super::pair::Pair;
-use crate::coordinator::Coordinator;
 use crate::error::CoordinatorError;
 use crate::process::Process;
 use crate::source::Source;
@@ -40,7 +39,7 @@ impl Builds {
     }
 
     /// The build of a topic that this process began, if it has not ended.
-    fn running(&self, topic: &TopicName) -> Option<Build> {
+    pub(super) fn running(&self, topic: &TopicName) -> Option<Build> {
         let known = self.known();
         let own = known.get(topic).filter(|known| !known.second).map(|known| &known.build);
         own.filter(|build| !build.progress.borrow().phase.is_final()).cloned()
@@ -74,103 +73,32 @@ impl Builds {
     }
 }
 
-// === impl Coordinator ===
-
-impl Coordinator {
-    /// Builds the topics' tables anew from the start of the log, beside the live ones, and activates them: the backfill.
-    /// `None`: all topics. A build that is under way is joined, with these options; one that cannot end, as what it was begun
-    /// from is not there any more, is given up for a new one.
-    ///
-    /// # Errors
-    /// When a topic does not exist or is not the one this process opened, or the log does not answer.
-    pub async fn replay(
-        &self,
-        topics: Option<&[String]>,
-        options: ReplayOptions,
-    ) -> Result<Vec<Build>, CoordinatorError> {
-        let process = self.process();
-        let sources = match topics {
-            None => process.sources.iter().collect(),
-            Some(names) => names.iter().map(|name| process.source(name)).collect::<Result<Vec<_>, _>>()?,
-        };
-        let mut builds = Vec::new();
-        for source in sources {
-            builds.push(self.replay_one(source, options).await?);
+/// A process that has the log to itself goes on with builds that were begun, and ends holds that were left over: whoever
+/// it was that began them is gone.
+pub(crate) async fn resume(process: &Arc<Process>, builds: &Builds) -> Result<(), CoordinatorError> {
+    for source in &process.sources {
+        if !process.is_alone(source) {
+            continue;
         }
-        Ok(builds)
+        patiently(&process.options.waiting, || process.release(source)).await?;
+        let control = process.control_log.control();
+        run_build(process, builds, source, &control, ReplayOptions::default());
     }
-
-    async fn replay_one(
-        &self,
-        source: &Arc<Source>,
-        options: ReplayOptions,
-    ) -> Result<Build, CoordinatorError> {
-        let (process, topic) = (self.process(), source.name.as_str());
-        if let Some(reason) = process.replaced(source).await {
-            let generation = process.control_log.active(topic).unwrap_or_default();
-            return Err(CoordinatorError::Halted { topic: topic.to_owned(), generation, reason });
-        }
-        let trusted = process.verdicts_can_be_followed(source).await;
-        let control = a_few_times(|| process.control_log.advance()).await?;
-        if let Some((number, manifest)) = building(&control, topic)
-            && process.cannot_end(source, number, &manifest, trusted).await
-        {
-            let generation = number;
-            tracing::warn!(topic, generation, "a build that cannot end is given up for a new one");
-            self.abandon(topic).await?;
-        } else if let Some(build) = self.begun().running(&source.name) {
-            return Ok(build);
-        }
-        let begin = |control: &Control| {
-            let projection = control.projection(topic)?;
-            if projection.in_state(GenerationState::Building).next().is_some() {
-                return None;
-            }
-            let verdicts_of = projection.active.filter(|_| trusted);
-            let manifest = source.manifest(process.options.window, verdicts_of);
-            let generation = projection.next_generation();
-            Some(Entry::Building { topic: topic.to_owned(), generation, manifest })
-        };
-        let control = a_few_times(|| process.control_log.append(&begin)).await?;
-        match process.reconciled().await {
-            // It is begun: the build itself tries again, as a server may well need while all processes make its tables.
-            Err(error) if error.is_passing() => {
-                tracing::warn!(topic, %error, "tables of a build cannot be opened yet");
-            }
-            other => other?,
-        }
-        self.run_build(source, &control, options)
-            .ok_or_else(|| CoordinatorError::NoGeneration { topic: topic.to_owned(), wanted: "unfinished" })
-    }
-
-    /// A process that has the log to itself goes on with builds that were begun, and ends holds that were left over:
-    /// whoever it was that began them is gone.
-    pub(crate) async fn resume(&self) -> Result<(), CoordinatorError> {
-        let process = self.process();
-        for source in &process.sources {
-            if !process.is_alone(source) {
-                continue;
-            }
-            patiently(&process.options.waiting, || process.release(source)).await?;
-            let control = process.control_log.control();
-            self.run_build(source, &control, ReplayOptions::default());
-        }
-        Ok(())
-    }
-
-    /// Runs the build of a topic that control says is under way.
-    fn run_build(&self, source: &Arc<Source>, control: &Control, options: ReplayOptions) -> Option<Build> {
-        let (builder, build) = begin(self.process(), source, control, options)?;
-        self.begun().began(&source.name, build.clone());
-        self.process().work.spawn(builder.run());
-        Some(build)
-    }
+    Ok(())
 }
 
-/// The generation of a topic that is being built.
-fn building(control: &Control, topic: &str) -> Option<(u32, Manifest)> {
-    let (number, generation) = control.projection(topic)?.in_state(GenerationState::Building).next()?;
-    Some((number, generation.manifest.clone()))
+/// Runs the build of a topic that control says is under way.
+pub(super) fn run_build(
+    process: &Arc<Process>,
+    builds: &Builds,
+    source: &Arc<Source>,
+    control: &Control,
+    options: ReplayOptions,
+) -> Option<Build> {
+    let (builder, build) = begin(process, source, control, options)?;
+    builds.began(&source.name, build.clone());
+    process.work.spawn(builder.run());
+    Some(build)
 }
 
 /// The build of a topic that control says is under way.

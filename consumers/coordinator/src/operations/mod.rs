@@ -1,7 +1,7 @@
 //! What becomes of generations, an operation a file.
 //!
-//! * [`build`]: a generation from its first record on, beside the live one; `begin`: builds begun, joined, given up, and
-//!   finished for whoever is gone.
+//! * `replay`: the topics' tables built anew. [`build`]: a generation from its first record on, beside the live one;
+//!   `begin`: those that run here, and those finished for whoever is gone.
 //! * [`compare`]: two generations, row by row.
 //! * `pair`: a generation and the one to take its place, brought to a common position; `activate`: that one put there.
 //! * `roll_back`: the one before, again. `retire`: those that are not needed any more, dropped.
@@ -14,5 +14,6 @@ pub mod build;
 pub mod compare;
 mod lift_breaker;
 mod pair;
+mod replay;
 mod retire;
 mod roll_back;

@@ -1,0 +1,88 @@
+//! The topics' tables built anew from the start of the log: the backfill.
+
+use std::sync::Arc;
+
+use tidefold_control::{Control, Entry, GenerationState, Manifest};
+use tidefold_control_log::{Passing, a_few_times};
+
+use super::begin::run_build;
+use super::build::{Build, ReplayOptions};
+use crate::coordinator::Coordinator;
+use crate::error::CoordinatorError;
+use crate::source::Source;
+
+// === impl Coordinator ===
+
+impl Coordinator {
+    /// Builds the topics' tables anew from the start of the log, beside the live ones, and activates them: the backfill.
+    /// `None`: all topics. A build that is under way is joined, with these options; one that cannot end, as what it was begun
+    /// from is not there any more, is given up for a new one.
+    ///
+    /// # Errors
+    /// When a topic does not exist or is not the one this process opened, or the log does not answer.
+    pub async fn replay(
+        &self,
+        topics: Option<&[String]>,
+        options: ReplayOptions,
+    ) -> Result<Vec<Build>, CoordinatorError> {
+        let process = self.process();
+        let sources = match topics {
+            None => process.sources.iter().collect(),
+            Some(names) => names.iter().map(|name| process.source(name)).collect::<Result<Vec<_>, _>>()?,
+        };
+        let mut builds = Vec::new();
+        for source in sources {
+            builds.push(self.replay_one(source, options).await?);
+        }
+        Ok(builds)
+    }
+
+    async fn replay_one(
+        &self,
+        source: &Arc<Source>,
+        options: ReplayOptions,
+    ) -> Result<Build, CoordinatorError> {
+        let (process, topic) = (self.process(), source.name.as_str());
+        if let Some(reason) = process.replaced(source).await {
+            let generation = process.control_log.active(topic).unwrap_or_default();
+            return Err(CoordinatorError::Halted { topic: topic.to_owned(), generation, reason });
+        }
+        let trusted = process.verdicts_can_be_followed(source).await;
+        let control = a_few_times(|| process.control_log.advance()).await?;
+        if let Some((number, manifest)) = building(&control, topic)
+            && process.cannot_end(source, number, &manifest, trusted).await
+        {
+            let generation = number;
+            tracing::warn!(topic, generation, "a build that cannot end is given up for a new one");
+            self.abandon(topic).await?;
+        } else if let Some(build) = self.begun().running(&source.name) {
+            return Ok(build);
+        }
+        let begin = |control: &Control| {
+            let projection = control.projection(topic)?;
+            if projection.in_state(GenerationState::Building).next().is_some() {
+                return None;
+            }
+            let verdicts_of = projection.active.filter(|_| trusted);
+            let manifest = source.manifest(process.options.window, verdicts_of);
+            let generation = projection.next_generation();
+            Some(Entry::Building { topic: topic.to_owned(), generation, manifest })
+        };
+        let control = a_few_times(|| process.control_log.append(&begin)).await?;
+        match process.reconciled().await {
+            // It is begun: the build itself tries again, as a server may well need while all processes make its tables.
+            Err(error) if error.is_passing() => {
+                tracing::warn!(topic, %error, "tables of a build cannot be opened yet");
+            }
+            other => other?,
+        }
+        run_build(process, self.begun(), source, &control, options)
+            .ok_or_else(|| CoordinatorError::NoGeneration { topic: topic.to_owned(), wanted: "unfinished" })
+    }
+}
+
+/// The generation of a topic that is being built.
+fn building(control: &Control, topic: &str) -> Option<(u32, Manifest)> {
+    let (number, generation) = control.projection(topic)?.in_state(GenerationState::Building).next()?;
+    Some((number, generation.manifest.clone()))
+}
