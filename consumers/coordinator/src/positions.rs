@@ -1,11 +1,11 @@
 //! Where the partitions of a topic stand: in the log, in a generation's tables, here and elsewhere.
 
-use bytes::Bytes;
 use tidefold_control::GenerationState;
 use tidefold_control_log::a_few_times;
 use tidefold_log::Bounds;
 use tidefold_projector::LaneState;
 use tidefold_record::{Offset, Partition};
+use tidefold_store::published::Published;
 use tidefold_table::Checkpoint;
 
 use crate::coordinator::Coordinator;
@@ -39,11 +39,9 @@ impl Process {
         generation: u32,
     ) -> Result<Vec<Checkpoint>, CoordinatorError> {
         let tables = source.tables(generation);
-        let keys: Vec<_> = source.partitions().map(|p| Bytes::copy_from_slice(&p.0.to_be_bytes())).collect();
-        let rows = self.components.store.load(&tables.checkpoints.id, &keys).await;
-        let rows = rows.map_err(CoordinatorError::store("read checkpoints"))?;
-        let checkpoint = |row: Option<Bytes>| row.and_then(|row| Checkpoint::decode(&row));
-        Ok(rows.into_iter().map(|row| checkpoint(row).unwrap_or(Checkpoint::START)).collect())
+        let found = Published::of(&self.components.store, &tables).checkpoints(source.partitions()).await;
+        let found = found.map_err(CoordinatorError::store("read checkpoints"))?;
+        Ok(found.into_iter().map(|checkpoint| checkpoint.unwrap_or(Checkpoint::START)).collect())
     }
 
     /// Where each partition of a topic starts and ends.

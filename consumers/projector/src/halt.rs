@@ -4,6 +4,7 @@ use tidefold_fold::FoldError;
 use tidefold_log::LogError;
 use tidefold_record::{Offset, Position};
 use tidefold_store::StoreError;
+use tidefold_table::Damaged;
 
 use crate::breaker::Tripped;
 use crate::feed::FeedError;
@@ -43,14 +44,9 @@ pub enum Halt {
         /// The last record folded.
         position: Position,
     },
-    /// A stored row is not what this fold writes.
-    #[error("{what}: the row is damaged ({detail}); build the tables anew with `tidefold replay`")]
-    DamagedRow {
-        /// Which.
-        what: String,
-        /// What is wrong.
-        detail: String,
-    },
+    /// A stored row is not what its table holds.
+    #[error("{0}")]
+    Damaged(Damaged),
     /// Nothing but one record keeps the partition from going on.
     #[error(
         "the fold stops at the record {position}: {halt}. If it does so again after a restart, that is a mistake in \
@@ -83,16 +79,30 @@ impl Halt {
     /// Whether a single record may be at fault, by what it comes to or touches.
     pub(crate) fn may_be_of_a_record(&self) -> bool {
         match self {
-            Halt::DamagedRow { .. }
-            | Halt::Fold(_)
-            | Halt::Store(StoreError::Refused { .. })
-            | Halt::Vanished => true,
+            Halt::Fold(_) | Halt::Store(StoreError::Refused { .. }) | Halt::Vanished => true,
             Halt::Record { .. }
             | Halt::PastEnd { .. }
             | Halt::BeforeStart { .. }
             | Halt::OtherRecord { .. }
+            | Halt::Damaged(_)
             | Halt::Log(_)
             | Halt::Store(_) => false,
+        }
+    }
+
+    /// Whether a stored row is at fault.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Halt::Damaged(_) | Halt::Fold(FoldError::Damaged(_)) => true,
+            Halt::Record { halt, .. } => halt.is_damage(),
+            Halt::PastEnd { .. }
+            | Halt::BeforeStart { .. }
+            | Halt::OtherRecord { .. }
+            | Halt::Fold(_)
+            | Halt::Log(_)
+            | Halt::Store(_)
+            | Halt::Vanished => false,
         }
     }
 
@@ -102,11 +112,7 @@ impl Halt {
     pub fn is_of_the_log(&self) -> bool {
         match self {
             Halt::PastEnd { .. } | Halt::BeforeStart { .. } | Halt::OtherRecord { .. } | Halt::Log(_) => true,
-            Halt::DamagedRow { .. }
-            | Halt::Record { .. }
-            | Halt::Fold(_)
-            | Halt::Store(_)
-            | Halt::Vanished => false,
+            Halt::Damaged(_) | Halt::Record { .. } | Halt::Fold(_) | Halt::Store(_) | Halt::Vanished => false,
         }
     }
 }
@@ -145,7 +151,8 @@ impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Trouble {
         match error {
             StoreError::Unavailable { .. } => Trouble::Passing(error.to_string()),
-            _ => Trouble::Lasting(Halt::Store(error)),
+            StoreError::Damaged(damaged) => Trouble::Lasting(Halt::Damaged(damaged)),
+            StoreError::Refused { .. } | StoreError::Failed { .. } => Trouble::Lasting(Halt::Store(error)),
         }
     }
 }

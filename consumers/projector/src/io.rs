@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tidefold_fold::{FeedEntry, SchemaFate};
 use tidefold_log::{Bounds, ReadLimit, SharedLog};
 use tidefold_record::{Offset, Partition, Position, RecordBatch, SchemaId, TopicName};
-use tidefold_store::{Lane as StoreLane, Scan, SharedStore, TableWrites};
-use tidefold_table::verdict::verdict_key;
+use tidefold_store::published::Published;
+use tidefold_store::{Lane as StoreLane, SharedStore, StoreError, TableWrites};
 use tidefold_table::{TableId, Verdict};
 use tidefold_telemetry::clock;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +77,15 @@ impl Io {
     }
 
     pub(crate) async fn read(&self, from: Offset, limit: ReadLimit) -> Result<RecordBatch, Stop> {
-        self.insist("log", "read the log", || self.log.read(&self.topic, self.partition, from, limit)).await
+        let read = || self.log.read(&self.topic, self.partition, from, limit);
+        let batch = self.insist("log", "read the log", read).await?;
+        if batch.next_offset() > Offset::MAX.next() {
+            let last = batch.next_offset().back(1);
+            let detail = format!("offsets are folded up to {}; copy the topic into a new one", Offset::MAX);
+            let what = format!("the record at {}", self.position(last));
+            return Err(Halt::Store(StoreError::Refused { what, detail }).into());
+        }
+        Ok(batch)
     }
 
     pub(crate) async fn fate(&self, id: SchemaId) -> Result<SchemaFate, Stop> {
@@ -111,31 +120,17 @@ impl Io {
     /// The partition's verdict rows of a range of offsets, both ends included.
     pub(crate) async fn verdicts(
         &self,
-        table: &TableId,
+        published: &Published,
         first: Offset,
         last: Offset,
     ) -> Result<BTreeMap<Offset, Verdict>, Stop> {
-        let key = |offset| Bytes::copy_from_slice(&verdict_key(self.partition.0, offset));
-        let mut found = BTreeMap::new();
-        let mut from = first;
-        while from <= last {
-            let scan = Scan::Range {
-                prefix: Bytes::copy_from_slice(&self.partition.0.to_be_bytes()),
-                from: Some(key(from)),
-                until: Some(key(last.next())),
-                reverse: false,
-                limit: VERDICT_PAGE,
-            };
-            let rows = self.insist("store", "read verdicts", || self.store.scan(table, &scan)).await?;
-            for row in &rows {
-                let (offset, verdict) =
-                    decode_verdict(&row.key, &row.value).ok_or_else(|| self.damaged(table, &row.key))?;
-                found.insert(offset, verdict);
-                from = offset.next();
-            }
-            if rows.is_empty() {
-                break;
-            }
+        let (mut found, until, mut from) = (BTreeMap::new(), last.next(), first);
+        while from < until {
+            let page = || published.verdicts(self.partition, from..until, VERDICT_PAGE).boxed();
+            let rows = self.insist("store", "read verdicts", page).await?;
+            let Some((offset, _)) = rows.last() else { break };
+            from = offset.next();
+            found.extend(rows);
         }
         Ok(found)
     }
@@ -143,16 +138,4 @@ impl Io {
     pub(crate) fn position(&self, offset: Offset) -> Position {
         Position::new(self.topic.clone(), self.partition, offset)
     }
-
-    fn damaged(&self, table: &TableId, key: &[u8]) -> Halt {
-        Halt::DamagedRow {
-            what: format!("table {table}"),
-            detail: format!("the verdict under key {key:02x?}"),
-        }
-    }
-}
-
-fn decode_verdict(key: &[u8], value: &[u8]) -> Option<(Offset, Verdict)> {
-    let offset = key.get(4..12)?.try_into().ok()?;
-    Some((Offset(u64::from_be_bytes(offset)), Verdict::decode(value)?))
 }

@@ -9,6 +9,7 @@ use tidefold_fold::{Changes, FoldSettings, Folder, RowCache};
 use tidefold_log::ReadLimit;
 use tidefold_record::{Offset, Partition, RecordBatch};
 use tidefold_store::Lane as StoreLane;
+use tidefold_store::published::Published;
 use tidefold_table::{Checkpoint, GenerationTables};
 use tidefold_telemetry::clock;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, watch};
@@ -204,7 +205,8 @@ impl Lane {
         }
         let until = match &self.followed {
             Some(followed) => {
-                self.io.checkpoint(&followed.checkpoints.id).await?.map_or(Offset::ZERO, |c| c.next).min(end)
+                let published = Published::of(&self.io.store, followed);
+                self.io.checkpoint(&published).await?.map_or(Offset::ZERO, |c| c.next).min(end)
             }
             None => end,
         };

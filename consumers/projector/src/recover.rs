@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tidefold_fold::RowCache;
 use tidefold_log::ReadLimit;
 use tidefold_record::Offset;
 use tidefold_store::Scan;
+use tidefold_store::published::Published;
 use tidefold_table::{Checkpoint, TableId, checkpoint};
 use tokio::sync::OnceCell;
 
@@ -17,12 +19,9 @@ use crate::lane::Lane;
 const WINDOW_READ: ReadLimit = ReadLimit { records: 20_000, bytes: 4 << 20 };
 
 impl Io {
-    /// The partition's checkpoint in a checkpoints table.
-    pub(crate) async fn checkpoint(&self, table: &TableId) -> Result<Option<Checkpoint>, Stop> {
-        let keys = [bytes::Bytes::copy_from_slice(&self.partition.0.to_be_bytes())];
-        let Some(row) = self.load(table, &keys).await?.into_iter().next().flatten() else { return Ok(None) };
-        let damaged = || Halt::DamagedRow { what: format!("table {table}"), detail: "the checkpoint".into() };
-        Ok(Some(Checkpoint::decode(&row).ok_or_else(damaged)?))
+    /// The partition's checkpoint.
+    pub(crate) async fn checkpoint(&self, published: &Published) -> Result<Option<Checkpoint>, Stop> {
+        self.insist("store", "load the checkpoint", || published.checkpoint(self.partition).boxed()).await
     }
 
     /// Proves that the log still is what was folded up to the checkpoint.
@@ -61,12 +60,17 @@ impl Io {
 }
 
 impl Lane {
+    /// What the lane's own generation has published.
+    pub(crate) fn own_rows(&self) -> Published {
+        Published::of(&self.io.store, &self.tables)
+    }
+
     /// Finds the lane's place. The checkpoint is read before any row (I4): rows read later can only be newer.
     pub(crate) async fn recover(&mut self, fresh: &OnceCell<bool>) -> Result<(), Stop> {
         let io = Arc::clone(&self.io);
         let tables: Vec<_> = self.tables.all().map(|table| table.id.clone()).collect();
         let fresh = *fresh.get_or_try_init(|| io.are_empty(&tables)).await?;
-        let found = self.io.checkpoint(&self.tables.checkpoints.id).await?;
+        let found = self.io.checkpoint(&self.own_rows()).await?;
 
         // Another owner may have written since the tables were seen empty. That is no matter to a lane that folds from
         // the very first record, and so makes every row itself; to any other it is.
@@ -87,7 +91,7 @@ impl Lane {
 
     /// Reads the last W offsets before the checkpoint back, with their verdicts: dead letters do not count as seen.
     async fn rebuild_window(&mut self) -> Result<(), Stop> {
-        let until = self.checkpoint.next;
+        let (until, published) = (self.checkpoint.next, self.own_rows());
         let start = self.io.bounds().await?.start;
         let mut from = until.back(self.window).max(start);
         while from < until {
@@ -97,7 +101,7 @@ impl Lane {
             }
             self.learn(&batch).await?;
             let last = batch.next_offset().back(1);
-            let verdicts = self.io.verdicts(&self.tables.verdicts.id, from, last).await?;
+            let verdicts = self.io.verdicts(&published, from, last).await?;
             self.folder.remember(&batch, &verdicts);
             from = batch.next_offset();
         }

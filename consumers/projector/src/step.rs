@@ -9,6 +9,7 @@ use tidefold_fold::{
 };
 use tidefold_record::{Offset, RecordBatch};
 use tidefold_store::TableWrites;
+use tidefold_store::published::Published;
 use tidefold_table::{Checkpoint, RowWrite, Stamp, Verdict};
 use tokio::time::Instant;
 
@@ -97,7 +98,7 @@ impl Lane {
     async fn published(&mut self, batch: &RecordBatch) -> Result<Option<BTreeMap<Offset, Verdict>>, Stop> {
         let Some(followed) = &self.followed else { return Ok(None) };
         let (first, last) = (self.checkpoint.next, batch.next_offset().back(1));
-        let verdicts = self.io.verdicts(&followed.verdicts.id, first, last).await?;
+        let verdicts = self.io.verdicts(&Published::of(&self.io.store, followed), first, last).await?;
         Ok(Some(verdicts))
     }
 
@@ -134,7 +135,7 @@ impl Lane {
         }
         let io = Arc::clone(&self.io);
         let last = row_offset.min(batch.next_offset().back(1));
-        let own = io.verdicts(&self.tables.verdicts.id, self.checkpoint.next, last).await?;
+        let own = io.verdicts(&self.own_rows(), self.checkpoint.next, last).await?;
         let given = Given { published, own: Some(&own) };
         Ok(self.folder.fold(batch, given, &mut self.entities, &mut self.changes)?)
     }

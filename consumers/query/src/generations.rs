@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use tidefold_app::App;
 use tidefold_app::model::{Entity, Topic, View};
 use tidefold_control::{Control, GenerationState};
-use tidefold_record::Offset;
+use tidefold_record::{Offset, Partition};
+use tidefold_store::published::Published;
 use tidefold_store::{SharedStore, StoreError};
 use tidefold_table::{Checkpoint, GenerationTable, GenerationTables};
 use tokio::sync::watch;
@@ -227,9 +227,6 @@ pub async fn load_checkpoints(
     tables: &GenerationTables,
     partitions: impl Iterator<Item = u32>,
 ) -> Result<Vec<Checkpoint>, StoreError> {
-    let keys: Vec<Bytes> = partitions.map(|at| Bytes::copy_from_slice(&at.to_be_bytes())).collect();
-    let rows = store.load(&tables.checkpoints.id, &keys).await?;
-    let decode =
-        |row: Option<Bytes>| row.and_then(|row| Checkpoint::decode(&row)).unwrap_or(Checkpoint::START);
-    Ok(rows.into_iter().map(decode).collect())
+    let found = Published::of(store, tables).checkpoints(partitions.map(Partition)).await?;
+    Ok(found.into_iter().map(|checkpoint| checkpoint.unwrap_or(Checkpoint::START)).collect())
 }

@@ -224,7 +224,7 @@ pub fn store_problem(error: StoreError) -> Problem {
     match error {
         StoreError::Unavailable { .. } => Problem::new(ProblemKind::StoreUnavailable, error.to_string())
             .with_retry_after(Duration::from_secs(1)),
-        StoreError::Refused { .. } | StoreError::Failed { .. } | StoreError::Damaged { .. } => {
+        StoreError::Refused { .. } | StoreError::Failed { .. } | StoreError::Damaged(_) => {
             Problem::new(ProblemKind::Internal, error.to_string())
         }
     }

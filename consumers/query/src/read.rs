@@ -10,14 +10,14 @@ use tidefold_http::{FieldError, Problem, ProblemKind};
 use tidefold_record::partition_of;
 use tidefold_store::{Scan, SharedStore};
 use tidefold_table::limits::RECORD_KEY_BYTES;
-use tidefold_table::rollup::Group;
-use tidefold_table::{Row, TableKind, TableLayout};
+use tidefold_table::rollup::{self, Group};
+use tidefold_table::{Broken, GenerationTable, Prefix, Row, TableKind, TableLayout};
 
 use crate::cursor;
 use crate::generations::ReadTable;
 use crate::position::store_problem;
 use crate::request::{PageLimits, Query, allowed, given_twice, read_limit, successor};
-use crate::rows::{self, DamagedRow};
+use crate::rows;
 use crate::scan::Scanner;
 
 /// A row's key.
@@ -183,24 +183,24 @@ pub(crate) async fn row(
     let mut json = Vec::with_capacity(256);
     if let Some(view) = table.view().filter(|view| view.layout.kind == TableKind::Rollup) {
         // A key of one column has no bucket in it: a view with buckets has clustering columns.
-        let scan =
-            Scan::Range { prefix: key.clone(), from: None, until: None, reverse: false, limit: SCAN_ROWS };
+        let prefix = prefix_of(table, key)?;
+        let scan = Scan::Range { prefix, from: None, until: None, limit: SCAN_ROWS };
         let shards = store.scan(&table.table.id, &scan).await.map_err(store_problem)?;
-        let groups = add_up(view, &shards, true)?;
+        let groups = add_up(table, &shards, true)?;
         let Some((group_key, group)) = groups.into_iter().find(|(_, group)| group.count > 0) else {
             return Ok(None);
         };
-        rows::write_group(view, group_key, &group, longs, &mut json).map_err(damaged)?;
+        rows::write_group(&view.layout, group_key, &group, longs, &mut json)
+            .map_err(table.broken(group_key))?;
         return Ok(Some(Found { json, version: stamp_of(&shards) }));
     }
     let loaded = store.load(&table.table.id, std::slice::from_ref(key)).await.map_err(store_problem)?;
     let Some(value) = loaded.into_iter().next().flatten() else { return Ok(None) };
     let version = match table.entity() {
-        Some(entity) => rows::write_entity(entity, &value, longs, &mut json).map_err(damaged)?,
-        None => {
-            Some(rows::write_index(&table.table.layout, key, &value, longs, &mut json).map_err(damaged)?.0)
-        }
+        Some(entity) => rows::write_entity(entity, &value, longs, &mut json),
+        None => rows::write_index(&table.table.layout, key, &value, longs, &mut json).map(|at| Some(at.0)),
     };
+    let version = version.map_err(table.broken(key))?;
     Ok(version.map(|version| Found { json, version }))
 }
 
@@ -210,7 +210,7 @@ pub(crate) async fn row(
 /// The store's trouble, or a damaged row.
 pub(crate) async fn page(store: &SharedStore, table: &ReadTable<'_>, query: &Query) -> Result<Page, Problem> {
     match table.view().filter(|view| view.layout.kind == TableKind::Rollup) {
-        Some(view) => rollup_page(store, table, view, query).await,
+        Some(_) => rollup_page(store, table, query).await,
         None => index_page(store, table, query).await,
     }
 }
@@ -228,7 +228,7 @@ async fn index_page(store: &SharedStore, table: &ReadTable<'_>, query: &Query) -
                 json.push(b',');
             }
             rows::write_index(&table.table.layout, &row.key, &row.value, query.longs, &mut json)
-                .map_err(damaged)?;
+                .map_err(table.broken(&row.key))?;
             if rows == query.limit || (rows > 0 && json.len() > PAGE_BYTES) {
                 json.truncate(before);
                 return Ok(Page { json, rows, next: last.map(|key| cursor::write(query.filter_hash, &key)) });
@@ -246,12 +246,7 @@ async fn index_page(store: &SharedStore, table: &ReadTable<'_>, query: &Query) -
     }
 }
 
-async fn rollup_page(
-    store: &SharedStore,
-    table: &ReadTable<'_>,
-    view: &tidefold_app::model::View,
-    query: &Query,
-) -> Result<Page, Problem> {
+async fn rollup_page(store: &SharedStore, table: &ReadTable<'_>, query: &Query) -> Result<Page, Problem> {
     let wanted = (query.limit + 1) * table.topic.partitions as usize;
     let mut from = query.from.clone();
     let scanner = Scanner { store, table, query };
@@ -261,7 +256,7 @@ async fn rollup_page(
             .clamp(table.topic.partitions as usize + 1, SCAN_ROWS.max(table.topic.partitions as usize + 1));
         let shards = scanner.rows(from, limit).await?;
         let at_end = shards.len() < limit;
-        let groups = add_up(view, &shards, at_end)?;
+        let groups = add_up(table, &shards, at_end)?;
         let resume = groups.last().and_then(|(key, _)| successor(key));
         for (key, group) in groups {
             if group.count <= 0 {
@@ -278,7 +273,8 @@ async fn rollup_page(
             if written > 0 {
                 json.push(b',');
             }
-            rows::write_group(view, key, &group, query.longs, &mut json).map_err(damaged)?;
+            rows::write_group(&table.table.layout, key, &group, query.longs, &mut json)
+                .map_err(table.broken(key))?;
             if written > 0 && json.len() > PAGE_BYTES {
                 json.truncate(before);
                 let next = Some(cursor::write(query.filter_hash, &last_key));
@@ -294,27 +290,31 @@ async fn rollup_page(
     }
 }
 
-/// Adds up neighboring shards of one group. The last group is left out where its shards may go on behind the page.
 fn add_up<'r>(
-    view: &tidefold_app::model::View,
+    table: &ReadTable<'_>,
     shards: &'r [Row],
     whole: bool,
 ) -> Result<Vec<(&'r [u8], Group)>, Problem> {
-    let mut groups: Vec<(&[u8], Group)> = Vec::new();
-    for row in shards {
-        let broken = |detail: String| damaged(DamagedRow { table: view.layout.name.clone(), detail });
-        let key = row.key.len().checked_sub(4).and_then(|end| row.key.get(..end));
-        let key = key.ok_or_else(|| broken("the key is too short".to_owned()))?;
-        let shard = Group::decode(&view.layout, &row.value).map_err(|error| broken(error.to_string()))?;
-        match groups.last_mut() {
-            Some((last, group)) if *last == key => group.merge(&shard),
-            _ => groups.push((key, shard)),
+    let GenerationTable { id, layout } = &table.table;
+    rollup::add_up(layout, id, shards, whole).map_err(|damaged| store_problem(damaged.into()))
+}
+
+/// A key as what the keys of a range start with.
+pub(crate) fn prefix_of(table: &ReadTable<'_>, key: &Bytes) -> Result<Prefix, Problem> {
+    let detail = || format!("{} is no whole partition key of {}", key.escape_ascii(), table.table.id);
+    table.table.layout.prefix(key.clone()).ok_or_else(|| Problem::new(ProblemKind::Internal, detail()))
+}
+
+// === impl ReadTable ===
+
+impl ReadTable<'_> {
+    /// What is answered where a row is not what the table holds.
+    pub(crate) fn broken<'k>(&'k self, key: &'k [u8]) -> impl Fn(Broken) -> Problem + 'k {
+        move |broken| {
+            let GenerationTable { id, layout } = &self.table;
+            store_problem(broken.of(id, layout.logical_key_text(key)).into())
         }
     }
-    if !whole && groups.len() > 1 {
-        groups.pop();
-    }
-    Ok(groups)
 }
 
 /// What changes with any shard of a group: the largest offset alone would stay when another partition's shard moves on.
@@ -325,8 +325,4 @@ fn stamp_of(shards: &[Row]) -> u64 {
         hash.write(&row.value);
     }
     hash.finish()
-}
-
-pub(crate) fn damaged(error: DamagedRow) -> Problem {
-    Problem::new(ProblemKind::Internal, error.to_string())
 }

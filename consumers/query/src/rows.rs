@@ -1,27 +1,14 @@
 //! Stored rows to JSON objects.
 
 use bumpalo::Bump;
-use tidefold_app::model::{Entity, View};
+use tidefold_app::model::Entity;
 use tidefold_codec::json_out::Longs;
-use tidefold_codec::{Datum, columns, json_out, ordered};
+use tidefold_codec::{Datum, json_out};
 use tidefold_record::Offset;
-use tidefold_table::TableLayout;
 use tidefold_table::entity::StateRef;
+use tidefold_table::index::{IndexRef, KeyColumns};
 use tidefold_table::rollup::Group;
-
-/// A row that is not what its table holds.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a row of {table} is damaged ({detail}); rebuild the projection with `tidefold replay`")]
-pub struct DamagedRow {
-    /// The table.
-    pub table: String,
-    /// What is wrong.
-    pub detail: String,
-}
-
-fn damaged(layout: &TableLayout) -> impl Fn(&dyn std::fmt::Display) -> DamagedRow + '_ {
-    |detail| DamagedRow { table: layout.name.clone(), detail: detail.to_string() }
-}
+use tidefold_table::{Broken, TableLayout};
 
 /// Appends an entity's row; returns its version, or `None` where it is deleted (nothing is appended then).
 ///
@@ -32,19 +19,18 @@ pub fn write_entity(
     blob: &[u8],
     longs: Longs,
     out: &mut Vec<u8>,
-) -> Result<Option<u64>, DamagedRow> {
-    let broken = damaged(&entity.layout);
-    let state = StateRef::parse(blob).map_err(|error| broken(&error))?;
+) -> Result<Option<u64>, Broken> {
+    let state = StateRef::parse(blob)?;
     if state.deleted {
         return Ok(None);
     }
     let mut slots = vec![Datum::Null; entity.columns.len()];
-    state.slots(&entity.columns, &mut slots).map_err(|error| broken(&error))?;
+    state.slots(&entity.columns, &mut slots)?;
     write_object(&entity.layout, &slots, longs, out);
     Ok(Some(state.version))
 }
 
-/// Appends an index row; returns the offset that last touched it.
+/// Appends an index row, whose key is without its bucket; returns the offset that last touched it.
 ///
 /// # Errors
 /// When the row is damaged.
@@ -54,53 +40,33 @@ pub fn write_index(
     value: &[u8],
     longs: Longs,
     out: &mut Vec<u8>,
-) -> Result<Offset, DamagedRow> {
-    let broken = damaged(layout);
-    let arena = Bump::new();
-    let keys: Vec<(usize, ordered::KeyColumn)> = layout.key_columns().collect();
+) -> Result<Offset, Broken> {
+    let (arena, columns) = (Bump::new(), KeyColumns::of(layout));
     let mut slots = vec![Datum::Null; layout.columns.len()];
-    let mut rest = key;
-    for (at, column) in &keys {
-        let (datum, next) = ordered::decode(column, rest, &arena).map_err(|error| broken(&error))?;
-        slots[*at] = datum;
-        rest = next;
-    }
-    let (offset, encoded) =
-        value.split_first_chunk::<8>().ok_or_else(|| broken(&"the value is too short"))?;
-    let places: Vec<usize> = layout.value_columns().map(|(at, _)| at).collect();
-    let mut values = vec![Datum::Null; places.len()];
-    let types = layout.value_columns().map(|(_, column)| &column.column);
-    columns::decode(types, encoded, &mut values).map_err(|error| broken(&error))?;
-    for (place, datum) in places.into_iter().zip(values) {
-        slots[place] = datum;
-    }
+    columns.slots(key, &arena, &mut slots)?;
+    let row = IndexRef::parse(value)?;
+    row.slots(layout, &mut slots)?;
     write_object(layout, &slots, longs, out);
-    Ok(Offset(u64::from_be_bytes(*offset)))
+    Ok(row.offset)
 }
 
-/// Appends a group, its shards added up.
+/// Appends a group, its shards added up. The key is without its bucket and shard.
 ///
 /// # Errors
 /// When the key is damaged.
 pub fn write_group(
-    view: &View,
+    layout: &TableLayout,
     key: &[u8],
     group: &Group,
     longs: Longs,
     out: &mut Vec<u8>,
-) -> Result<(), DamagedRow> {
-    let layout = &*view.layout;
-    let broken = damaged(layout);
-    let arena = Bump::new();
-    let keys: Vec<(usize, ordered::KeyColumn)> = layout.key_columns().collect();
-    let mut datums = Vec::with_capacity(keys.len());
-    let mut rest = key;
-    for (_, column) in &keys {
-        let (datum, next) = ordered::decode(column, rest, &arena).map_err(|error| broken(&error))?;
-        datums.push(datum);
-        rest = next;
+) -> Result<(), Broken> {
+    let (arena, columns) = (Bump::new(), KeyColumns::of(layout));
+    let (datums, rest) = columns.values(key, &arena)?;
+    if !rest.is_empty() {
+        return Err(Broken::Trailing(rest.len()));
     }
-    let slots = group.finish(&view.layout, &datums, &arena);
+    let slots = group.finish(layout, &datums, &arena);
     write_object(layout, &slots, longs, out);
     Ok(())
 }

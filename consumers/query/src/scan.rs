@@ -6,16 +6,16 @@ use std::collections::BinaryHeap;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
+use tidefold_codec::ordered::OrderedError;
 use tidefold_http::Problem;
 use tidefold_store::{Scan, SharedStore};
-use tidefold_table::Row;
 use tidefold_table::bucket::{BUCKET_BYTES, cut_bucket};
+use tidefold_table::{Broken, Row};
 
 use crate::generations::ReadTable;
 use crate::position::store_problem;
-use crate::read::damaged;
+use crate::read::prefix_of;
 use crate::request::{Buckets, Query};
-use crate::rows::DamagedRow;
 
 /// How many buckets are read at once.
 const AT_ONCE: usize = 16;
@@ -45,8 +45,8 @@ impl Scanner<'_> {
     pub(crate) async fn rows(&self, from: Option<Bytes>, limit: usize) -> Result<Vec<Row>, Problem> {
         match &self.query.buckets {
             None => {
-                let (prefix, until) = (self.query.prefix.clone(), self.query.until.clone());
-                let scan = Scan::Range { prefix, from, until, reverse: false, limit };
+                let prefix = prefix_of(self.table, &self.query.prefix)?;
+                let scan = Scan::Range { prefix, from, until: self.query.until.clone(), limit };
                 self.store.scan(&self.table.table.id, &scan).await.map_err(store_problem)
             }
             Some(buckets) if buckets.in_order => self.walk(buckets, from, limit).await,
@@ -132,18 +132,15 @@ impl Scanner<'_> {
             return Ok(Vec::new());
         }
         let scan = Scan::Range {
-            prefix: stored(prefix).unwrap_or_default(),
+            prefix: prefix_of(self.table, &stored(prefix).unwrap_or_default())?,
             from: from.and_then(stored),
             until: until.as_ref().and_then(stored),
-            reverse: false,
             limit,
         };
         let rows = self.store.scan(&self.table.table.id, &scan).await.map_err(store_problem)?;
         let cut = |row: Row| {
-            let key = cut_bucket(&row.key, at).ok_or_else(|| {
-                let table = self.table.table.layout.name.clone();
-                damaged(DamagedRow { table, detail: "the key is too short".to_owned() })
-            })?;
+            let broken = Broken::Key(OrderedError { at: row.key.len() });
+            let key = cut_bucket(&row.key, at).ok_or(broken).map_err(self.table.broken(&row.key))?;
             Ok(Row { key: key.into(), value: row.value })
         };
         rows.into_iter().map(cut).collect()

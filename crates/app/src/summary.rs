@@ -107,6 +107,7 @@ fn table(layout: &TableLayout) -> TableSummary {
             TableKind::Rollup => "rollup",
             TableKind::Verdicts => "verdicts",
             TableKind::Checkpoints => "checkpoints",
+            TableKind::ControlCopy => "control",
         },
         partition_key: layout.partition_key.iter().map(|at| name(*at)).collect(),
         clustering: clustering.collect(),

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tidefold_control::Control;
 use tidefold_record::Offset;
-use tidefold_store::{Lane, Scan, SharedStore, Store, Table, TableWrites};
-use tidefold_table::{RowWrite, Stamp, TableId, TableKind, TableLayout};
+use tidefold_store::{Lane, Scan, SharedStore, Store, StoreError, Table, TableWrites};
+use tidefold_table::control_copy::{self, Copied, Key};
+use tidefold_table::{RowWrite, Stamp, TableId};
 use tidefold_telemetry::clock;
 use tokio::sync::watch;
 
@@ -98,22 +98,19 @@ impl ControlCopy {
     async fn advance(&mut self) -> Result<(), ControlLogError> {
         let start = self.control.next();
         loop {
-            let scan = Scan::Range {
-                prefix: Bytes::copy_from_slice(&PARTITION),
-                from: Some(key(self.control.next())),
-                until: None,
-                reverse: false,
-                limit: PAGE,
-            };
+            let from = Some(Key(self.control.next()).encode());
+            let scan = Scan::Range { prefix: control_copy::prefix(), from, until: None, limit: PAGE };
             let rows = self.store.scan(&self.table, &scan).await;
             let rows = rows.map_err(ControlLogError::store("read the copy of control"))?;
             let before = self.control.next();
             for row in &rows {
-                if row.key != key(self.control.next()) {
+                let copied = control_copy::decode(&self.table, row).map_err(StoreError::from);
+                let (at, copied) = copied.map_err(ControlLogError::store("read the copy of control"))?;
+                if at != self.control.next() {
                     break;
                 }
                 // What does not count in the topic does not count here either.
-                let _outcome = self.control.apply(self.control.next(), &row.value);
+                let _outcome = self.control.apply(at, copied.entry());
             }
             if self.control.next() == before || rows.len() < PAGE {
                 break;
@@ -163,8 +160,8 @@ async fn copy_from(
     let entries = control_log.entries(from).await?;
     let next = entries.next_offset();
     let rows = entries.iter().map(|record| RowWrite {
-        key: key(record.offset),
-        value: Some(Bytes::copy_from_slice(record.value.unwrap_or_default())),
+        key: Key(record.offset).encode(),
+        value: Some(Copied::of(record.value.unwrap_or_default()).encode()),
         stamp: Stamp::put(record.offset),
     });
     let rows: Vec<_> = rows.collect();
@@ -177,24 +174,9 @@ async fn copy_from(
     Ok(next)
 }
 
-const PARTITION: [u8; 4] = 0_u32.to_be_bytes();
-
-fn key(offset: Offset) -> Bytes {
-    Bytes::from([&PARTITION[..], &offset.0.to_be_bytes()[..]].concat())
-}
-
-/// Keyed like verdicts: partition, offset. No generation of it ever goes.
 fn table(app: &str) -> Table {
-    let layout = TableLayout {
-        name: "_control".to_owned(),
-        kind: TableKind::Verdicts,
-        columns: vec![],
-        partition_key: vec![],
-        clustering: vec![],
-        bucket: None,
-        aggregates: vec![],
-    };
-    Table { id: TableId::new(app, "_control", 0), layout: Arc::new(layout) }
+    let (id, layout) = control_copy::table(app);
+    Table { id, layout: Arc::new(layout) }
 }
 
 #[cfg(test)]

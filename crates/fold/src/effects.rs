@@ -11,7 +11,7 @@ use tidefold_record::headers::Known;
 use tidefold_record::{Offset, Partition, RecordBatch};
 use tidefold_table::checkpoint::digest;
 use tidefold_table::verdict::verdict_key;
-use tidefold_table::{Checkpoint, RowWrite, Stamp};
+use tidefold_table::{Checkpoint, RowWrite, Stamp, index};
 
 use crate::changes::{Changes, ViewChanges};
 use crate::feed::FeedEntry;
@@ -105,7 +105,7 @@ pub(crate) fn effects(
                 for (key, offset, value) in index.rows() {
                     match value {
                         Some(value) => {
-                            put.put(key, &[&offset.0.to_be_bytes(), value], Stamp::put(offset));
+                            put.put(key, &[&index::head(offset), value], Stamp::put(offset));
                         }
                         None => delete.delete(key, Stamp::delete(offset)),
                     }

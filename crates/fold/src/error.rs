@@ -1,6 +1,7 @@
 //! What stops a fold.
 
 use tidefold_record::{Offset, Position, SchemaId};
+use tidefold_table::{Broken, Damaged, TableLayout};
 
 /// What stops a fold: never a record's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,13 +23,8 @@ pub enum FoldError {
         table: String,
     },
     /// A stored row is not what this fold writes. The folder is of no use afterwards.
-    #[error("a row of {table} is damaged ({detail}); rebuild the projection with `tidefold replay`")]
-    DamagedRow {
-        /// The table's name.
-        table: String,
-        /// What is wrong.
-        detail: String,
-    },
+    #[error(transparent)]
+    Damaged(Damaged),
     /// A schema id was not learned before the fold.
     #[error("{position}: schema id {} was not looked up", id.0)]
     UnlearnedSchema {
@@ -39,6 +35,7 @@ pub enum FoldError {
     },
 }
 
-pub(crate) fn damaged(table: &str, error: impl std::fmt::Display) -> FoldError {
-    FoldError::DamagedRow { table: table.to_owned(), detail: error.to_string() }
+/// What to say of a row of a table that is not what the fold writes.
+pub(crate) fn damaged<'r>(layout: &'r TableLayout, key: &'r [u8]) -> impl Fn(Broken) -> FoldError + 'r {
+    move |broken| FoldError::Damaged(broken.of(&layout.name, layout.key_text(key)))
 }

@@ -142,7 +142,7 @@ impl Folder {
     ///
     /// # Errors
     /// When something other than a record is wrong; `entities`, `changes` and the window are then as they were (save
-    /// after [`FoldError::DamagedRow`]).
+    /// after [`FoldError::Damaged`]).
     pub fn fold(
         &mut self,
         batch: &RecordBatch,
@@ -206,7 +206,7 @@ impl Folder {
             let slot = slot.ok_or_else(|| FoldError::NotLoaded { table: entity.name.clone() })?;
             slots.push(Some(slot));
             let Some(blob) = entities.value(slot) else { continue };
-            let offset = StateRef::parse(blob).map_err(|error| damaged(&entity.name, error))?.offset;
+            let offset = StateRef::parse(blob).map_err(damaged(&entity.layout, key))?.offset;
             if offset >= start && self.meet(key, offset, blob, given) {
                 let further = furthest.as_ref().is_none_or(|(_, found)| offset > *found);
                 if further {

@@ -32,7 +32,7 @@ pub(crate) fn apply(
         let slot =
             cache.known(key, asked).ok_or_else(|| FoldError::NotLoaded { table: view.name.clone() })?;
         let group = match cache.value(slot) {
-            Some(row) => Some(Group::decode(&view.layout, row).map_err(|error| damaged(&view.name, error))?),
+            Some(row) => Some(Group::decode(&view.layout, row).map_err(damaged(&view.layout, key))?),
             None => None,
         };
         let applied = group.as_ref().map(|group| group.offset);

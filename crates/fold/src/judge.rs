@@ -9,12 +9,11 @@ use bumpalo::Bump;
 use tidefold_app::expr::{Expr, Node};
 use tidefold_app::model::{Action, Entity, MessageKind, Topic, Transition as Clause, When};
 use tidefold_app::values::EvalError;
-use tidefold_codec::decode::DecodeError;
 use tidefold_codec::{Datum, columns};
 use tidefold_record::Offset;
-use tidefold_table::Verdict;
 use tidefold_table::entity::{Seen, StateRef, put_head};
 use tidefold_table::verdict::IDEMPOTENCY_CONFLICT;
+use tidefold_table::{Broken, Verdict};
 
 use crate::dedupe::Window;
 use crate::eval::{Env, eval, matches};
@@ -80,7 +79,7 @@ pub(crate) enum Refused {
     /// It does not apply.
     Verdict(Verdict),
     /// The entity's row is not one.
-    Damaged(DecodeError),
+    Damaged(Broken),
 }
 
 /// A case, with what the entity was before.
@@ -100,7 +99,7 @@ impl<'a> Before<'a> {
         row: Option<&'a [u8]>,
         is_own: bool,
         arena: &'a Bump,
-    ) -> Result<Before<'a>, DecodeError> {
+    ) -> Result<Before<'a>, Broken> {
         let slots = arena.alloc_slice_fill_copy(entity.columns.len(), Datum::Null);
         let row = row.map(StateRef::parse).transpose()?;
         match &row {

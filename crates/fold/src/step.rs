@@ -166,7 +166,10 @@ impl<'f> With<'f> {
                         return self.stands(record.offset);
                     }
                     Err(Refused::Verdict(verdict)) => return Err(verdict.into()),
-                    Err(Refused::Damaged(error)) => return Err(damaged(&entity.name, error).into()),
+                    Err(Refused::Damaged(broken)) => {
+                        let key = record.key.unwrap_or_default();
+                        return Err(damaged(&entity.layout, key)(broken).into());
+                    }
                 }
             }
             _ => dedupe(transition.seen, window, None)?,

@@ -383,12 +383,12 @@ fn a_fold_that_stops_changes_nothing() {
         entities.loaded(key, Some(b"short".as_slice().into()));
     }
     let found = folder.fold(&batch, Given::default(), &mut entities, &mut changes);
-    assert!(matches!(found, Err(FoldError::DamagedRow { .. })), "{found:?}");
+    assert!(matches!(found, Err(FoldError::Damaged(_))), "{found:?}");
     assert_eq!((changes.applied, changes.verdicts.len(), changes.rollup_keys(1).count()), (0, 0, 0));
 }
 
 #[test]
 fn verdict_rows_sort_as_the_log_does() {
     assert!(verdict_key(1, Offset(255)) < verdict_key(1, Offset(256)));
-    assert!(verdict_key(1, Offset(u64::MAX)) < verdict_key(2, Offset(0)));
+    assert!(verdict_key(1, Offset::MAX) < verdict_key(2, Offset(0)));
 }

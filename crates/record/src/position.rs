@@ -42,9 +42,9 @@ pub struct ParsePositionError {
 impl Offset {
     /// The first offset of every partition.
     pub const ZERO: Offset = Offset(0);
-    /// The largest offset a log may hold: Kafka's offsets are signed 64-bit, and the stamp `2*(offset+1)+1` must
-    /// stay a positive signed 64-bit number.
-    pub const MAX: Offset = Offset((i64::MAX as u64) / 2 - 2);
+    /// The largest offset that is folded: the first of the eight bytes of the offset behind it is still 0, which stored
+    /// rows use to say their format. A million records a second get there in two thousand years.
+    pub const MAX: Offset = Offset((1 << 56) - 2);
 
     /// The offset after this one: what a reader asks for once it has read this record.
     #[must_use]

@@ -141,13 +141,8 @@ impl Bench {
         let (started, scans) = (Instant::now(), 50_000);
         for n in 0..scans {
             let from = Bytes::copy_from_slice(&(random(n) % KEYS).to_be_bytes());
-            let scan = Scan::Range {
-                prefix: Bytes::new(),
-                from: Some(from),
-                until: None,
-                reverse: false,
-                limit: 20,
-            };
+            let prefix = TableLayout::untyped(String::new(), TableKind::Index).prefix(Bytes::new()).unwrap();
+            let scan = Scan::Range { prefix, from: Some(from), until: None, limit: 20 };
             assert!(!now(self.store.scan(table, &scan)).is_empty());
         }
         report("scan of 20 rows", scans, started.elapsed().as_secs_f64());

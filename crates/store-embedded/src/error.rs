@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tidefold_embedded_files as files;
 use tidefold_store::StoreError;
-use tidefold_table::TableId;
+use tidefold_table::{Damaged, TableId};
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -107,22 +107,22 @@ pub(crate) fn reading(table: &TableId, error: fjall::Error) -> StoreError {
         fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => {
             StoreError::Unavailable { detail: format!("reading table {table} failed: {io}") }
         }
-        error => StoreError::Damaged {
-            table: table.clone(),
-            detail: format!("{}; delete the store's folder and let its tables be built again", text(error)),
-        },
+        error => Damaged {
+            table: table.to_string(),
+            key: "a row that the file does not name".to_owned(),
+            found: text(error),
+            remedy: DELETE.to_owned(),
+        }
+        .into(),
     }
 }
 
-pub(crate) fn no_row(table: &TableId, key: &[u8]) -> StoreError {
-    StoreError::Damaged {
-        table: table.clone(),
-        detail: format!(
-            "what stands under the key {} is no row; delete the store's folder and let its tables be built again",
-            key.escape_ascii()
-        ),
-    }
+pub(crate) fn no_row(table: &TableId, key: String) -> StoreError {
+    let found = "what stands there is no row".to_owned();
+    Damaged { table: table.to_string(), key, found, remedy: DELETE.to_owned() }.into()
 }
+
+const DELETE: &str = "delete the store's folder and let its tables be built again";
 
 pub(crate) fn text(error: &fjall::Error) -> String {
     match error {

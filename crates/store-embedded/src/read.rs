@@ -6,7 +6,6 @@ use bytes::Bytes;
 use tidefold_store::{Scan, StoreError};
 use tidefold_table::{Row, Stamp};
 
-use crate::error;
 use crate::row::Stored;
 use crate::tables::{Mirror, OpenTable};
 
@@ -17,23 +16,21 @@ impl OpenTable {
             let mirror = mirror.read().unwrap_or_else(PoisonError::into_inner);
             return Ok(mirror.get(key).and_then(|(_, value)| value.clone()));
         }
-        let Some(bytes) = self.keyspace.get(key).map_err(|error| error::reading(&self.id, error))? else {
+        let Some(bytes) = self.keyspace.get(key).map_err(|error| self.unread(error))? else {
             return Ok(None);
         };
         match Stored::decode(&bytes) {
             Some(Stored::Put(_, value)) => Ok(Some(Bytes::copy_from_slice(value))),
             Some(Stored::Deleted(..)) => Ok(None),
-            None => Err(error::no_row(&self.id, key)),
+            None => Err(self.no_row(key)),
         }
     }
 
     /// The stamp under a key, of a put or a delete.
     pub(crate) fn stamp(&self, key: &[u8]) -> Result<Option<Stamp>, StoreError> {
-        let bytes = self.keyspace.get(key).map_err(|error| error::reading(&self.id, error))?;
+        let bytes = self.keyspace.get(key).map_err(|error| self.unread(error))?;
         bytes
-            .map(|bytes| {
-                Stored::decode(&bytes).map(|row| row.stamp()).ok_or_else(|| error::no_row(&self.id, key))
-            })
+            .map(|bytes| Stored::decode(&bytes).map(|row| row.stamp()).ok_or_else(|| self.no_row(key)))
             .transpose()
     }
 
@@ -43,12 +40,7 @@ impl OpenTable {
             let mirror = mirror.read().unwrap_or_else(PoisonError::into_inner);
             return Ok(scan_mirror(&mirror, scan));
         }
-        let range = self.keyspace.range(bounds);
-        if scan.reverse() {
-            self.collect(range.rev(), scan.limit())
-        } else {
-            self.collect(range, scan.limit())
-        }
+        self.collect(self.keyspace.range(bounds), scan.limit())
     }
 
     fn collect(
@@ -61,13 +53,13 @@ impl OpenTable {
             return Ok(rows);
         }
         for entry in entries {
-            let (key, value) = entry.into_inner().map_err(|error| error::reading(&self.id, error))?;
+            let (key, value) = entry.into_inner().map_err(|error| self.unread(error))?;
             match Stored::decode(&value) {
                 Some(Stored::Deleted(..)) => {}
                 Some(Stored::Put(_, value)) => {
                     rows.push(Row { key: Bytes::copy_from_slice(&key), value: Bytes::copy_from_slice(value) })
                 }
-                None => return Err(error::no_row(&self.id, &key)),
+                None => return Err(self.no_row(&key)),
             }
             if rows.len() == limit {
                 break;
@@ -82,5 +74,5 @@ fn scan_mirror(mirror: &Mirror, scan: &Scan) -> Vec<Row> {
     let rows = mirror
         .range(bounds)
         .filter_map(|(key, (_, value))| Some(Row { key: key.clone(), value: value.clone()? }));
-    if scan.reverse() { rows.rev().take(scan.limit()).collect() } else { rows.take(scan.limit()).collect() }
+    rows.take(scan.limit()).collect()
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use fjall::config::{BlockSizePolicy, HashRatioPolicy};
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions};
 use tidefold_store::{StoreError, Table};
-use tidefold_table::{RowWrite, Stamp, TableId, TableKind};
+use tidefold_table::{RowWrite, Stamp, TableId, TableKind, TableLayout};
 
 use crate::error;
 use crate::row::Stored;
@@ -32,7 +32,7 @@ pub(crate) struct Tables {
 pub(crate) struct OpenTable {
     pub(crate) id: TableId,
     pub(crate) keyspace: Keyspace,
-    kind: TableKind,
+    layout: Arc<TableLayout>,
     /// All its rows, of a checkpoints table.
     pub(crate) mirror: Option<RwLock<Mirror>>,
 }
@@ -121,9 +121,9 @@ impl OpenTable {
         let keyspace = database
             .keyspace(&keyspace_name(&table.id)?, options)
             .map_err(|error| error::writing(folder, error))?;
-        let kind = table.layout.kind;
-        let mut open = OpenTable { id: table.id.clone(), keyspace, kind, mirror: None };
-        if kind == TableKind::Checkpoints {
+        let layout = Arc::clone(&table.layout);
+        let mut open = OpenTable { id: table.id.clone(), keyspace, layout, mirror: None };
+        if open.is_checkpoints() {
             open.mirror = Some(RwLock::new(open.read_mirror()?));
         }
         Ok(open)
@@ -132,23 +132,33 @@ impl OpenTable {
     fn read_mirror(&self) -> Result<Mirror, StoreError> {
         let mut mirror = Mirror::new();
         for entry in self.keyspace.iter() {
-            let (key, value) = entry.into_inner().map_err(|error| error::reading(&self.id, error))?;
+            let (key, value) = entry.into_inner().map_err(|error| self.unread(error))?;
             let kept = match Stored::decode(&value) {
                 Some(Stored::Put(stamp, value)) => (stamp, Some(Bytes::copy_from_slice(value))),
                 Some(Stored::Deleted(stamp, _)) => (stamp, None),
-                None => return Err(error::no_row(&self.id, &key)),
+                None => return Err(self.no_row(&key)),
             };
             mirror.insert(Bytes::copy_from_slice(&key), kept);
         }
         Ok(mirror)
     }
 
+    /// Rows that cannot be read.
+    pub(crate) fn unread(&self, error: fjall::Error) -> StoreError {
+        error::reading(&self.id, error)
+    }
+
+    /// What stands under a key is no row.
+    pub(crate) fn no_row(&self, key: &[u8]) -> StoreError {
+        error::no_row(&self.id, self.layout.key_text(key))
+    }
+
     pub(crate) fn is_index(&self) -> bool {
-        self.kind == TableKind::Index
+        self.layout.kind == TableKind::Index
     }
 
     pub(crate) fn is_checkpoints(&self) -> bool {
-        self.kind == TableKind::Checkpoints
+        self.layout.kind == TableKind::Checkpoints
     }
 
     /// Has the rows that were written in memory too.

@@ -12,11 +12,12 @@ use scylla::response::{PagingState, PagingStateResponse};
 use scylla::statement::prepared::PreparedStatement;
 use tidefold_record::Offset;
 use tidefold_store::{Scan, StoreError};
-use tidefold_table::{Row, Stamp, TableKind};
+use tidefold_table::damage::REBUILD;
+use tidefold_table::{Damaged, Row, Stamp};
 
 use crate::cells::{Cells, Fetched};
 use crate::connect::Server;
-use crate::error::{answer, executing, hex, misshapen, refused};
+use crate::error::{answer, executing, hex, misshapen};
 use crate::segments::{Segment, segments};
 use crate::statements::OpenTable;
 
@@ -60,44 +61,21 @@ impl Server {
     pub(crate) async fn scan(&self, table: &OpenTable, scan: &Scan) -> Result<Vec<Row>, StoreError> {
         match scan {
             Scan::All { after, limit } => self.all(table, after.as_deref(), *limit).await,
-            Scan::Range { prefix, reverse, limit, .. } => {
+            Scan::Range { prefix, limit, .. } => {
                 let Some((Bound::Included(lower), upper)) = scan.bounds() else { return Ok(vec![]) };
                 let upper = match &upper {
                     Bound::Excluded(upper) => Some(&**upper),
                     _ => None,
                 };
                 let mut collecting = Collecting { table, rows: vec![], limit: *limit, lower: &lower, upper };
-                let is_whole = table.shape.partition_key(prefix, &mut Cells::default()).is_ok();
-                match table.shape.kind {
-                    TableKind::Entity => {
-                        return Err(refused(
-                            format!("a range of table {}", table.id),
-                            "rows of entities lie in no order; scan all of them or load them by key",
-                        ));
-                    }
-                    _ if is_whole => self.within(&mut collecting, prefix, *reverse).await?,
-                    TableKind::Verdicts | TableKind::Checkpoints => {
-                        self.across(&mut collecting, *reverse).await?;
-                    }
-                    _ => {
-                        return Err(refused(
-                            format!("a range of table {}", table.id),
-                            "the prefix does not fix the whole partition key",
-                        ));
-                    }
-                }
+                self.within(&mut collecting, prefix.bytes()).await?;
                 Ok(collecting.rows)
             }
         }
     }
 
     /// Rows of the one partition `prefix` names.
-    async fn within(
-        &self,
-        collecting: &mut Collecting<'_>,
-        prefix: &[u8],
-        reverse: bool,
-    ) -> Result<(), StoreError> {
+    async fn within(&self, collecting: &mut Collecting<'_>, prefix: &[u8]) -> Result<(), StoreError> {
         let table = collecting.table;
         let mut partition = Cells::default();
         let rest =
@@ -105,43 +83,12 @@ impl Server {
         let partition_bytes = prefix.get(..prefix.len() - rest.len()).unwrap_or_default();
         let lower = collecting.lower.strip_prefix(partition_bytes).unwrap_or_default();
         let upper = collecting.upper.and_then(|upper| upper.strip_prefix(partition_bytes));
-        let mut segments = segments(table.shape.clustering(), lower, upper);
-        if reverse {
-            segments.reverse();
-        }
-        for segment in &segments {
+        for segment in &segments(table.shape.clustering(), lower, upper) {
             if collecting.is_full() {
                 break;
             }
-            let prepared = table.scan(self, table.segment_cql(segment, reverse)).await?;
+            let prepared = table.scan(self, table.segment_cql(segment)).await?;
             self.collect(collecting, prepared, &markers(&partition, segment)).await?;
-        }
-        Ok(())
-    }
-
-    /// Rows of all partitions in key order: for tables that have one a source partition.
-    async fn across(&self, collecting: &mut Collecting<'_>, reverse: bool) -> Result<(), StoreError> {
-        let table = collecting.table;
-        let prepared = table.scan(self, table.partitions_cql()).await?;
-        let mut partitions: Vec<Vec<u8>> = Vec::new();
-        let mut state = PagingState::start();
-        loop {
-            let (rows, next) = self.page(table, &prepared, &Cells::default(), state).await?;
-            for row in rows.rows::<Fetched<'_>>().map_err(|error| answer("a scan", &error))? {
-                let row = row.map_err(|error| answer("a scan", &error))?;
-                partitions.push(key(table, &row.0, table.shape.partition)?.into());
-            }
-            match next {
-                PagingStateResponse::HasMorePages { state: next } => state = next,
-                PagingStateResponse::NoMorePages => break,
-            }
-        }
-        partitions.sort_unstable();
-        if reverse {
-            partitions.reverse();
-        }
-        for partition in partitions {
-            self.within(collecting, &partition, reverse).await?;
         }
         Ok(())
     }
@@ -162,7 +109,7 @@ impl Server {
             let rest = shape.partition_key(after, &mut partition).map_err(|_| misshapen(&table.id, after))?;
             if !shape.clustering().is_empty() {
                 let prefix = after.get(..after.len() - rest.len()).unwrap_or_default();
-                self.within(&mut collecting, prefix, false).await?;
+                self.within(&mut collecting, prefix).await?;
             }
         }
         collecting.lower = &[];
@@ -244,20 +191,12 @@ fn key(table: &OpenTable, cells: &[Option<&[u8]>], parts: usize) -> Result<Bytes
     for (part, cell) in table.shape.parts.iter().zip(cells).take(parts) {
         let read = cell.map(|cell| part.read(cell, &mut key));
         if read != Some(Ok(())) {
-            return Err(StoreError::Damaged {
-                table: table.id.clone(),
-                detail: format!(
-                    "column {} behind key {} holds no value of its type; {ADVICE}",
-                    part.name,
-                    hex(&key)
-                ),
-            });
+            let found = format!("column {} holds no value of its type", part.name);
+            return Err(damaged(table, format!("the row behind key {}", hex(&key)), found));
         }
     }
     Ok(key.into())
 }
-
-const ADVICE: &str = "build the tables anew with `tidefold replay --accept-differences`";
 
 /// The value of a row: the cells behind its key, if we wrote them. Further ones are the times at which copies of columns
 /// were written, which have none where they are null.
@@ -273,8 +212,10 @@ fn value(table: &OpenTable, key: &[u8], cells: &[Option<&[u8]>]) -> Result<Bytes
             return Ok(Bytes::copy_from_slice(value));
         }
     }
-    Err(StoreError::Damaged {
-        table: table.id.clone(),
-        detail: format!("a statement without our timestamp wrote this row: key {}; {ADVICE}", hex(key)),
-    })
+    let found = "a statement without our timestamp wrote this row".to_owned();
+    Err(damaged(table, table.layout.key_text(key), found))
+}
+
+fn damaged(table: &OpenTable, key: String, found: String) -> StoreError {
+    Damaged { table: table.id.to_string(), key, found, remedy: REBUILD.to_owned() }.into()
 }

@@ -105,13 +105,13 @@ impl Server {
             self.run(&what, &make, ()).await?;
         }
         self.check_table(table, &shape, &keyspace, &plain).await?;
-        match OpenTable::prepare(self, table.id.clone(), shape).await {
+        match OpenTable::prepare(self, table, shape).await {
             Err(StoreError::Refused { .. }) => {}
             other => return other,
         }
         // A table can be described before it is there: a node that was killed left its CREATE under way.
         self.settle(&what, &make).await?;
-        OpenTable::prepare(self, table.id.clone(), Shape::of(&table.layout)).await
+        OpenTable::prepare(self, table, Shape::of(&table.layout)).await
     }
 
     /// Runs a `CREATE TABLE IF NOT EXISTS` though the table is described. The server runs changes of its schema one after
@@ -167,7 +167,7 @@ impl Server {
         };
         let mut primary = format!("({})", names(shape.partition()));
         let mut options = String::new();
-        if let Some(order) = order_by(shape, false) {
+        if let Some(order) = order_by(shape) {
             primary = format!("{primary}, {}", names(shape.clustering()));
             options = format!("CLUSTERING ORDER BY ({order}) AND ");
         }

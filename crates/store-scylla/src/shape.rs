@@ -5,7 +5,7 @@
 //! | entity | `(_key blob)` |
 //! | index | `((partition key columns), clustering columns)` |
 //! | rollup | `((partition key columns), clustering columns, _shard int)` |
-//! | verdicts | `((_partition int), _at bigint)` |
+//! | verdicts, copy of control | `((_partition int), _at bigint)` |
 //! | checkpoints | `(_partition int)` |
 //!
 //! Every table has `_value blob`, the row's exact bytes, and `_offset bigint`, the offset its stamp is made from; an index
@@ -67,7 +67,9 @@ impl Shape {
             |parts: Vec<KeyPart>, partition| Shape { kind: layout.kind, parts, partition, copies: vec![] };
         match layout.kind {
             TableKind::Entity => own(vec![part("_key", Form::Rest { alone: true })], 1),
-            TableKind::Verdicts => own(vec![part("_partition", Form::Word), part("_at", Form::Long)], 1),
+            TableKind::Verdicts | TableKind::ControlCopy => {
+                own(vec![part("_partition", Form::Word), part("_at", Form::Long)], 1)
+            }
             TableKind::Checkpoints => own(vec![part("_partition", Form::Word)], 1),
             TableKind::Index | TableKind::Rollup if layout.columns.is_empty() => {
                 own(vec![part("_bucket", Form::Bucket), part("_key", Form::Rest { alone: false })], 1)

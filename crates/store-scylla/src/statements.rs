@@ -1,11 +1,11 @@
 //! A table that is open, and its statements. Every statement is prepared, and names its stamp.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::AHashMap;
 use scylla::statement::prepared::PreparedStatement;
-use tidefold_store::StoreError;
-use tidefold_table::TableId;
+use tidefold_store::{StoreError, Table};
+use tidefold_table::{TableId, TableLayout};
 
 use crate::connect::{Server, quoted};
 use crate::segments::Segment;
@@ -14,6 +14,7 @@ use crate::shape::Shape;
 /// A table that is open.
 pub(crate) struct OpenTable {
     pub(crate) id: TableId,
+    pub(crate) layout: Arc<TableLayout>,
     pub(crate) shape: Shape,
     /// As CQL names it.
     name: String,
@@ -33,7 +34,12 @@ const READ: &str = r#""_value", "_offset", WRITETIME("_value")"#;
 // === impl OpenTable ===
 
 impl OpenTable {
-    pub(crate) async fn prepare(server: &Server, id: TableId, shape: Shape) -> Result<OpenTable, StoreError> {
+    pub(crate) async fn prepare(
+        server: &Server,
+        table: &Table,
+        shape: Shape,
+    ) -> Result<OpenTable, StoreError> {
+        let (id, layout) = (table.id.clone(), Arc::clone(&table.layout));
         let (name, _, _) = server.name(&id)?;
         let what = format!("the statements of table {id}");
         let key: Vec<String> = shape.parts.iter().map(|part| quoted(&part.name)).collect();
@@ -52,6 +58,7 @@ impl OpenTable {
             delete: server.prepare(&what, &delete).await?,
             load: server.prepare(&what, &load).await?,
             id,
+            layout,
             shape,
             name,
             scans: Mutex::default(),
@@ -59,7 +66,7 @@ impl OpenTable {
     }
 
     /// Rows of one partition. Markers: partition key, the segment's equal columns, low, high.
-    pub(crate) fn segment_cql(&self, segment: &Segment, reverse: bool) -> String {
+    pub(crate) fn segment_cql(&self, segment: &Segment) -> String {
         let equal =
             self.shape.partition().iter().chain(self.shape.clustering().iter().take(segment.equal.len()));
         let mut conditions: Vec<String> = equal.map(|part| format!("{} = ?", quoted(&part.name))).collect();
@@ -73,8 +80,7 @@ impl OpenTable {
             bound(&segment.low, true);
             bound(&segment.high, false);
         }
-        let order = if reverse { self.order(true) } else { String::new() };
-        format!("SELECT {} FROM {} WHERE {}{order}", self.row(), self.name, conditions.join(" AND "))
+        format!("SELECT {} FROM {} WHERE {}", self.row(), self.name, conditions.join(" AND "))
     }
 
     /// Rows of whole partitions, in the order of tokens. Markers: the partition key after which to begin.
@@ -87,12 +93,6 @@ impl OpenTable {
         // Who reads all of a table looks whether it is right, so the copies that only tools read are looked at too.
         let copies = self.shape.copies.iter().map(|(name, _)| format!(", WRITETIME({})", quoted(name)));
         format!("SELECT {}{} FROM {}{condition}", self.row(), copies.collect::<String>(), self.name)
-    }
-
-    /// The partition keys.
-    pub(crate) fn partitions_cql(&self) -> String {
-        let key: Vec<String> = self.shape.partition().iter().map(|part| quoted(&part.name)).collect();
-        format!("SELECT DISTINCT {} FROM {}", key.join(", "), self.name)
     }
 
     /// A statement of a scan.
@@ -109,19 +109,15 @@ impl OpenTable {
         let key: Vec<String> = self.shape.parts.iter().map(|part| quoted(&part.name)).collect();
         format!("{}, {READ}", key.join(", "))
     }
-
-    fn order(&self, reverse: bool) -> String {
-        order_by(&self.shape, reverse).map_or_else(String::new, |order| format!(" ORDER BY {order}"))
-    }
 }
 
 /// The clustering columns with their directions.
-pub(crate) fn order_by(shape: &Shape, reverse: bool) -> Option<String> {
+pub(crate) fn order_by(shape: &Shape) -> Option<String> {
     let columns: Vec<String> = shape
         .clustering()
         .iter()
         .map(|part| {
-            let direction = if part.descending() != reverse { "DESC" } else { "ASC" };
+            let direction = if part.descending() { "DESC" } else { "ASC" };
             format!("{} {direction}", quoted(&part.name))
         })
         .collect();

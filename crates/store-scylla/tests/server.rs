@@ -21,11 +21,12 @@ async fn a_row_written_without_our_stamp_is_damaged() {
     let found = store.load(&entities.id, &[Bytes::from_static(b"b")]).await;
     assert_eq!(found, Ok(vec![Some(Bytes::from_static(b"2"))]));
     let damaged = store.load(&entities.id, &[Bytes::from_static(b"b"), Bytes::from_static(b"a")]).await;
-    let Err(StoreError::Damaged { table, detail }) = damaged else { panic!("{damaged:?}") };
-    assert_eq!(table, entities.id);
-    assert!(detail.contains("0x61") && detail.contains("tidefold replay"), "{detail}");
+    let Err(StoreError::Damaged(damaged)) = damaged else { panic!("{damaged:?}") };
+    assert_eq!((&*damaged.table, &*damaged.key), (entities.id.as_str(), "key a"));
+    assert!(damaged.found.contains("without our timestamp"), "{damaged}");
+    assert!(damaged.remedy.contains("tidefold replay"), "{damaged}");
     let damaged = store.scan(&entities.id, &Scan::All { after: None, limit: 10 }).await;
-    assert!(matches!(damaged, Err(StoreError::Damaged { .. })), "{damaged:?}");
+    assert!(matches!(damaged, Err(StoreError::Damaged(_))), "{damaged:?}");
 }
 
 #[tokio::test]

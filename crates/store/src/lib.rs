@@ -6,18 +6,20 @@
 //! It deliberately knows nothing of folds: a row is a key and a value, and its layout says how typed columns lie in them.
 //!
 //! To read it: [`Store`] is the contract; [`Lane`] and [`TableWrites`] are what a projector hands over, [`Scan`] what a
-//! query asks for, [`StoreError`] what both have to be ready for.
+//! query asks for, [`StoreError`] what both have to be ready for. [`published`] reads what lanes wrote of the records they
+//! folded: everybody but a lane's own fold reads checkpoints and verdicts through it.
 
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod memory;
+pub mod published;
 pub mod scan;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tidefold_table::{Row, RowWrite, TableId, TableLayout};
+use tidefold_table::{Damaged, Prefix, Row, RowWrite, TableId, TableLayout};
 use tokio::sync::watch;
 
 /// A store.
@@ -98,17 +100,15 @@ pub struct TableWrites {
 /// Which rows a scan returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// Rows whose key starts with `prefix` (the whole partition key, and any clustering columns the query fixes), from
-    /// `from` (inclusive, a whole key or a prefix of one) up to `until` (exclusive), in key order or against it.
+    /// Rows whose key starts with `prefix`, from `from` (inclusive, a whole key or a prefix of one) up to `until`
+    /// (exclusive), in key order. Who wants the newest first declares the clustering column that way round.
     Range {
-        /// The bytes every key starts with.
-        prefix: Bytes,
+        /// What every key starts with: the whole partition key, and any clustering columns the query fixes.
+        prefix: Prefix,
         /// The first key, if not the prefix's first.
         from: Option<Bytes>,
         /// The key before which to stop, if not at the prefix's end.
         until: Option<Bytes>,
-        /// Whether to go from the end to the start.
-        reverse: bool,
         /// At most this many rows.
         limit: usize,
     },
@@ -144,12 +144,7 @@ pub enum StoreError {
         /// Why, and what to do.
         detail: String,
     },
-    /// Stored rows are damaged.
-    #[error("table {table} is damaged: {detail}")]
-    Damaged {
-        /// The table.
-        table: TableId,
-        /// What is wrong, and what to do.
-        detail: String,
-    },
+    /// A stored row is damaged. Halt, or refuse the request, and say so.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
 }

@@ -249,11 +249,7 @@ impl Store for MemoryStore {
                 let range = rows.range(bounds).filter_map(|(key, (_, value))| {
                     value.as_ref().map(|value| Row { key: key.clone(), value: value.clone() })
                 });
-                if scan.reverse() {
-                    range.rev().take(scan.limit()).collect()
-                } else {
-                    range.take(scan.limit()).collect()
-                }
+                range.take(scan.limit()).collect()
             })
         }
         .boxed()

@@ -17,6 +17,7 @@ impl Scan {
                 return Some((after.clone().map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
             }
             Scan::Range { prefix, from, until, .. } => {
+                let prefix = prefix.bytes();
                 let lower = from.as_ref().map_or(prefix, |from| from.max(prefix)).clone();
                 let upper = match (until.clone(), successor(prefix)) {
                     (Some(until), Some(end)) => Some(until.min(end)),
@@ -38,12 +39,6 @@ impl Scan {
         match self {
             Scan::Range { limit, .. } | Scan::All { limit, .. } => *limit,
         }
-    }
-
-    /// Whether rows come from the end to the start.
-    #[must_use]
-    pub fn reverse(&self) -> bool {
-        matches!(self, Scan::Range { reverse: true, .. })
     }
 }
 
@@ -73,10 +68,9 @@ mod tests {
     #[test]
     fn bounds_that_exclude_each_other_hold_no_key() {
         let scan = Scan::Range {
-            prefix: Bytes::from_static(b"b"),
+            prefix: tidefold_table::verdict::prefix(tidefold_record::Partition(2)),
             from: None,
-            until: Some(Bytes::from_static(b"a")),
-            reverse: false,
+            until: Some(Bytes::from_static(&[0, 0, 0, 1])),
             limit: 1,
         };
         assert_eq!(scan.bounds(), None);

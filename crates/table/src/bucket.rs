@@ -17,7 +17,7 @@ use tidefold_codec::ordered::{self, KeyColumn, OrderedError};
 use tidefold_codec::truncate::{TruncUnit, truncate, units_per_day};
 use tidefold_record::murmur2::murmur2;
 
-use crate::layout::TableLayout;
+use crate::layout::{TableKind, TableLayout};
 
 /// How many bytes of a stored key are the bucket.
 pub const BUCKET_BYTES: usize = 8;
@@ -86,13 +86,29 @@ impl TableLayout {
         if self.bucket.is_none() {
             return Ok(Cow::Borrowed(stored));
         }
+        let at = self.partition_bytes(stored)?;
+        cut_bucket(stored, at).map(Cow::Owned).ok_or(OrderedError { at: stored.len() })
+    }
+
+    /// What follows the partition key and the bucket of an index's or rollup's stored key; `None` where they are not whole,
+    /// or of any other table.
+    pub(crate) fn after_partition<'k>(&self, stored: &'k [u8]) -> Option<&'k [u8]> {
+        let bucket = if self.bucket.is_some() { BUCKET_BYTES } else { 0 };
+        match self.kind {
+            TableKind::Index | TableKind::Rollup => stored.get(self.partition_bytes(stored).ok()? + bucket..),
+            TableKind::Entity | TableKind::Verdicts | TableKind::Checkpoints | TableKind::ControlCopy => None,
+        }
+    }
+
+    /// How many bytes of a stored key are the partition key's columns.
+    fn partition_bytes(&self, stored: &[u8]) -> Result<usize, OrderedError> {
         let arena = Bump::new();
         let columns: Vec<_> = self.key_columns().take(self.partition_key.len()).collect();
         let mut rest = stored;
         for (_, column) in &columns {
             rest = ordered::decode(column, rest, &arena)?.1;
         }
-        cut_bucket(stored, stored.len() - rest.len()).map(Cow::Owned).ok_or(OrderedError { at: stored.len() })
+        Ok(stored.len() - rest.len())
     }
 }
 

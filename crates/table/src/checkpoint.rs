@@ -1,11 +1,19 @@
 //! Where a partition's fold stands.
+//!
+//! Key: the partition (4 bytes big-endian). Value, format 0: the next offset to read (8 bytes big-endian, the first of which
+//! is the format), the offset of the last record read (8), its digest (8), the append time of the last record that had one in
+//! microseconds since 1970 (8). The stamp is that of `next`.
 
 use std::hash::Hasher;
 
-use tidefold_record::{Offset, RecordRef};
+use bytes::Bytes;
+use tidefold_record::{Offset, Partition, RecordRef};
+
+use crate::damage::Broken;
+use crate::wire::{self, Reader};
 
 /// The next offset to read, and what proves that the log is still the one that was read: the digest of the last record
-/// read. Stored under the partition's number (4 bytes big-endian), stamped with `next`.
+/// read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The next offset to read: everything before it is in the tables.
@@ -27,7 +35,7 @@ impl Checkpoint {
     #[must_use]
     pub fn encode(&self) -> [u8; 32] {
         let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&self.next.0.to_be_bytes());
+        bytes[..8].copy_from_slice(&wire::stamped(self.next));
         bytes[8..16].copy_from_slice(&self.last.0.to_be_bytes());
         bytes[16..24].copy_from_slice(&self.digest.to_be_bytes());
         bytes[24..].copy_from_slice(&self.appended_at_micros.to_be_bytes());
@@ -35,19 +43,37 @@ impl Checkpoint {
     }
 
     /// Reads what [`Checkpoint::encode`] wrote.
-    #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Checkpoint> {
-        let word = |at: usize| -> Option<[u8; 8]> { bytes.get(at..at + 8)?.try_into().ok() };
-        if bytes.len() != 32 {
-            return None;
+    ///
+    /// # Errors
+    /// When the bytes are no value of a checkpoint.
+    pub fn decode(bytes: &[u8]) -> Result<Checkpoint, Broken> {
+        let (next, mut reader) = wire::head(bytes)?;
+        let last = Offset(reader.part("last offset", Reader::u64)?);
+        let digest = reader.part("digest", Reader::u64)?;
+        let appended_at_micros = reader.part("append time", Reader::i64)?;
+        if last > next {
+            return Err(Broken::Part { part: "last offset", at: 8, size: bytes.len() });
         }
-        Some(Checkpoint {
-            next: Offset(u64::from_be_bytes(word(0)?)),
-            last: Offset(u64::from_be_bytes(word(8)?)),
-            digest: u64::from_be_bytes(word(16)?),
-            appended_at_micros: i64::from_be_bytes(word(24)?),
-        })
+        reader.end()?;
+        Ok(Checkpoint { next, last, digest, appended_at_micros })
     }
+}
+
+/// The key of a partition's checkpoint.
+#[must_use]
+pub fn key(partition: Partition) -> Bytes {
+    Bytes::copy_from_slice(&partition.0.to_be_bytes())
+}
+
+/// Reads what [`key`] wrote.
+///
+/// # Errors
+/// When the bytes are no key of a checkpoint.
+pub fn key_of(bytes: &[u8]) -> Result<Partition, Broken> {
+    let mut reader = Reader::new(bytes);
+    let partition = reader.part("partition", Reader::array)?;
+    reader.end()?;
+    Ok(Partition(u32::from_be_bytes(partition)))
 }
 
 /// The digest of a record: key, value and headers, with their lengths. An absent key or value differs from an empty one.

@@ -1,15 +1,16 @@
 //! An entity's row: one blob with the offset that last touched it, the version, a deleted mark, the last eight message
 //! ids and the columns as canonical Avro.
 //!
-//! The blob: offset (8 bytes big-endian), version (8), a mark (bit 7: deleted; bits 0 to 3: how many ids), the ids oldest
-//! first (each: 16 bytes of id, 8 of payload digest, 8 of offset), then the columns.
+//! Key: the record key as it is, which is the key fields' text ([`tidefold_codec::text`]). Value, format 0: offset (8 bytes
+//! big-endian, the first of which is the format), version (8), a mark (bit 7: deleted; bits 0 to 3: how many ids), the ids
+//! oldest first (each: 16 bytes of id, 8 of payload digest, 8 of offset), then the columns.
 
-use tidefold_codec::decode::DecodeError;
 use tidefold_codec::{Datum, columns};
 use tidefold_record::Offset;
 
+use crate::damage::Broken;
 use crate::layout::Column;
-use crate::wire::Reader;
+use crate::wire::{self, Reader};
 
 /// How many ids an entity remembers.
 pub const RING_IDS: usize = 8;
@@ -51,27 +52,24 @@ impl<'a> StateRef<'a> {
     ///
     /// # Errors
     /// When the bytes are not a state.
-    pub fn parse(blob: &'a [u8]) -> Result<StateRef<'a>, DecodeError> {
-        StateRef::read(blob).ok_or(DecodeError::Truncated { at: blob.len() })
-    }
-
-    fn read(blob: &'a [u8]) -> Option<StateRef<'a>> {
-        let mut reader = Reader::new(blob);
-        let (offset, version, mark) = (Offset(reader.u64()?), reader.u64()?, reader.byte()?);
-        let ring = reader.take(usize::from(mark & 0x0f) * ID_BYTES)?;
-        Some(StateRef { offset, version, deleted: mark & DELETED != 0, ring, columns: reader.rest() })
+    pub fn parse(blob: &'a [u8]) -> Result<StateRef<'a>, Broken> {
+        let (offset, mut reader) = wire::head(blob)?;
+        let version = reader.part("version", Reader::u64)?;
+        let mark = reader.part("mark", Reader::byte)?;
+        let ring = reader.part("list of ids", |reader| reader.take(usize::from(mark & 0x0f) * ID_BYTES))?;
+        Ok(StateRef { offset, version, deleted: mark & DELETED != 0, ring, columns: reader.rest() })
     }
 
     /// The columns' values, one slot for each column of the entity; all NULL when deleted.
     ///
     /// # Errors
     /// When the bytes are not columns of this entity.
-    pub fn slots(&self, columns: &'a [Column], slots: &mut [Datum<'a>]) -> Result<(), DecodeError> {
+    pub fn slots(&self, columns: &'a [Column], slots: &mut [Datum<'a>]) -> Result<(), Broken> {
         if self.deleted {
             slots.fill(Datum::Null);
             return Ok(());
         }
-        columns::decode(columns.iter().map(|column| &column.column), self.columns, slots)
+        Ok(columns::decode(columns.iter().map(|column| &column.column), self.columns, slots)?)
     }
 
     /// The ids, oldest first.
@@ -104,7 +102,7 @@ pub fn put_head(
     let full = ring.len() >= RING_IDS * ID_BYTES && new.is_some();
     let kept = if full { ring.get(ID_BYTES..).unwrap_or_default() } else { ring };
     let count = kept.len() / ID_BYTES + usize::from(new.is_some());
-    out.extend_from_slice(&offset.0.to_be_bytes());
+    out.extend_from_slice(&wire::stamped(offset));
     out.extend_from_slice(&version.to_be_bytes());
     out.push(count as u8 | if deleted { DELETED } else { 0 });
     out.extend_from_slice(kept);

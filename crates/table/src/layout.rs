@@ -23,6 +23,22 @@ pub enum TableKind {
     Verdicts,
     /// One row a partition: the next offset to read.
     Checkpoints,
+    /// One row an entry of the control topic.
+    ControlCopy,
+}
+
+// === impl TableKind ===
+
+impl TableKind {
+    /// Every kind.
+    pub const ALL: [TableKind; 6] = [
+        TableKind::Entity,
+        TableKind::Index,
+        TableKind::Rollup,
+        TableKind::Verdicts,
+        TableKind::Checkpoints,
+        TableKind::ControlCopy,
+    ];
 }
 
 /// A table's columns and key. Its stored name is `<name>_g<generation>`.

@@ -1,10 +1,24 @@
-//! What became of a record.
+//! What became of a record. A row stands only for what was not applied: what was costs no write.
+//!
+//! Key: partition (4 bytes big-endian), offset (8), so that rows lie as the log does. Value: a byte, whose upper half is the
+//! format (0) and whose lower half says what follows; counts and lengths are LEB128.
+//!
+//! | lower half | verdict | then |
+//! |---|---|---|
+//! | 0 | applied | nothing; no such row is written |
+//! | 1 | rejected | how many codes, each code behind its length |
+//! | 2 | duplicate | the offset of the first message with the id (8 bytes big-endian) |
+//! | 3 | dead | the code behind its length, the detail behind its length |
 
+use std::fmt;
 use std::fmt::Write as _;
 
-use tidefold_record::Offset;
+use bytes::Bytes;
+use tidefold_record::{Offset, Partition};
 
+use crate::damage::Broken;
 use crate::limits::DETAIL_CHARACTERS;
+use crate::prefix::Prefix;
 use crate::wire::{Reader, put_chunk, put_length};
 
 /// The verdict on one record. Applied costs no row: a record at or before the checkpoint without a verdict row was
@@ -74,7 +88,8 @@ pub const IDEMPOTENCY_CONFLICT: &str = "idempotency_conflict";
 pub const REJECTION_CODES: &[&str] =
     &[IDEMPOTENCY_CONFLICT, "version_mismatch", "already_exists", "not_found", "state_too_large"];
 
-// First bytes of a verdict row. They are stored: append, never renumber.
+// Lower halves of a verdict row's first byte. They are stored: append, never renumber.
+const FORMAT: u8 = 0;
 const APPLIED: u8 = 0;
 const REJECTED: u8 = 1;
 const DUPLICATE: u8 = 2;
@@ -115,25 +130,32 @@ impl Verdict {
         }
     }
 
-    /// Reads what [`Verdict::encode`] wrote; `None` when the bytes are something else.
-    #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Verdict> {
+    /// Reads what [`Verdict::encode`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are no value of a verdict row.
+    pub fn decode(bytes: &[u8]) -> Result<Verdict, Broken> {
         let mut reader = Reader::new(bytes);
-        let verdict = match reader.byte()? {
+        let first = reader.part("first byte", Reader::byte)?;
+        if first >> 4 != FORMAT {
+            return Err(Broken::Newer { format: first >> 4, newest: FORMAT });
+        }
+        let verdict = match first {
             APPLIED => Verdict::Applied,
             REJECTED => {
-                let count = reader.length()?;
-                let codes = (0..count).map(|_| reader.text().map(str::to_owned));
-                Verdict::Rejected(codes.collect::<Option<_>>()?)
+                let count = reader.part("number of codes", Reader::length)?;
+                let code = |_| reader.part("code", Reader::text).map(str::to_owned);
+                Verdict::Rejected((0..count).map(code).collect::<Result<_, _>>()?)
             }
-            DUPLICATE => Verdict::Duplicate(Offset(reader.u64()?)),
+            DUPLICATE => Verdict::Duplicate(Offset(reader.part("first offset", Reader::u64)?)),
             DEAD => Verdict::Dead(DeadReason {
-                code: reader.text()?.to_owned(),
-                detail: reader.text()?.to_owned(),
+                code: reader.part("code", Reader::text)?.to_owned(),
+                detail: reader.part("detail", Reader::text)?.to_owned(),
             }),
-            _ => return None,
+            _ => return Err(Broken::Part { part: "kind", at: 0, size: bytes.len() }),
         };
-        reader.rest().is_empty().then_some(verdict)
+        reader.end()?;
+        Ok(verdict)
     }
 
     /// Whether the record's id counts in the dedupe window: applied and rejected ones do, save those rejected only
@@ -179,13 +201,56 @@ impl std::fmt::Write for Cut {
     }
 }
 
-/// The key of a verdict row: partition and offset, big-endian, so that rows sort as the log does.
+/// Where a verdict row lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The record's partition.
+    pub partition: Partition,
+    /// The record's offset.
+    pub offset: Offset,
+}
+
+/// All verdict rows of a partition.
+#[must_use]
+pub fn prefix(partition: Partition) -> Prefix {
+    Prefix::new(Bytes::copy_from_slice(&partition.0.to_be_bytes()))
+}
+
+/// The key of a verdict row.
 #[must_use]
 pub fn verdict_key(partition: u32, offset: Offset) -> [u8; 12] {
-    let mut key = [0; 12];
-    key[..4].copy_from_slice(&partition.to_be_bytes());
-    key[4..].copy_from_slice(&offset.0.to_be_bytes());
-    key
+    Key { partition: Partition(partition), offset }.encode()
+}
+
+// === impl Key ===
+
+impl Key {
+    /// The key's bytes.
+    #[must_use]
+    pub fn encode(self) -> [u8; 12] {
+        let mut key = [0; 12];
+        key[..4].copy_from_slice(&self.partition.0.to_be_bytes());
+        key[4..].copy_from_slice(&self.offset.0.to_be_bytes());
+        key
+    }
+
+    /// Reads what [`Key::encode`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are no key of a verdict row.
+    pub fn decode(bytes: &[u8]) -> Result<Key, Broken> {
+        let mut reader = Reader::new(bytes);
+        let partition = reader.part("partition", Reader::array)?;
+        let offset = reader.part("offset", Reader::u64)?;
+        reader.end()?;
+        Ok(Key { partition: Partition(u32::from_be_bytes(partition)), offset: Offset(offset) })
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "partition {}, offset {}", self.partition, self.offset)
+    }
 }
 
 #[cfg(test)]
@@ -207,16 +272,16 @@ mod tests {
         fn a_verdict_row_reads_as_it_was_written(verdict in verdict(), cut in any::<prop::sample::Index>()) {
             let mut bytes = Vec::new();
             verdict.encode(&mut bytes);
-            prop_assert_eq!(Verdict::decode(&bytes[..cut.index(bytes.len())]), None);
-            prop_assert_eq!(Verdict::decode(&bytes), Some(verdict));
+            prop_assert!(Verdict::decode(&bytes[..cut.index(bytes.len())]).is_err());
+            prop_assert_eq!(Verdict::decode(&bytes), Ok(verdict));
         }
 
         #[test]
-        fn any_bytes_are_a_verdict_or_none(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            if let Some(verdict) = Verdict::decode(&bytes) {
+        fn any_bytes_are_a_verdict_or_broken(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            if let Ok(verdict) = Verdict::decode(&bytes) {
                 let mut again = Vec::new();
                 verdict.encode(&mut again);
-                prop_assert_eq!(Verdict::decode(&again), Some(verdict));
+                prop_assert_eq!(Verdict::decode(&again), Ok(verdict));
             }
         }
     }

@@ -1,9 +1,37 @@
-//! Numbers and lengths as the fold's own rows have them: fixed-width numbers big-endian, lengths as LEB128.
+//! Numbers and lengths as rows have them: fixed-width numbers big-endian, lengths as LEB128. And the front that most rows
+//! share: an offset, whose first byte is the row's format.
+
+use tidefold_record::Offset;
+
+use crate::damage::Broken;
 
 /// Reads from the front of a row; every method is `None` at a broken end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
+    /// How many there were.
+    size: usize,
+}
+
+/// The only format there is so far of rows that start with an offset: no offset has anything in its first byte
+/// ([`Offset::MAX`]), so that byte says which format a row has.
+const FORMAT: u8 = 0;
+
+/// The bytes of an offset at the front of a row.
+pub(crate) fn stamped(offset: Offset) -> [u8; 8] {
+    debug_assert!(offset <= Offset::MAX.next(), "a lane reads no such offset");
+    offset.0.to_be_bytes()
+}
+
+/// Reads the offset at the front of a row, and what follows.
+pub(crate) fn head(bytes: &[u8]) -> Result<(Offset, Reader<'_>), Broken> {
+    let mut reader = Reader::new(bytes);
+    match bytes.first() {
+        Some(&format) if format != FORMAT => return Err(Broken::Newer { format, newest: FORMAT }),
+        _ => {}
+    }
+    let offset = reader.part("offset", Reader::u64)?;
+    Ok((Offset(offset), reader))
 }
 
 /// Appends a length.
@@ -25,7 +53,26 @@ pub(crate) fn put_chunk(chunk: &[u8], out: &mut Vec<u8>) {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { bytes }
+        Reader { bytes, size: bytes.len() }
+    }
+
+    /// Reads a part of the row, which has to be there.
+    pub(crate) fn part<T>(
+        &mut self,
+        part: &'static str,
+        read: impl FnOnce(&mut Reader<'a>) -> Option<T>,
+    ) -> Result<T, Broken> {
+        read(self).ok_or_else(|| self.broken(part))
+    }
+
+    /// What is wrong where the reader stands.
+    pub(crate) fn broken(&self, part: &'static str) -> Broken {
+        Broken::Part { part, at: self.size - self.bytes.len(), size: self.size }
+    }
+
+    /// The row ends here.
+    pub(crate) fn end(&self) -> Result<(), Broken> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(Broken::Trailing(self.bytes.len())) }
     }
 
     /// What was not read yet.

@@ -16,7 +16,7 @@ use tidefold_fold::{FoldSettings, SchemaFate, TableSlot};
 use tidefold_query::rows;
 use tidefold_record::headers::Known;
 use tidefold_record::{BatchBuilder, HeadersBuilder, Partition, SchemaId, frame, partition_of};
-use tidefold_table::rollup::Group;
+use tidefold_table::rollup;
 use tidefold_table::verdict::verdict_key;
 use tidefold_table::{TableKind, TableLayout, Verdict};
 
@@ -130,7 +130,9 @@ impl Stage {
         };
         fold.fold(&batch, None, fate).map_err(|error| error.to_string())?;
         let row = fold.row(TableSlot::Verdicts, &verdict_key(partition.0, offset));
-        Ok(row.and_then(|row| Verdict::decode(&row)).unwrap_or(Verdict::Applied))
+        let verdict =
+            row.map(|row| Verdict::decode(&row)).transpose().map_err(|broken| broken.to_string())?;
+        Ok(verdict.unwrap_or(Verdict::Applied))
     }
 
     fn check(&self, expected: &ExpectedTable, wrong: &mut Vec<String>) -> Result<(), String> {
@@ -225,20 +227,12 @@ fn objects(topic: &Topic, slot: TableSlot, stored: Vec<(Bytes, Bytes)>) -> Resul
                 return Ok(found);
             }
             let stored = logical(&view.layout, stored)?;
-            let mut groups: BTreeMap<&[u8], Group> = BTreeMap::new();
-            for (key, value) in &stored {
-                let shard = Group::decode(&view.layout, value).map_err(|error| error.to_string())?;
-                let group_key = key.get(..key.len().saturating_sub(4)).unwrap_or_default();
-                match groups.entry(group_key) {
-                    std::collections::btree_map::Entry::Occupied(mut group) => group.get_mut().merge(&shard),
-                    std::collections::btree_map::Entry::Vacant(place) => {
-                        place.insert(shard);
-                    }
-                }
-            }
+            let rows: Vec<Row> = stored.into_iter().map(|(key, value)| Row { key, value }).collect();
+            let id = TableId::new("scenario", &view.name, 0);
+            let groups = rollup::add_up(&view.layout, &id, &rows, true).map_err(|error| error.to_string())?;
             for (key, group) in groups.into_iter().filter(|(_, group)| group.count > 0) {
                 let mut json = Vec::new();
-                rows::write_group(view, key, &group, Longs::Number, &mut json)
+                rows::write_group(&view.layout, key, &group, Longs::Number, &mut json)
                     .map_err(|error| error.to_string())?;
                 push(key, &json)?;
             }

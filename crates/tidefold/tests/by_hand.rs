@@ -107,7 +107,10 @@ async fn rows_written_by_hand_are_found_quarantined_and_mended_by_a_replay() {
     let partitions: Vec<u32> = lanes.keys().copied().collect();
     assert_eq!(partitions, [home.min(shard), home.max(shard)], "{lanes:?}");
     for said in lanes.values() {
-        assert!(said.contains(SAID) && said.contains("key 0x") && said.contains("tidefold replay"), "{said}");
+        assert!(
+            said.contains(SAID) && said.contains("damaged at ") && said.contains("tidefold replay"),
+            "{said}"
+        );
     }
     chaos.settle_but(&partitions).await;
 

@@ -7,6 +7,7 @@ use tidefold_http::{Principal, Problem, ProblemKind};
 use tidefold_log::{Appended, LogError, SharedLog};
 use tidefold_record::{BatchBuilder, Offset, Partition, unframe};
 use tidefold_store::SharedStore;
+use tidefold_store::published::Published;
 use tidefold_telemetry::{Gauge, IngestMetrics, clock};
 
 use crate::catalog::{Catalog, TopicEntry};
@@ -43,7 +44,7 @@ impl Intake {
         let Components { app, log, store, control, refusals, telemetry, settings, clock } = components;
         let catalog = Catalog::new(&app, control, &settings);
         Intake {
-            proofs: Proofs::new(Arc::clone(&log), Arc::clone(&store), catalog.lanes()),
+            proofs: Proofs::new(Arc::clone(&log), catalog.lanes()),
             refusals,
             catalog,
             metrics: telemetry.ingest(&app.name),
@@ -117,8 +118,7 @@ impl Intake {
             topic: topic.log_name.clone(),
             partition,
             generation,
-            verdicts: tables.verdicts.id,
-            checkpoints: tables.checkpoints.id,
+            published: Published::of(&self.store, &tables),
         })
     }
 

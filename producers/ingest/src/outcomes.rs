@@ -14,21 +14,19 @@ use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use bytes::Bytes;
 use tidefold_http::{Caller, Problem, ProblemKind};
 use tidefold_log::ReadLimit;
 use tidefold_record::headers::Known;
 use tidefold_record::{Offset, Partition, Position};
 use tidefold_store::StoreError;
 use tidefold_table::Verdict;
-use tidefold_table::verdict::verdict_key;
 use tidefold_telemetry::clock;
 
 use crate::answer;
 use crate::catalog::TopicEntry;
 use crate::failure::Failure;
 use crate::intake::Intake;
-use crate::proofs::{Folded, Untold};
+use crate::proofs::Untold;
 use crate::single::Standing;
 
 mod range;
@@ -75,41 +73,16 @@ impl Intake {
         }
         let (mut at, mut of) = (offset, None);
         loop {
-            match self.verdict(&folded, topic, partition, at).await.map_err(Untold::Store)? {
+            let verdict = folded.published.verdict(partition, at).await.map_err(Untold::Store)?;
+            match verdict.unwrap_or(Verdict::Applied) {
                 // The first of an id stands before all that repeat it, so this ends; and before the checkpoint.
                 Verdict::Duplicate(first) if first < at => (at, of) = (first, Some(first)),
                 Verdict::Duplicate(first) => {
-                    let detail = format!(
-                        "{}:{partition}:{at} is said to repeat {first}, which is not before it",
-                        topic.name
-                    );
-                    return Err(Untold::Store(StoreError::Damaged {
-                        table: folded.verdicts.clone(),
-                        detail,
-                    }));
+                    let found = format!("it is said to repeat offset {first}, which is not before it");
+                    return Err(Untold::Store(folded.published.damaged_verdict(partition, at, found)));
                 }
                 verdict => return Ok(Some(Outcome { verdict, of })),
             }
-        }
-    }
-
-    /// The verdict on a record before the checkpoint.
-    async fn verdict(
-        &self,
-        folded: &Folded,
-        topic: &TopicEntry,
-        partition: Partition,
-        offset: Offset,
-    ) -> Result<Verdict, StoreError> {
-        let key = [Bytes::copy_from_slice(&verdict_key(partition.0, offset))];
-        let row = self.store.load(&folded.verdicts, &key).await?;
-        let damaged = || {
-            let detail = format!("the row of {}:{partition}:{offset} is no verdict", topic.name);
-            StoreError::Damaged { table: folded.verdicts.clone(), detail }
-        };
-        match row.into_iter().next().flatten() {
-            None => Ok(Verdict::Applied),
-            Some(row) => Verdict::decode(&row).ok_or_else(damaged),
         }
     }
 
@@ -192,7 +165,7 @@ fn untold_problem(untold: Untold, position: &Position) -> Problem {
         Untold::Store(error) => {
             let kind = match error {
                 StoreError::Unavailable { .. } => ProblemKind::StoreUnavailable,
-                StoreError::Refused { .. } | StoreError::Failed { .. } | StoreError::Damaged { .. } => {
+                StoreError::Refused { .. } | StoreError::Failed { .. } | StoreError::Damaged(_) => {
                     ProblemKind::Internal
                 }
             };

@@ -7,12 +7,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tidefold_log::{LogError, ReadLimit, SharedLog};
 use tidefold_record::{Partition, TopicName};
-use tidefold_store::{SharedStore, StoreError};
+use tidefold_store::StoreError;
+use tidefold_store::published::Published;
+use tidefold_table::Checkpoint;
 use tidefold_table::proof::{Contradiction, GOOD_FOR, Look, Proof};
-use tidefold_table::{Checkpoint, TableId};
 use tidefold_telemetry::clock;
 use tokio::task::JoinSet;
 
@@ -25,7 +25,6 @@ pub(crate) struct Proofs {
 /// Looks.
 struct Prover {
     log: SharedLog,
-    store: SharedStore,
     partitions: Vec<Known>,
 }
 
@@ -40,7 +39,7 @@ struct Known {
 }
 
 /// A partition of the generation that queries read.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Folded {
     /// The partition's place among all of the app.
     pub(crate) at: usize,
@@ -48,8 +47,7 @@ pub(crate) struct Folded {
     pub(crate) topic: TopicName,
     pub(crate) partition: Partition,
     pub(crate) generation: u32,
-    pub(crate) verdicts: TableId,
-    pub(crate) checkpoints: TableId,
+    pub(crate) published: Published,
 }
 
 /// Why nothing can be said of a record.
@@ -68,15 +66,17 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 impl Proofs {
     /// Of so many partitions.
-    pub(crate) fn new(log: SharedLog, store: SharedStore, partitions: usize) -> Proofs {
+    pub(crate) fn new(log: SharedLog, partitions: usize) -> Proofs {
         let partitions = (0..partitions).map(|_| Known::default()).collect();
-        Proofs { prover: Arc::new(Prover { log, store, partitions }), tasks: Mutex::default() }
+        Proofs { prover: Arc::new(Prover { log, partitions }), tasks: Mutex::default() }
     }
 
     /// The checkpoint of a partition, if the log is the one it was folded from. `thorough`: what was proved a while ago is
     /// proved again.
     pub(crate) async fn checkpoint(&self, of: &Folded, thorough: bool) -> Result<Option<Checkpoint>, Untold> {
-        let Some(checkpoint) = self.prover.load(of).await.map_err(Untold::Store)? else { return Ok(None) };
+        let Some(checkpoint) = of.published.checkpoint(of.partition).await.map_err(Untold::Store)? else {
+            return Ok(None);
+        };
         let found = self.prover.prove(of, &checkpoint, thorough).await.map_err(Untold::Log)?;
         found.map(|()| Some(checkpoint)).map_err(Untold::Contradicted)
     }
@@ -135,17 +135,6 @@ impl Known {
 // === impl Prover ===
 
 impl Prover {
-    async fn load(&self, of: &Folded) -> Result<Option<Checkpoint>, StoreError> {
-        let key = [Bytes::copy_from_slice(&of.partition.0.to_be_bytes())];
-        let row = self.store.load(&of.checkpoints, &key).await?.into_iter().next().flatten();
-        let Some(row) = row else { return Ok(None) };
-        let damaged = || StoreError::Damaged {
-            table: of.checkpoints.clone(),
-            detail: format!("the row of partition {} is no checkpoint", of.partition),
-        };
-        Checkpoint::decode(&row).map(Some).ok_or_else(damaged)
-    }
-
     /// Compares a checkpoint, which was loaded before, with the log.
     async fn prove(
         &self,
@@ -182,7 +171,7 @@ impl Prover {
             proof.last(clock::instant()).is_some_and(|(contradiction, _)| contradiction.is_some())
         };
         let before = self.partitions.get(of.at).is_some_and(refused);
-        let looked = match self.load(of).await {
+        let looked = match of.published.checkpoint(of.partition).await {
             Ok(Some(checkpoint)) => self.prove(of, &checkpoint, false).await.map_err(Untold::Log),
             Ok(None) => return,
             Err(error) => Err(Untold::Store(error)),

@@ -117,10 +117,10 @@ impl Suspects {
     /// The damage of the old generation that an error tells of; any other error stands.
     fn damage_of(&self, error: CoordinatorError) -> Result<String, CoordinatorError> {
         match error {
-            CoordinatorError::Store { source: StoreError::Damaged { table, detail }, .. }
-                if table == self.old =>
+            CoordinatorError::Store { source: StoreError::Damaged(damaged), .. }
+                if damaged.table == self.old.as_str() =>
             {
-                Ok(detail)
+                Ok(damaged.to_string())
             }
             other => Err(other),
         }
@@ -326,15 +326,7 @@ mod tests {
     use super::*;
 
     fn table(name: &str) -> Table {
-        let layout = TableLayout {
-            name: name.to_owned(),
-            kind: TableKind::Entity,
-            columns: vec![],
-            partition_key: vec![],
-            clustering: vec![],
-            bucket: None,
-            aggregates: vec![],
-        };
+        let layout = TableLayout::untyped(name.to_owned(), TableKind::Entity);
         Table { id: TableId::new("shop", name, 1), layout: Arc::new(layout) }
     }
 

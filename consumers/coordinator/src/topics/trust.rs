@@ -35,7 +35,7 @@ impl Process {
             return true;
         }
         let lies_in_the_log = self.lies_in_the_log(source, generation).await;
-        let damaged = |state: &LaneState| matches!(state, LaneState::Halted(halt) if is_damaged(halt));
+        let damaged = |state: &LaneState| matches!(state, LaneState::Halted(halt) if halt.is_damage());
         let lanes = self.lanes.of(&source.key(generation));
         !lies_in_the_log || lanes.iter().any(|lane| damaged(&lane.borrow().state))
     }
@@ -69,9 +69,4 @@ impl Process {
         let within = |next, bounds: &Bounds| bounds.start <= next && next <= bounds.end;
         checkpoints.iter().zip(&bounds).all(|(checkpoint, bounds)| within(checkpoint.next, bounds))
     }
-}
-
-fn is_damaged(halt: &Halt) -> bool {
-    let of_a_record = |halt: &Halt| matches!(halt, Halt::Record { halt, .. } if is_damaged(halt));
-    matches!(halt, Halt::DamagedRow { .. }) || of_a_record(halt)
 }

@@ -73,7 +73,10 @@ impl Store {
 
     fn verdicts(&self, from: u64, until: u64) -> BTreeMap<Offset, Verdict> {
         let row = |at| {
-            Some((Offset(at), Verdict::decode(&self.get(TableSlot::Verdicts, &verdict_key(0, Offset(at)))?)?))
+            Some((
+                Offset(at),
+                Verdict::decode(&self.get(TableSlot::Verdicts, &verdict_key(0, Offset(at)))?).ok()?,
+            ))
         };
         (from..until).filter_map(row).collect()
     }

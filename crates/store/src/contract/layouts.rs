@@ -5,14 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{Datum, EnumType, Type, columns};
-use tidefold_table::{Clustering, Column, RowWrite, TableId, TableKind, TableLayout};
+use tidefold_record::Partition;
+use tidefold_table::{Clustering, Column, RowWrite, TableId, TableKind, TableLayout, verdict};
 
 use super::{Harness, all, delete, lane, opened, put, row, sorted};
 use crate::memory::MemoryStore;
 use crate::scan::successor;
 use crate::{Scan, SharedStore, Store, Table, TableWrites};
 
-/// Ranges with any prefix, ends, direction and limit return what a map of bytes does, and pages return every row.
+/// Ranges with any prefix, ends and limit return what a map of bytes does, and pages return every row.
 pub async fn columns_are_scanned_like_bytes(harness: &mut dyn Harness) {
     let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
     for (at, (kind, partition, clustering)) in layouts().into_iter().enumerate() {
@@ -44,7 +45,7 @@ pub async fn columns_are_scanned_like_bytes(harness: &mut dyn Harness) {
             }
         }
         for _ in 0..150 {
-            let scan = range(&keys, &mut dice);
+            let scan = range(&table.layout, &keys, &mut dice);
             let (found, wanted) = (store.scan(&table.id, &scan).await, model.scan(&table.id, &scan).await);
             assert_eq!(found, wanted, "{kind:?} of {partition:?}, {clustering:?}: {scan:?}");
         }
@@ -81,7 +82,7 @@ pub async fn columns_of_every_key_type_are_kept(harness: &mut dyn Harness) {
     }
 }
 
-/// Verdicts are found by partition and range of offsets, and all of them in the order of their positions.
+/// Verdicts are found by partition and range of offsets, in the order of their positions.
 pub async fn verdicts_are_scanned_by_position(harness: &mut dyn Harness) {
     let table = opened(harness, "verdicts", TableKind::Verdicts).await;
     let store = harness.store();
@@ -90,21 +91,18 @@ pub async fn verdicts_are_scanned_by_position(harness: &mut dyn Harness) {
     let rows =
         places.iter().map(|(partition, offset)| put(&key(*partition, *offset), b"dead", 2 * offset + 3));
     super::write(&store, &table, rows.collect()).await;
-    let scan = |prefix: &[u8], from: Option<Vec<u8>>, until: Option<Vec<u8>>, reverse, limit| Scan::Range {
-        prefix: Bytes::copy_from_slice(prefix),
+    let scan = |from: Option<Vec<u8>>, until: Option<Vec<u8>>, limit| Scan::Range {
+        prefix: verdict::prefix(Partition(0)),
         from: from.map(Bytes::from),
         until: until.map(Bytes::from),
-        reverse,
         limit,
     };
-    let zero = 0_u32.to_be_bytes();
     let cases = [
-        (scan(&zero, Some(key(0, 255)), Some(key(0, 257)), false, 9), vec![1, 2]),
-        (scan(&zero, Some(key(0, 1)), None, false, 2), vec![1, 2]),
-        (scan(&zero, None, None, true, 3), vec![3, 2, 1]),
-        (scan(b"", None, None, false, 9), vec![0, 1, 2, 3, 4, 5, 6]),
-        (scan(b"", Some([key(0, 256), vec![0]].concat()), None, false, 3), vec![3, 4, 5]),
-        (scan(b"", None, Some(key(7, 9)), true, 2), vec![4, 3]),
+        (scan(Some(key(0, 255)), Some(key(0, 257)), 9), vec![1, 2]),
+        (scan(Some(key(0, 1)), None, 2), vec![1, 2]),
+        (scan(None, None, 9), vec![0, 1, 2, 3]),
+        (scan(Some([key(0, 256), vec![0]].concat()), None, 3), vec![3]),
+        (scan(None, Some(key(7, 9)), 2), vec![0, 1]),
     ];
     for (scan, wanted) in cases {
         let found = store.scan(&table, &scan).await.expect("scans");
@@ -234,7 +232,7 @@ fn value(layout: &TableLayout, stamp: u64, dice: &mut Dice) -> Vec<u8> {
     value
 }
 
-fn range(keys: &[Key], dice: &mut Dice) -> Scan {
+fn range(layout: &TableLayout, keys: &[Key], dice: &mut Dice) -> Scan {
     let at = |dice: &mut Dice| &keys[usize::try_from(dice.below(keys.len() as u64)).expect("fits")];
     let key = at(dice);
     let prefix = key.cut(dice);
@@ -261,7 +259,8 @@ fn range(keys: &[Key], dice: &mut Dice) -> Scan {
     };
     let (from, until) = (bound(dice), bound(dice));
     let limit = usize::try_from(dice.pick(&[1, 2, 5, 1_000])).expect("fits");
-    Scan::Range { prefix: prefix.into(), from, until, reverse: dice.below(2) == 1, limit }
+    let prefix = layout.prefix(prefix.into()).expect("has a whole partition key");
+    Scan::Range { prefix, from, until, limit }
 }
 
 // === impl Dice ===

@@ -1,14 +1,14 @@
 //! `tidefold dead-letters`: records that could not be folded, with why.
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidefold_app::model::Topic;
 use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::ReadLimit;
 use tidefold_record::{Offset, Partition, Position, RecordBatch};
-use tidefold_store::Scan;
-use tidefold_table::verdict::verdict_key;
+use tidefold_store::StoreError;
+use tidefold_store::published::Published;
+use tidefold_table::verdict::DeadReason;
 use tidefold_table::{GenerationTables, Verdict};
 
 use super::letter::{DeadLetter, DeadLetterRecord};
@@ -123,18 +123,17 @@ async fn listed(operator: &Operator, wanted: &Wanted<'_>) -> Result<Listed, Prob
             continue;
         }
         let Some(tables) = active(operator, topic) else { continue };
+        let published = Published::of(operator.store(), &tables);
         for partition in (0..topic.partitions).map(Partition) {
             let Some(mut next) = wanted.start(operator, topic, partition) else { continue };
             let mut reader = Reader { operator, topic, batch: None, reads: 0 };
             loop {
-                let rows = verdicts(operator, &tables, partition, next).await?;
-                let is_last = rows.len() < PAGE;
-                next = rows.last().map_or(next, |(offset, _)| offset.next());
-                rows_seen += rows.len();
-                take(wanted, partition, rows, &mut reader, &mut listed).await?;
-                if is_last {
-                    break;
-                }
+                let page =
+                    published.dead_letters(partition, next..Offset::MAX, PAGE).await.map_err(untold)?;
+                rows_seen += page.looked_at;
+                take(wanted, partition, page.letters, &mut reader, &mut listed).await?;
+                let Some(more) = page.next else { break };
+                next = more;
                 if listed.items.len() >= wanted.limit && rows_seen >= COUNTED_ROWS {
                     listed.more_is_exact = false;
                 }
@@ -147,22 +146,16 @@ async fn listed(operator: &Operator, wanted: &Wanted<'_>) -> Result<Listed, Prob
     Ok(listed.ended())
 }
 
-/// Puts what is wanted of a page of verdicts into the list, or counts it.
+/// Puts what is wanted of a page of dead letters into the list, or counts it.
 async fn take(
     wanted: &Wanted<'_>,
     partition: Partition,
-    rows: Vec<(Offset, Verdict)>,
+    letters: Vec<(Offset, DeadReason)>,
     reader: &mut Reader<'_>,
     listed: &mut Listed,
 ) -> Result<(), Problem> {
-    let rows: Vec<_> = rows
-        .into_iter()
-        .filter_map(|(offset, verdict)| match verdict {
-            Verdict::Dead(reason) => Some((offset, reason)),
-            _ => None,
-        })
-        .filter(|(_, reason)| wanted.filter.code.as_ref().is_none_or(|code| reason.code == *code))
-        .collect();
+    let is_wanted = |reason: &DeadReason| wanted.filter.code.as_ref().is_none_or(|code| reason.code == *code);
+    let rows: Vec<_> = letters.into_iter().filter(|(_, reason)| is_wanted(reason)).collect();
     for (at, (offset, reason)) in rows.iter().enumerate() {
         let is_full = listed.items.len() >= wanted.limit;
         if is_full && !wanted.asks_record() {
@@ -197,10 +190,9 @@ pub(super) async fn show(operator: &Operator, position: &Position) -> Result<Dea
         Problem::new(ProblemKind::NotFound, text)
     };
     let tables = active(operator, topic).ok_or_else(absent)?;
-    let key = Bytes::copy_from_slice(&verdict_key(position.partition.0, position.offset));
-    let rows = operator.store().load(&tables.verdicts.id, &[key]).await.map_err(unavailable)?;
-    let row = rows.into_iter().next().flatten().ok_or_else(absent)?;
-    let Some(Verdict::Dead(reason)) = Verdict::decode(&row) else { return Err(absent()) };
+    let published = Published::of(operator.store(), &tables);
+    let verdict = published.verdict(position.partition, position.offset).await.map_err(untold)?;
+    let Some(Verdict::Dead(reason)) = verdict else { return Err(absent()) };
     let mut reader = Reader { operator, topic, batch: None, reads: 0 };
     let batch = reader.at(position.partition, position.offset, false).await?;
     let record = batch.get(position.offset);
@@ -215,42 +207,14 @@ pub(super) fn active(operator: &Operator, topic: &Topic) -> Option<GenerationTab
     Some(topic.generation(operator.app(), generation))
 }
 
-/// A page of a partition's verdicts, from an offset on.
-async fn verdicts(
-    operator: &Operator,
-    tables: &GenerationTables,
-    partition: Partition,
-    from: Offset,
-) -> Result<Vec<(Offset, Verdict)>, Problem> {
-    let scan = Scan::Range {
-        prefix: Bytes::copy_from_slice(&partition.0.to_be_bytes()),
-        from: Some(Bytes::copy_from_slice(&verdict_key(partition.0, from))),
-        until: None,
-        reverse: false,
-        limit: PAGE,
-    };
-    let rows = operator.store().scan(&tables.verdicts.id, &scan).await.map_err(unavailable)?;
-    let damaged = || unavailable(format!("a row of {} is damaged", tables.verdicts.layout.name));
-    rows.iter()
-        .map(|row| match (place(&row.key), Verdict::decode(&row.value)) {
-            (Some((_, offset)), Some(verdict)) => Ok((offset, verdict)),
-            _ => Err(damaged()),
-        })
-        .collect()
-}
-
-/// Partition and offset of a verdict row's key.
-pub(super) fn place(key: &[u8]) -> Option<(Partition, Offset)> {
-    let (partition, rest) = key.split_first_chunk::<4>()?;
-    let offset: [u8; 8] = rest.try_into().ok()?;
-    Some((Partition(u32::from_be_bytes(*partition)), Offset(u64::from_be_bytes(offset))))
-}
-
-/// The first key behind this one.
-pub(super) fn behind(key: &[u8]) -> Bytes {
-    let mut next = key.to_vec();
-    next.push(0);
-    next.into()
+/// What keeps published rows from being read, as an answer.
+pub(super) fn untold(error: StoreError) -> Problem {
+    match error {
+        StoreError::Damaged(damaged) => Problem::new(ProblemKind::Internal, damaged.to_string()),
+        error @ (StoreError::Unavailable { .. } | StoreError::Refused { .. } | StoreError::Failed { .. }) => {
+            unavailable(error)
+        }
+    }
 }
 
 /// Refuses partitions that no topic that is asked has.

@@ -18,12 +18,12 @@ use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::ReadLimit;
 use tidefold_record::headers::Known;
 use tidefold_record::{BatchBuilder, Offset, Partition, Position, RecordBatch, RecordRef, partition_of};
-use tidefold_store::Scan;
+use tidefold_store::published::Published;
 use tidefold_table::entity::StateRef;
-use tidefold_table::verdict::{PASSED_OVER, verdict_key};
+use tidefold_table::verdict::PASSED_OVER;
 use tidefold_table::{TableKind, TableLayout, Verdict};
 
-use super::dead_letters::{active, place};
+use super::dead_letters::{active, untold};
 use super::{Operator, unavailable};
 
 /// One step of a key's fold.
@@ -47,6 +47,8 @@ pub struct Step {
     pub state: Value,
 }
 
+/// Verdicts read at once.
+const PAGE: usize = 1_000;
 /// Records read at once.
 const READ: ReadLimit = ReadLimit { records: 10_000, bytes: 8 << 20 };
 
@@ -124,19 +126,15 @@ async fn published(
 ) -> Result<BTreeMap<Offset, Verdict>, Problem> {
     let mut verdicts = BTreeMap::new();
     let Some(tables) = active(operator, topic) else { return Ok(verdicts) };
-    let mut from = Bytes::copy_from_slice(&verdict_key(partition.0, Offset::ZERO));
+    let published = Published::of(operator.store(), &tables);
+    let mut from = Offset::ZERO;
     loop {
-        let prefix = Bytes::copy_from_slice(&partition.0.to_be_bytes());
-        let scan = Scan::Range { prefix, from: Some(from), until: None, reverse: false, limit: 1_000 };
-        let rows = operator.store().scan(&tables.verdicts.id, &scan).await.map_err(unavailable)?;
-        for row in &rows {
-            if let (Some((_, offset)), Some(verdict)) = (place(&row.key), Verdict::decode(&row.value)) {
-                verdicts.insert(offset, verdict);
-            }
-        }
-        match rows.last() {
-            Some(last) if rows.len() == 1_000 => from = super::dead_letters::behind(&last.key),
-            _ => return Ok(verdicts),
+        let rows = published.verdicts(partition, from..Offset::MAX, PAGE).await.map_err(untold)?;
+        let last = rows.last().map(|(offset, _)| *offset).filter(|_| rows.len() == PAGE);
+        verdicts.extend(rows);
+        match last {
+            Some(last) => from = last.next(),
+            None => return Ok(verdicts),
         }
     }
 }

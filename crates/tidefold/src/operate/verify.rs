@@ -109,13 +109,9 @@ impl Folded<'_> {
     /// Folds every partition up to the checkpoint of the active generation as it is now.
     async fn fold_to_checkpoints(&mut self) -> Result<(), Anyhow> {
         let Some(tables) = dead_letters::active(self.operator, self.topic) else { return Ok(()) };
-        let keys: Vec<_> =
-            (0..self.topic.partitions).map(|p| bytes::Bytes::copy_from_slice(&p.to_be_bytes())).collect();
-        let rows = self.operator.store().load(&tables.checkpoints.id, &keys).await?;
-        let nexts: Vec<Offset> = rows
-            .into_iter()
-            .map(|row| row.and_then(|row| Checkpoint::decode(&row)).unwrap_or(Checkpoint::START).next)
-            .collect();
+        let published = Published::of(self.operator.store(), &tables);
+        let found = published.checkpoints((0..self.topic.partitions).map(Partition)).await?;
+        let nexts: Vec<Offset> = found.iter().map(|found| found.map_or(Offset::ZERO, |c| c.next)).collect();
         let total: u64 = *self.records
             + nexts
                 .iter()

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tidefold_app::model::Topic;
 use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_http::Problem;
@@ -13,12 +12,11 @@ use tidefold_log::ReadLimit;
 use tidefold_query::generations::load_checkpoints;
 use tidefold_record::headers::Known;
 use tidefold_record::{Offset, Partition};
-use tidefold_store::Scan;
-use tidefold_table::verdict::verdict_key;
-use tidefold_table::{GenerationTables, Row, Verdict};
+use tidefold_store::published::Published;
+use tidefold_table::GenerationTables;
 use tidefold_telemetry::{Telemetry, clock};
 
-use super::dead_letters::{active, place};
+use super::dead_letters::{active, untold};
 use super::{Operator, unavailable};
 
 /// How long between rounds.
@@ -91,27 +89,18 @@ impl Counted {
         tables: &GenerationTables,
     ) -> Result<(), Problem> {
         let checkpoints = load_checkpoints(operator.store(), tables, 0..topic.partitions).await;
-        let checkpoints = checkpoints.map_err(unavailable)?;
+        let checkpoints = checkpoints.map_err(untold)?;
+        let published = Published::of(operator.store(), tables);
         for (at, (counted, checkpoint)) in self.partitions.iter_mut().zip(checkpoints).enumerate() {
             let at = Partition(at as u32);
-            let key = |offset| Bytes::copy_from_slice(&verdict_key(at.0, offset));
             while counted.next < checkpoint.next {
-                let scan = Scan::Range {
-                    prefix: Bytes::copy_from_slice(&at.0.to_be_bytes()),
-                    from: Some(key(counted.next)),
-                    until: Some(key(checkpoint.next)),
-                    reverse: false,
-                    limit: PAGE,
-                };
-                let rows = operator.store().scan(&tables.verdicts.id, &scan).await.map_err(unavailable)?;
-                let dead = |row: &Row| matches!(Verdict::decode(&row.value), Some(Verdict::Dead(_)));
-                let first = rows.iter().find(|row| dead(row)).and_then(|row| place(&row.key));
-                if let Some((_, offset)) = first.filter(|_| counted.oldest_micros.is_none()) {
-                    counted.oldest_micros = appended(operator, topic, at, offset).await?;
+                let range = counted.next..checkpoint.next;
+                let page = published.dead_letters(at, range, PAGE).await.map_err(untold)?;
+                if let (Some((offset, _)), None) = (page.letters.first(), counted.oldest_micros) {
+                    counted.oldest_micros = appended(operator, topic, at, *offset).await?;
                 }
-                self.letters += rows.iter().filter(|row| dead(row)).count() as i64;
-                let last = rows.last().filter(|_| rows.len() == PAGE).and_then(|row| place(&row.key));
-                counted.next = last.map_or(checkpoint.next, |(_, offset)| offset.advance(1));
+                self.letters += page.letters.len() as i64;
+                counted.next = page.next.unwrap_or(checkpoint.next);
             }
         }
         Ok(())

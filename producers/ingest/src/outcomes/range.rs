@@ -4,18 +4,15 @@
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::Response;
-use bytes::Bytes;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::{Offset, Position};
-use tidefold_store::{Scan, StoreError};
-use tidefold_table::verdict::verdict_key;
-use tidefold_table::{Row, Verdict};
+use tidefold_table::Verdict;
 
 use super::{Outcome, body, untold_problem};
 use crate::answer;
 use crate::catalog::TopicEntry;
 use crate::intake::Intake;
-use crate::proofs::{Folded, Untold};
+use crate::proofs::Untold;
 
 /// How many are listed at once.
 const PAGE: usize = 1_000;
@@ -66,31 +63,19 @@ async fn listed(
     if until <= first {
         return Ok((first, Vec::new()));
     }
-    let key = |offset| Bytes::copy_from_slice(&verdict_key(partition.0, offset));
-    let scan = Scan::Range {
-        prefix: Bytes::copy_from_slice(&partition.0.to_be_bytes()),
-        from: Some(key(first)),
-        until: Some(key(until)),
-        reverse: false,
-        limit: PAGE,
-    };
-    let rows = intake.store.scan(&folded.verdicts, &scan).await.map_err(Untold::Store)?;
-    let is_all = rows.len() < PAGE;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        found.push(verdict_of(&folded, &row).map_err(Untold::Store)?);
-    }
+    let found = folded.published.verdicts(partition, first..until, PAGE).await.map_err(Untold::Store)?;
+    let is_all = found.len() < PAGE;
     let until = match found.last() {
         Some((last, _)) if !is_all => last.next(),
         _ => until,
     };
     // A retry is answered as its first attempt was.
-    let firsts: Vec<_> = found.iter().filter_map(|(_, verdict)| repeated(verdict).map(key)).collect();
-    let firsts = intake.store.load(&folded.verdicts, &firsts).await.map_err(Untold::Store)?;
+    let firsts: Vec<_> = found.iter().filter_map(|(_, verdict)| repeated(verdict)).collect();
+    let firsts = folded.published.verdicts_at(partition, &firsts).await.map_err(Untold::Store)?;
     let mut firsts = firsts.into_iter();
     let outcomes = found.into_iter().map(|(offset, verdict)| {
         let Some(of) = repeated(&verdict) else { return (offset, Outcome { verdict, of: None }) };
-        let first = firsts.next().flatten().and_then(|row| Verdict::decode(&row));
+        let first = firsts.next().flatten();
         (offset, Outcome { verdict: first.unwrap_or(Verdict::Applied), of: Some(of) })
     });
     Ok((until, outcomes.collect()))
@@ -101,13 +86,4 @@ fn repeated(verdict: &Verdict) -> Option<Offset> {
         Verdict::Duplicate(of) => Some(*of),
         _ => None,
     }
-}
-
-fn verdict_of(folded: &Folded, row: &Row) -> Result<(Offset, Verdict), StoreError> {
-    let offset = row.key.get(4..12).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
-    let found = offset.map(Offset).zip(Verdict::decode(&row.value));
-    found.ok_or_else(|| StoreError::Damaged {
-        table: folded.verdicts.clone(),
-        detail: format!("the row under key {:02x?} is no verdict", &row.key[..]),
-    })
 }
