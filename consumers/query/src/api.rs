@@ -7,14 +7,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LINK};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 use tidefold_app::App;
 use tidefold_codec::json_out::Longs;
 use tidefold_control::Control;
-use tidefold_http::{Caller, FieldError, Problem, ProblemKind, paths};
+use tidefold_http::{Asking, EntityTag, FieldError, Preferences, Problem, ProblemKind, paths};
 use tidefold_log::SharedLog;
 use tidefold_record::{Partition, Position};
 use tidefold_store::SharedStore;
@@ -26,7 +26,6 @@ use crate::advice;
 use crate::generations::{Generations, NotReadable, ReadTable};
 use crate::pairs;
 use crate::position::{self, Visible};
-use crate::preference;
 use crate::proof::LogTopic;
 use crate::read::{self, Found, Page};
 use crate::request::{self, PageLimits, allowed, nearest};
@@ -106,10 +105,10 @@ async fn row(
     State(api): State<Arc<Api>>,
     place: Result<Path<(String, String, String)>, PathRejection>,
     RawQuery(query): RawQuery,
-    caller: Caller,
+    asking: Asking,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let answer = read_row(&api, place, query, (&caller, &headers)).await;
+    let answer = read_row(&api, place, query, (&asking, &headers)).await;
     api.count(ReadKind::Key, answer.as_ref().map(Response::status));
     answer
 }
@@ -118,16 +117,16 @@ async fn read_row(
     api: &Api,
     place: Result<Path<(String, String, String)>, PathRejection>,
     query: Option<String>,
-    (caller, headers): Asking<'_>,
+    (asking, headers): Asked<'_>,
 ) -> Result<Response, Problem> {
     let Path((app, name, key)) = place.map_err(bad_path)?;
-    let longs = preference::longs(headers);
+    let longs = longs(&asking.preferences);
     let pairs = pairs::read(query.as_deref())?;
     loop {
         let table = api.table(&app, &name).await?;
         no_parameters(&table, &pairs)?;
         let key = read::single_key(&table, &key)?;
-        let Some(visible) = api.visible(&table, key.partition, (caller, headers)).await? else { continue };
+        let Some(visible) = api.visible(&table, key.partition, (asking, headers)).await? else { continue };
         let since = clock::instant();
         let found = read::row(&api.store, &table, &key.bytes, longs).await;
         if api.generations.is_gone(table.topic, table.generation) {
@@ -136,7 +135,7 @@ async fn read_row(
         api.metrics.store_seconds.observe(since.elapsed().as_secs_f64());
         return match found? {
             Some(found) => {
-                let response = answer_row(&table, &visible, headers, found, longs);
+                let response = answer_row(&table, &visible, asking, found);
                 api.metrics.rows.inc_by(u64::from(response.status() == StatusCode::OK));
                 Ok(response)
             }
@@ -165,10 +164,10 @@ async fn list(
     State(api): State<Arc<Api>>,
     place: Result<Path<(String, String)>, PathRejection>,
     RawQuery(query): RawQuery,
-    caller: Caller,
+    asking: Asking,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let answer = read_list(&api, place, query, (&caller, &headers)).await;
+    let answer = read_list(&api, place, query, (&asking, &headers)).await;
     api.count(ReadKind::Range, answer.as_ref().map(Response::status));
     answer
 }
@@ -177,29 +176,29 @@ async fn read_list(
     api: &Api,
     place: Result<Path<(String, String)>, PathRejection>,
     query: Option<String>,
-    (caller, headers): Asking<'_>,
+    (asking, headers): Asked<'_>,
 ) -> Result<Response, Problem> {
     let Path((app, name)) = place.map_err(bad_path)?;
-    let longs = preference::longs(headers);
+    let longs = longs(&asking.preferences);
     let pairs = pairs::read(query.as_deref())?;
     loop {
         let table = api.table(&app, &name).await?;
         let asked = match table.entity() {
-            Some(_) => Asked::Key(read::entity_key(&table, &pairs, api.settings.page)?),
+            Some(_) => Wanted::Key(read::entity_key(&table, &pairs, api.settings.page)?),
             None => {
                 let query = request::read(&table.table.layout, &pairs, api.settings.page)?;
-                Asked::Range(request::Query { longs, ..query })
+                Wanted::Range(request::Query { longs, ..query })
             }
         };
         let partition = match &asked {
-            Asked::Key(key) => key.partition,
-            Asked::Range(_) => None,
+            Wanted::Key(key) => key.partition,
+            Wanted::Range(_) => None,
         };
-        let Some(visible) = api.visible(&table, partition, (caller, headers)).await? else { continue };
+        let Some(visible) = api.visible(&table, partition, (asking, headers)).await? else { continue };
         let since = clock::instant();
         let page = match &asked {
-            Asked::Key(key) => read::row(&api.store, &table, &key.bytes, longs).await.map(Page::of),
-            Asked::Range(query) => read::page(&api.store, &table, query).await,
+            Wanted::Key(key) => read::row(&api.store, &table, &key.bytes, longs).await.map(Page::of),
+            Wanted::Range(query) => read::page(&api.store, &table, query).await,
         };
         if api.generations.is_gone(table.topic, table.generation) {
             continue;
@@ -216,16 +215,21 @@ async fn read_list(
         api.metrics.rows.inc_by(page.rows as u64);
         let next = page.next.map(|cursor| (cursor, format!("/v1/{app}/{name}"), pairs));
         let mut response = answer_list(&table, &visible, Some(page.json), next);
-        preference::applied(longs, response.headers_mut());
+        asking.preferences.tell_longs(response.headers_mut());
         return Ok(response);
     }
 }
 
 /// Who asks, and how.
-type Asking<'a> = (&'a Caller, &'a HeaderMap);
+type Asked<'a> = (&'a Asking, &'a HeaderMap);
+
+/// In which form integers are wanted.
+fn longs(preferences: &Preferences) -> Longs {
+    if preferences.longs_as_text { Longs::Text } else { Longs::Number }
+}
 
 /// What a list is asked for.
-enum Asked {
+enum Wanted {
     /// An entity, by its whole key.
     Key(read::Key),
     /// Rows of a view.
@@ -287,7 +291,7 @@ impl Api {
         &self,
         table: &ReadTable<'_>,
         partition: Option<u32>,
-        (caller, headers): Asking<'_>,
+        (asking, headers): Asked<'_>,
     ) -> Result<Option<Visible>, Problem> {
         let which: Vec<u32> = match partition {
             Some(only) => vec![only],
@@ -300,7 +304,7 @@ impl Api {
             recent.map_err(position::store_problem)?
         } else {
             let wanted = position::parse(&values.join(","), table.topic)?;
-            self.wait(table, &which, &wanted, (caller, headers)).await?
+            self.wait(table, &which, &wanted, asking).await?
         };
         if !self.generations.saw(table.topic, table.generation, checkpoints.iter().map(|c| c.next)) {
             return Ok(None);
@@ -314,17 +318,18 @@ impl Api {
         table: &ReadTable<'_>,
         which: &[u32],
         wanted: &[Position],
-        (caller, headers): Asking<'_>,
+        asking: &Asking,
     ) -> Result<Vec<Checkpoint>, Problem> {
         let halted = |partition: Partition| {
             let halts = self.halts.as_ref()?;
             halts(table.topic.name.as_str(), table.generation, partition)
         };
         let since = clock::instant();
-        let patience = self.patience(headers);
+        let patience = asking.preferences.wait.unwrap_or(self.settings.patience);
+        let patience = patience.min(self.settings.patience_max);
         let app = self.generations.app().name.as_str();
         let log = self.log.as_ref().map(|log| LogTopic::new(log, app, table.topic));
-        let place = position::Place { store: &self.store, table, log: log.as_ref(), caller };
+        let place = position::Place { store: &self.store, table, log: log.as_ref(), caller: &asking.caller };
         let reached = place.wait(which, wanted, patience, halted).await;
         if !wanted.is_empty() {
             self.metrics.position_wait_seconds.observe(since.elapsed().as_secs_f64());
@@ -344,11 +349,6 @@ impl Api {
             Err(_) => &outcomes.invalid,
         };
         counter.inc();
-    }
-
-    fn patience(&self, headers: &HeaderMap) -> Duration {
-        let wait = preference::value(headers, "wait").and_then(|seconds| seconds.parse::<u64>().ok());
-        wait.map_or(self.settings.patience, Duration::from_secs).min(self.settings.patience_max)
     }
 
     fn absent(&self, table: &ReadTable<'_>, visible: &Visible, key: &str) -> Problem {
@@ -381,32 +381,18 @@ fn answer(table: &ReadTable<'_>, visible: &Visible, body: Body) -> Response {
     response
 }
 
-fn answer_row(
-    table: &ReadTable<'_>,
-    visible: &Visible,
-    headers: &HeaderMap,
-    found: Found,
-    longs: Longs,
-) -> Response {
-    // Two forms of one row are two representations: a tag of one is none of the other.
-    let form = if longs == Longs::Text { ".s" } else { "" };
-    let tag = format!("\"{}.g{}{form}\"", found.version, table.generation);
-    let mut known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let unchanged = known.any(|known| {
-        known
-            .split(',')
-            .map(str::trim)
-            .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
-    });
+fn answer_row(table: &ReadTable<'_>, visible: &Visible, asking: &Asking, found: Found) -> Response {
+    let tag = EntityTag::of_row(found.version, table.generation, asking.preferences.longs_as_text);
+    let unchanged = asking.conditions.if_none_match.as_ref().is_some_and(|known| known.include(&tag));
     let body = if unchanged { Body::empty() } else { Body::from(found.json) };
     let mut response = answer(table, visible, body);
     if unchanged {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
+    if let Some(tag) = tag.to_header() {
         response.headers_mut().insert(ETAG, tag);
     }
-    preference::applied(longs, response.headers_mut());
+    asking.preferences.tell_longs(response.headers_mut());
     response
 }
 

@@ -10,6 +10,7 @@ use bumpalo::Bump;
 use serde_json::{Value, json};
 use tidefold_app::model::{MessageKind, Topic};
 use tidefold_codec::{ordered, schema, text};
+use tidefold_http::paths::segment;
 use tidefold_http::{FieldError, Problem, ProblemKind};
 use tidefold_store::Scan;
 use tidefold_table::entity::StateRef;
@@ -143,7 +144,7 @@ async fn example(api: &Api, app: &str, table: &ReadTable<'_>) -> Option<String> 
         let alive = |row: &&Row| StateRef::parse(&row.value).is_ok_and(|state| !state.deleted);
         let row = rows.iter().find(alive).filter(|_| single)?;
         let key = std::str::from_utf8(&row.key).ok()?;
-        return Some(format!("/v1/{app}/{}/{}", entity.layout.name, encode_segment(key)));
+        return Some(format!("/v1/{app}/{}/{}", entity.layout.name, segment(key)));
     }
     let row = rows.first()?;
     let arena = Bump::new();
@@ -158,16 +159,4 @@ async fn example(api: &Api, app: &str, table: &ReadTable<'_>) -> Option<String> 
         rest = next;
     }
     Some(format!("/v1/{app}/{}?{}", layout.name, query.finish()))
-}
-
-/// A key as one path segment.
-fn encode_segment(key: &str) -> String {
-    let mut out = String::with_capacity(key.len());
-    for byte in key.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            other => out.push_str(&format!("%{other:02X}")),
-        }
-    }
-    out
 }

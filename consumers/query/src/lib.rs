@@ -25,7 +25,6 @@ pub mod generations;
 pub mod index;
 mod pairs;
 pub mod position;
-mod preference;
 pub mod proof;
 mod read;
 pub mod recent;

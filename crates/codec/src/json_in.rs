@@ -35,6 +35,7 @@ mod value;
 pub use form::{JsonLimits, Violation};
 use form::{Ranges, RecordForm};
 use path::Path;
+pub use path::pointer_to_member;
 use value::Encoding;
 
 /// The largest record key.

@@ -156,13 +156,9 @@ impl Holdings {
 // === impl Caller ===
 
 impl Caller {
-    /// Who sent a request; somebody of whom nothing is known where no server took it in.
-    #[must_use]
-    pub fn of(extensions: &axum::http::Extensions) -> Caller {
-        let known = extensions.get::<Caller>().cloned();
-        known.unwrap_or_else(|| {
-            Caller(Arc::new(Link::new(Arc::default(), Arc::default(), Limits::default(), 0)))
-        })
+    /// Somebody of whom nothing is known: no server took the request in.
+    pub(crate) fn unknown() -> Caller {
+        Caller(Arc::new(Link::new(Arc::default(), Arc::default(), Limits::default(), 0)))
     }
 
     /// Takes some of what belongs to all, of which there is `bound`; `None` where this caller has his share or others hold
@@ -232,17 +228,6 @@ impl Caller {
     /// Cancelled when the connection has to make room for another.
     pub(crate) fn cut(&self) -> &CancellationToken {
         &self.0.cut
-    }
-}
-
-impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Caller {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(
-        parts: &mut axum::http::request::Parts,
-        _: &S,
-    ) -> Result<Caller, std::convert::Infallible> {
-        Ok(Caller::of(&parts.extensions))
     }
 }
 

@@ -74,6 +74,8 @@ kinds! {
     CrossSite = FORBIDDEN, "cross-site", "Pages of other sites may not ask this node";
     /// The admin port is not known by this name; `listen.admin_hosts` names those it has besides its addresses.
     UnknownHost = MISDIRECTED_REQUEST, "unknown-host", "The port is not known by this name";
+    /// The caller may not do this; `detail` says what it may.
+    Forbidden = FORBIDDEN, "forbidden", "The caller may not do this";
     /// A request that changes something does not say who wants it, in `Tidefold-Operator`.
     OperatorMissing = FORBIDDEN, "operator-missing", "The request does not say who operates";
     /// The node answers as many requests as it can; nothing was done.

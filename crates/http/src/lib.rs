@@ -8,7 +8,9 @@
 //! * [`problem`]: [`Problem`], an RFC 9457 answer with every mistake in it; [`catalog`]: all kinds there are.
 //! * [`limits`]: the bounds of a server; [`body`]: reading a body within them.
 //! * [`callers`]: who calls, by address, and what each may hold; [`admission`]: which requests are let in at all.
-//! * [`request_id`]: what caller and operator call one request; [`principal`]: who calls.
+//! * [`asking`]: what a request says besides what it asks for, read once: [`principal`], who calls, and may be refused;
+//!   [`preference`], what is preferred; [`entity_tag`], what it is conditional on.
+//! * [`request_id`]: what caller and operator call one request.
 //! * [`admin`]: `/livez`, `/readyz`, `/metrics`.
 //!
 //! ```no_run
@@ -23,12 +25,15 @@
 
 pub mod admin;
 pub mod admission;
+pub mod asking;
 pub mod body;
 pub mod callers;
 pub mod catalog;
+pub mod entity_tag;
 pub mod limits;
 pub mod paths;
 mod patient;
+pub mod preference;
 pub mod principal;
 pub mod problem;
 pub mod request_id;
@@ -37,9 +42,12 @@ pub mod serve;
 
 pub use admin::{Gate, Readiness, admin};
 pub use admission::{Admission, OPERATOR};
+pub use asking::Asking;
 pub use callers::{Caller, Held, Shared};
 pub use catalog::ProblemKind;
+pub use entity_tag::{Conditions, EntityTag, Tags};
 pub use limits::Limits;
+pub use preference::Preferences;
 pub use principal::Principal;
 pub use problem::{FieldError, Problem};
 pub use request_id::RequestId;

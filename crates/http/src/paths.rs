@@ -2,6 +2,7 @@
 //! And what to say of paths that are none.
 
 use axum::http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// An app: `POST` takes messages of any type, `GET` lists what can be asked.
 pub const APP: &str = "/v1/{app}";
@@ -11,6 +12,16 @@ pub const NAME: &str = "/v1/{app}/{name}";
 pub const KEY: &str = "/v1/{app}/{name}/{key}";
 /// `GET` of an outcome.
 pub const OUTCOME: &str = "/v1/{app}/outcomes/{position}";
+
+/// RFC 3986, section 2.3, and the colon of positions.
+const NOT_IN_A_SEGMENT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
+
+/// A text as one segment of a path.
+#[must_use]
+pub fn segment(text: &str) -> String {
+    utf8_percent_encode(text, NOT_IN_A_SEGMENT).to_string()
+}
 
 /// What can be asked of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 //! becomes a problem like every other refusal.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -116,7 +117,7 @@ fn refusal(bytes: &[u8]) -> Option<ProblemKind> {
 fn says_both(head: &[u8]) -> Option<bool> {
     let (mut length, mut coding, mut begun, mut rest) = (false, false, false, head);
     loop {
-        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        let end = memchr::memchr(b'\n', rest)?;
         let (line, behind) = rest.split_at(end);
         rest = behind.get(1..).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -131,18 +132,22 @@ fn says_both(head: &[u8]) -> Option<bool> {
     }
 }
 
+/// Whether what came of a head is the preface of HTTP/2, or as much of its first line as no other request begins with.
+fn speaks_http2(head: &[u8]) -> bool {
+    head.starts_with(HTTP2_PREFACE) || (head.starts_with(b"PRI * ") && HTTP2_PREFACE.starts_with(head))
+}
+
 impl Patient {
     /// Looks at bytes of a head on their way to who reads them.
     fn look(&mut self, came: &[u8]) {
         self.begun = !came.is_empty();
-        if self.head.is_empty() {
-            self.speaks_http2 = came.starts_with(HTTP2_PREFACE);
-        }
-        let both = if self.head.is_empty() { says_both(came) } else { None };
-        let both = both.or_else(|| {
+        let look = |head: &[u8]| (says_both(head), speaks_http2(head));
+        let (mut both, mut http2) = if self.head.is_empty() { look(came) } else { (None, false) };
+        if both.is_none() {
             self.head.extend_from_slice(came);
-            says_both(&self.head)
-        });
+            (both, http2) = look(&self.head);
+        }
+        self.speaks_http2 = http2;
         if both.is_some() || self.head.len() > HEAD_KEPT {
             self.head = Vec::new();
         }
@@ -177,9 +182,9 @@ impl Read for Patient {
         if self.caller.is_busy() {
             return Pin::new(&mut self.stream).poll_read(context, buffer);
         }
-        let mut bytes = [0; HEAD_READ];
+        let mut bytes = [const { MaybeUninit::uninit() }; HEAD_READ];
         let room = buffer.remaining().min(HEAD_READ);
-        let mut part = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
+        let mut part = ReadBuf::uninit(bytes.get_mut(..room).unwrap_or_default());
         let read = Pin::new(&mut self.stream).poll_read(context, part.unfilled());
         if read.is_ready() {
             self.look(part.filled());

@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::{HeaderValue, Request, Response};
 use axum::response::IntoResponse;
@@ -28,6 +27,7 @@ use tower::Service;
 use tracing::Instrument;
 
 use crate::admission::Admission;
+use crate::asking::Asking;
 use crate::callers::{Answering, Caller, Callers, Connected, Shared};
 use crate::catalog::ProblemKind;
 use crate::limits::Limits;
@@ -138,10 +138,7 @@ pub async fn serve(
         };
         let _ = stream.set_nodelay(true);
         let (front, caller) = (Arc::clone(&front), connected.caller.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            answer(Arc::clone(&front), caller.clone(), request)
-        });
+        let service = service_fn(move |request| answer(Arc::clone(&front), caller.clone(), peer, request));
         let patient = Patient::new(stream, server.limits.answer_stall, connected.caller.clone());
         let connection = graceful.watch(http.serve_connection(patient, service));
         let guard = ConnectionGuard::new(&metrics, connected);
@@ -230,6 +227,7 @@ async fn drain(
 async fn answer(
     front: Arc<Front>,
     caller: Caller,
+    peer: SocketAddr,
     mut request: Request<Incoming>,
 ) -> Result<Response<Counted>, Infallible> {
     front.metrics.in_flight.inc();
@@ -240,7 +238,10 @@ async fn answer(
     caller.body_arrives(!request.body().is_end_stream());
     let long = is_long(&request);
     let judged = match has_place {
-        true => caller.judge_lengths().and_then(|()| front.admission.judge(&request)),
+        true => caller
+            .judge_lengths()
+            .and_then(|()| front.admission.judge(&request))
+            .and_then(|()| Asking::of(request.headers(), caller.clone(), Some(peer))),
         false => Err(overloaded(&front.limits)),
     };
     let response = match judged {
@@ -250,10 +251,10 @@ async fn answer(
             }
             problem.into_response()
         }
-        Ok(()) => {
+        Ok(asking) => {
             let span =
                 tracing::debug_span!("request", method = %request.method(), path = request.uri().path());
-            request.extensions_mut().insert(caller.clone());
+            request.extensions_mut().insert(asking);
             let request = request.map(|body| Arriving { body, caller: caller.clone() });
             let mut router = front.routes.current();
             let Ok(response) = router.call(request).instrument(span).await;

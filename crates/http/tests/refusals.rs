@@ -90,6 +90,33 @@ async fn what_is_no_request_is_told_so_and_the_connection_ends() {
 }
 
 #[tokio::test]
+async fn who_begins_with_http2_is_told_what_is_spoken_here_however_the_preface_comes() {
+    let address = start(Limits { head_timeout: Duration::from_millis(30), ..Limits::default() }).await;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let mut cuts: Vec<Vec<&[u8]>> =
+        (1..preface.len()).map(|at| preface.split_at(at)).map(|(a, b)| vec![a, b]).collect();
+    cuts.push(preface.chunks(1).collect());
+    // The rest never comes.
+    cuts.extend((6..preface.len()).map(|at| vec![&preface[..at]]));
+    for pieces in cuts {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        for piece in &pieces {
+            // It may be refused before all of it was sent.
+            let _ = stream.write_all(piece).await;
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8(answer).unwrap();
+        problem(&answer, 400, "bad_request");
+        assert!(answer.contains("HTTP/1.1 only"), "{pieces:?}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_head_that_stops_coming_is_told_so() {
     let address = start(Limits { head_timeout: Duration::from_millis(30), ..Limits::default() }).await;
     problem(&ask(address, b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ").await, 408, "head_timeout");

@@ -7,6 +7,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
+use tidefold_codec::json_out::write_string;
 use tidefold_http::Problem;
 use tidefold_record::{Offset, Partition, TopicName};
 
@@ -14,25 +15,6 @@ use tidefold_record::{Offset, Partition, TopicName};
 pub(crate) fn write_position(topic: &TopicName, partition: Partition, offset: Offset, out: &mut Vec<u8>) {
     // Writing to a Vec does not fail.
     let _ = write!(out, "{topic}:{partition}:{offset}");
-}
-
-/// Appends a JSON string.
-pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
-        out.extend_from_slice(text.as_bytes());
-    } else {
-        for byte in text.bytes() {
-            match byte {
-                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-                0..0x20 => {
-                    let _ = write!(out, "\\u{byte:04x}");
-                }
-                plain => out.push(plain),
-            }
-        }
-    }
-    out.push(b'"');
 }
 
 /// Appends the answer to an accepted line of a stream.
@@ -87,18 +69,4 @@ pub(crate) fn accepted(app: &str, id: &str, position: &[u8]) -> Response {
         response.headers_mut().insert(LOCATION, path);
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn strings_read_back_as_they_were() {
-        for text in ["plain", "a\"b\\c", "\u{1}\n\u{e9}", ""] {
-            let mut out = Vec::new();
-            write_string(text, &mut out);
-            assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
-        }
-    }
 }

@@ -1,236 +1,276 @@
-//! What the headers of a request say about its messages.
+//! The attributes of one message: the one place that says which there are and what each may be.
+//!
+//! They come one by one, as `CE-` headers of a request (`cloudevent`) or as members of a line (`envelope`), and mean the same
+//! either way: the same record, or the same mistake. Which of them have to be there is the way's own affair. Names and rules
+//! are those of the CloudEvents core specification; `ifmatch` is an extension of ours.
 
-use std::time::Duration;
+use std::borrow::Cow;
 
-use axum::http::header::IF_MATCH;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use tidefold_codec::text::parse_rfc3339_micros;
-use tidefold_http::{FieldError, Problem, ProblemKind};
+use tidefold_http::entity_tag::version_of;
 
-use crate::cloudevent::CloudEvent;
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const CE_TIME: HeaderName = HeaderName::from_static("ce-time");
-const PREFER: HeaderName = HeaderName::from_static("prefer");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+use crate::media;
 
 /// The longest message id, in bytes.
 pub(crate) const ID_BYTES: usize = 255;
 
-/// The headers, read.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Attributes {
-    /// The message's id; of a stream, what its ids start with.
-    pub(crate) id: Option<String>,
-    /// When it happened, in microseconds.
+/// The longest `source`, `subject`, `dataschema` or extension value, in bytes.
+const ATTRIBUTE_BYTES: usize = 1_024;
+
+/// How many attributes a message may have besides those that have a place of their own.
+const OTHERS: usize = 32;
+
+/// What is said about a message besides what it says itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Attributes<'a> {
+    /// The message type.
+    pub(crate) kind: Option<Cow<'a, str>>,
+    pub(crate) id: Option<Cow<'a, str>>,
+    pub(crate) source: Option<Cow<'a, str>>,
+    /// When it happened, in microseconds since 1970.
     pub(crate) time: Option<i64>,
-    /// The version a command is conditional on.
+    /// The version of the entity that a command is conditional on.
     pub(crate) if_match: Option<u64>,
-    /// How long to wait for the verdict.
-    pub(crate) wait: Option<Duration>,
-    pub(crate) traceparent: Option<HeaderValue>,
-    pub(crate) tracestate: Option<HeaderValue>,
-    /// The CloudEvent that the request is in binary mode, if it is one.
-    pub(crate) event: Option<CloudEvent>,
+    /// `subject`, `dataschema` and extension attributes.
+    pub(crate) others: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    given: u8,
+    /// Names without a value that was taken, so that a second one is noticed.
+    passed_over: Vec<Cow<'a, str>>,
+}
+
+/// An attribute as it was given.
+#[derive(Clone, Debug)]
+pub(crate) enum Value<'a> {
+    /// Text.
+    Text(Cow<'a, str>),
+    /// JSON that is no string: a number, a boolean, or what no attribute can be.
+    Bare(&'a [u8]),
+    /// JSON's `null`, which leaves an attribute out.
+    Null,
+    /// What could not be read, and why.
+    Broken(Mistake),
+}
+
+/// What is wrong with an attribute: the rule, and a sentence that goes on after its name.
+pub(crate) type Mistake = (&'static str, Cow<'static, str>);
+
+/// The rule against giving an attribute twice.
+pub(crate) const REPEATED: &str = "repeated";
+
+/// The attributes that have a place of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Known {
+    Type,
+    Id,
+    Source,
+    Specversion,
+    Time,
+    Datacontenttype,
+    Ifmatch,
+    Data,
+}
+
+// === impl Known ===
+
+impl Known {
+    fn of(name: &str) -> Option<Known> {
+        Some(match name {
+            "type" => Known::Type,
+            "id" => Known::Id,
+            "source" => Known::Source,
+            "specversion" => Known::Specversion,
+            "time" => Known::Time,
+            "datacontenttype" => Known::Datacontenttype,
+            "ifmatch" => Known::Ifmatch,
+            "data" => Known::Data,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Known::Type => "type",
+            Known::Id => "id",
+            Known::Source => "source",
+            Known::Specversion => "specversion",
+            Known::Time => "time",
+            Known::Datacontenttype => "datacontenttype",
+            Known::Ifmatch => "ifmatch",
+            Known::Data => "data",
+        }
+    }
 }
 
 // === impl Attributes ===
 
-impl Attributes {
-    /// Reads the headers; every mistake in them is reported.
-    pub(crate) fn of(headers: &HeaderMap, wait_max: Duration) -> Result<Attributes, Problem> {
-        let mut errors = Vec::new();
-        let event = CloudEvent::of(headers, &mut errors);
-        let mut attributes = Attributes {
-            id: one(headers, &IDEMPOTENCY_KEY, &mut errors, idempotency_key),
-            time: one(headers, &CE_TIME, &mut errors, |value| {
-                parse_rfc3339_micros(value).ok_or_else(|| {
-                    mistake("CE-Time", "bad_format", "is not an RFC 3339 time such as 2026-01-31T12:00:00Z")
-                })
-            }),
-            if_match: one(headers, &IF_MATCH, &mut errors, |value| {
-                version(value).ok_or_else(|| {
-                    mistake(
-                        "If-Match",
+impl<'a> Attributes<'a> {
+    /// Nothing but a time, if that.
+    pub(crate) fn at(time: Option<i64>) -> Attributes<'a> {
+        Attributes { time, ..Attributes::default() }
+    }
+
+    /// Takes an attribute.
+    ///
+    /// # Errors
+    /// What is wrong with it; then it has no value.
+    pub(crate) fn take(&mut self, name: Cow<'a, str>, value: Value<'a>) -> Result<(), Mistake> {
+        match Known::of(&name) {
+            Some(known) => {
+                self.note(known)?;
+                self.take_known(known, value)
+            }
+            None => self.take_other(name, value),
+        }
+    }
+
+    /// Notes that an attribute was given.
+    ///
+    /// # Errors
+    /// Where it was given before.
+    pub(crate) fn note(&mut self, known: Known) -> Result<(), Mistake> {
+        if self.has(known) {
+            return Err(repeated());
+        }
+        self.given |= 1 << known as u8;
+        Ok(())
+    }
+
+    /// Whether an attribute was given, with whatever value.
+    pub(crate) fn has(&self, known: Known) -> bool {
+        self.given & (1 << known as u8) != 0
+    }
+
+    /// Whether any was.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.given == 0 && self.others.is_empty() && self.passed_over.is_empty()
+    }
+
+    fn take_known(&mut self, known: Known, value: Value<'a>) -> Result<(), Mistake> {
+        let value = match value {
+            Value::Null if known == Known::Type => return Err(("wrong_type", "is not a string".into())),
+            Value::Null => return Ok(()),
+            Value::Broken(mistake) => return Err(mistake),
+            value => value,
+        };
+        match known {
+            Known::Type => self.kind = Some(text(value, ID_BYTES)?),
+            Known::Id => self.id = Some(text(value, ID_BYTES)?),
+            Known::Source => self.source = Some(text(value, ATTRIBUTE_BYTES)?),
+            Known::Specversion => {
+                if text(value, 16)? != "1.0" {
+                    return Err(("unknown_symbol", "is not 1.0, the only version supported".into()));
+                }
+            }
+            Known::Time => {
+                self.time = parse_rfc3339_micros(text(value, 64)?.as_bytes());
+                if self.time.is_none() {
+                    return Err((
                         "bad_format",
-                        "is not one strong entity tag with a version, such as \"7\"",
-                    )
-                })
-            }),
-            wait: wait(headers, wait_max),
-            traceparent: headers.get(TRACEPARENT).filter(|value| value.len() <= 256).cloned(),
-            tracestate: headers.get(TRACESTATE).filter(|value| value.len() <= 512).cloned(),
-            event: None,
-        };
-        if let Some(event) = event {
-            attributes.take_event(event, &mut errors);
+                        "is not an RFC 3339 time such as 2026-01-31T12:00:00Z".into(),
+                    ));
+                }
+            }
+            Known::Datacontenttype => match media::is_json(&text(value, 255)?) {
+                Some(true) => {}
+                Some(false) => {
+                    let detail =
+                        "is no media type of JSON (application/json, …+json), which is what `data` is";
+                    return Err(("unknown_symbol", detail.into()));
+                }
+                None => return Err(("bad_format", "is no media type such as application/json".into())),
+            },
+            Known::Ifmatch => self.if_match = Some(version(value)?),
+            Known::Data => return Err(("not_allowed", "is no attribute; it is the message".into())),
         }
-        if errors.is_empty() { Ok(attributes) } else { Err(invalid(errors)) }
+        Ok(())
     }
 
-    /// What an event says of itself holds for the request; a header of this API may say it too, but nothing else.
-    fn take_event(&mut self, event: CloudEvent, errors: &mut Vec<FieldError>) {
-        if self.id.as_ref().is_some_and(|id| *id != event.id) {
-            let detail = "is another id than CE-Id; a message has one";
-            errors.push(mistake("Idempotency-Key", "contradiction", detail));
+    fn take_other(&mut self, name: Cow<'a, str>, value: Value<'a>) -> Result<(), Mistake> {
+        if self.others.iter().any(|(known, _)| *known == name) || self.passed_over.contains(&name) {
+            return Err(repeated());
         }
-        if self.if_match.is_some() && event.if_match.is_some_and(|version| self.if_match != Some(version)) {
-            errors.push(mistake("If-Match", "contradiction", "is another version than CE-Ifmatch"));
+        let taken = self.judge_other(&name, value);
+        match taken {
+            Ok(Some(value)) => self.others.push((name, value)),
+            Ok(None) => self.passed_over.push(name),
+            Err(mistake) => {
+                self.passed_over.push(name);
+                return Err(mistake);
+            }
         }
-        self.if_match = self.if_match.or(event.if_match);
-        self.id = Some(event.id.clone());
-        self.event = Some(event);
+        Ok(())
+    }
+
+    /// The text of an attribute that is only kept; none where it is left out.
+    fn judge_other(&self, name: &str, value: Value<'a>) -> Result<Option<Cow<'a, str>>, Mistake> {
+        if name == "data_base64" {
+            return Err(("not_allowed", "is binary data; a message is JSON, in `data`".into()));
+        }
+        if !is_name(name) {
+            let detail = "is no attribute; the message's own fields stand in `data`, extension attributes are \
+                          lower-case letters and digits";
+            return Err(("unknown_field", detail.into()));
+        }
+        let is_text = matches!(name, "subject" | "dataschema");
+        let value = match value {
+            Value::Null => return Ok(None),
+            Value::Broken(mistake) => return Err(mistake),
+            value => value,
+        };
+        if self.others.len() >= OTHERS {
+            let detail = format!("is one attribute too many; {OTHERS} are allowed");
+            return Err(("out_of_range", detail.into()));
+        }
+        match value {
+            Value::Bare(json) if !is_text => bare(json).map(Some),
+            value => text(value, ATTRIBUTE_BYTES).map(Some),
+        }
     }
 }
 
-/// A problem with headers.
-pub(crate) fn invalid(errors: Vec<FieldError>) -> Problem {
-    let detail = match errors.as_slice() {
-        [only] => format!("{} {}", only.parameter.as_deref().unwrap_or("a header"), only.detail),
-        many => format!("{} headers are wrong", many.len()),
+fn repeated() -> Mistake {
+    (REPEATED, "stands more than once".into())
+}
+
+/// Whether an extension attribute may be called so.
+fn is_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(legal)
+}
+
+/// A text of 1 to `most` bytes without control characters.
+fn text(value: Value<'_>, most: usize) -> Result<Cow<'_, str>, Mistake> {
+    let Value::Text(text) = value else { return Err(("wrong_type", "is not a string".into())) };
+    if text.is_empty() || text.len() > most {
+        return Err(("out_of_range", format!("has {} bytes; it may have 1 to {most}", text.len()).into()));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(("bad_format", "has control characters".into()));
+    }
+    Ok(text)
+}
+
+/// The canonical text of an extension's boolean or integer, by the specification's type system.
+fn bare(json: &[u8]) -> Result<Cow<'_, str>, Mistake> {
+    match json {
+        b"true" => Ok("true".into()),
+        b"false" => Ok("false".into()),
+        number => match serde_json::from_slice::<i32>(number) {
+            Ok(number) => Ok(number.to_string().into()),
+            Err(_) => Err(("wrong_type", "is neither a string, a boolean nor a 32-bit integer".into())),
+        },
+    }
+}
+
+/// A version: `7`, or an entity tag, with or without its quotes.
+fn version(value: Value<'_>) -> Result<u64, Mistake> {
+    let found = match value {
+        Value::Bare(json) if json.iter().all(u8::is_ascii_digit) => {
+            std::str::from_utf8(json).ok().and_then(version_of)
+        }
+        Value::Bare(_) => None,
+        value => version_of(text(value, 64)?.trim_matches('"')),
     };
-    Problem::new(ProblemKind::InvalidRequest, detail).with_errors(errors)
-}
-
-fn mistake(header: &str, code: &'static str, detail: &str) -> FieldError {
-    FieldError::in_parameter(header, code, detail)
-}
-
-/// The one value of a header, read; more than one is a mistake.
-fn one<T>(
-    headers: &HeaderMap,
-    name: &HeaderName,
-    errors: &mut Vec<FieldError>,
-    read: impl Fn(&[u8]) -> Result<T, FieldError>,
-) -> Option<T> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    if values.next().is_some() {
-        errors.push(FieldError::in_parameter(name.as_str(), "repeated", "stands more than once"));
-        return None;
-    }
-    match read(value.as_bytes()) {
-        Ok(read) => Some(read),
-        Err(error) => {
-            errors.push(error);
-            None
-        }
-    }
-}
-
-/// A structured-field string (`"ord-77"`) or a bare token.
-fn idempotency_key(value: &[u8]) -> Result<String, FieldError> {
-    let refuse = |code, detail: &str| Err(mistake("Idempotency-Key", code, detail));
-    let value = value.trim_ascii();
-    let mut id = String::new();
-    match value {
-        [b'"', inner @ .., b'"'] => {
-            let mut bytes = inner.iter();
-            while let Some(byte) = bytes.next() {
-                let byte = match byte {
-                    b'\\' => match bytes.next() {
-                        Some(escaped @ (b'"' | b'\\')) => *escaped,
-                        _ => return refuse("bad_format", r#"has a `\` that escapes neither `"` nor `\`"#),
-                    },
-                    b'"' => return refuse("bad_format", r#"has a `"` inside that is not escaped"#),
-                    byte => *byte,
-                };
-                id.push(char::from(byte));
-            }
-        }
-        bare => {
-            if bare.iter().any(|byte| matches!(byte, b'"' | b',' | b';' | b'\\' | b' ' | b'\t')) {
-                return refuse("bad_format", "is neither a quoted string nor a bare token");
-            }
-            id.extend(bare.iter().map(|byte| char::from(*byte)));
-        }
-    }
-    if id.is_empty() || id.len() > ID_BYTES {
-        return refuse("out_of_range", &format!("has {} characters; it may have 1 to {ID_BYTES}", id.len()));
-    }
-    if !id.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
-        return refuse("bad_format", "may hold printable ASCII only");
-    }
-    Ok(id)
-}
-
-/// The version in an entity tag: `"7"`, or `"7.g2"` as a read returns it.
-fn version(value: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(value).ok()?.trim();
-    let tag = text.strip_prefix('"')?.strip_suffix('"')?;
-    let version = tag.split_once(".g").map_or(tag, |(version, _generation)| version);
-    digits(version)
-}
-
-/// A decimal number of digits alone.
-pub(crate) fn digits(text: &str) -> Option<u64> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok()
-}
-
-/// The `wait` preference in seconds; one that is malformed is ignored, as RFC 7240 asks.
-fn wait(headers: &HeaderMap, wait_max: Duration) -> Option<Duration> {
-    let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
-    let seconds = preferences
-        .flat_map(|value| value.split([',', ';']))
-        .filter_map(|preference| preference.trim().split_once('='))
-        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
-        .and_then(|(_, value)| digits(value.trim().trim_matches('"')))?;
-    Some(Duration::from_secs(seconds).min(wait_max))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(text: &str) -> Result<String, &'static str> {
-        idempotency_key(text.as_bytes()).map_err(|error| match error.code {
-            std::borrow::Cow::Borrowed(code) => code,
-            std::borrow::Cow::Owned(_) => "owned",
-        })
-    }
-
-    #[test]
-    fn an_idempotency_key_is_a_quoted_string_or_a_token() {
-        assert_eq!(key(r#""ord-77 try""#).as_deref(), Ok("ord-77 try"));
-        assert_eq!(key(r#""a\"b\\c""#).as_deref(), Ok(r#"a"b\c"#));
-        assert_eq!(key("0198c1d2-aa").as_deref(), Ok("0198c1d2-aa"));
-        assert_eq!(key(&"x".repeat(255)).map(|id| id.len()), Ok(255));
-    }
-
-    #[test]
-    fn what_is_no_idempotency_key_is_refused() {
-        assert_eq!(key(""), Err("out_of_range"));
-        assert_eq!(key(r#""""#), Err("out_of_range"));
-        assert_eq!(key(&"x".repeat(10_240)), Err("out_of_range"));
-        for text in ["a,b", "a b", r#""a"b""#, r#""a\n""#, "\"a\u{e9}\"", "\"a\u{7}\""] {
-            assert_eq!(key(text), Err("bad_format"), "{text} was taken");
-        }
-    }
-
-    #[test]
-    fn a_version_is_one_strong_tag() {
-        assert_eq!(version(b"\"7\""), Some(7));
-        assert_eq!(version(b"\"7.g12\""), Some(7));
-        for text in ["7", "W/\"7\"", "\"7\", \"8\"", "*", "\"-1\"", "\"\"", "\"99999999999999999999\""] {
-            assert_eq!(version(text.as_bytes()), None, "{text} was taken");
-        }
-    }
-
-    #[test]
-    fn a_wait_is_found_among_preferences_and_bounded() {
-        let wait_of = |text: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(PREFER, HeaderValue::from_static(text));
-            wait(&headers, Duration::from_secs(30)).map(|wait| wait.as_secs())
-        };
-        assert_eq!(wait_of("wait=5"), Some(5));
-        assert_eq!(wait_of("respond-async, Wait=\"7\""), Some(7));
-        assert_eq!(wait_of("wait=600"), Some(30));
-        assert_eq!(wait_of("wait=soon"), None);
-        assert_eq!(wait_of("respond-async"), None);
-    }
+    found.ok_or(("wrong_type", "is not a version such as 7".into()))
 }

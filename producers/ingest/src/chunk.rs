@@ -8,10 +8,10 @@ use tidefold_http::{FieldError, Principal, Problem, ProblemKind};
 use tidefold_record::{BatchBuilder, SchemaId};
 
 use crate::answer;
-use crate::attributes::Attributes;
 use crate::catalog::MessageEntry;
 use crate::envelope::{self, Envelope};
 use crate::failure::{advise, field_errors, invalid_message};
+use crate::head::Head;
 use crate::intake::Intake;
 use crate::lane::{Fates, LaneBatch};
 use crate::lines::Piece;
@@ -25,7 +25,7 @@ pub(crate) struct Stream {
     pub(crate) principal: Principal,
     pub(crate) source: String,
     pub(crate) route: Route,
-    pub(crate) attributes: Attributes,
+    pub(crate) head: Head,
 }
 
 /// Lines being gathered.
@@ -155,7 +155,7 @@ impl ChunkBuilder {
             Route::Any => {
                 let (envelope, errors) = envelope::parse(line);
                 self.add_envelope(stream, &envelope, errors)
-                    .map_err(|problem| (envelope.id.map(std::borrow::Cow::into_owned), problem))
+                    .map_err(|problem| (envelope.attributes.id.map(std::borrow::Cow::into_owned), problem))
             }
         }
     }
@@ -167,18 +167,22 @@ impl ChunkBuilder {
         mut errors: Vec<FieldError>,
     ) -> Result<(), Problem> {
         let catalog = &stream.intake.catalog;
-        let message = catalog.message(&envelope.kind);
-        let Some(message) = message else {
+        let attributes = &envelope.attributes;
+        if errors.is_empty() {
+            stream.intake.check_source(&stream.principal, attributes)?;
+        }
+        let kind = attributes.kind.as_deref().unwrap_or_default();
+        let Some(message) = catalog.message(kind) else {
             if errors.is_empty() {
-                return Err(catalog.unknown_type(&envelope.kind));
+                return Err(catalog.unknown_type(kind));
             }
-            if !envelope.kind.is_empty() {
-                let detail = catalog.unknown_type(&envelope.kind).detail().to_owned();
+            if !kind.is_empty() {
+                let detail = catalog.unknown_type(kind).detail().to_owned();
                 errors.push(FieldError::at("#/type", "unknown_type", detail));
             }
             return Err(invalid_envelope(errors));
         };
-        if envelope.if_match.is_some()
+        if attributes.if_match.is_some()
             && let Some(topic) = catalog.topic_of(message)
             && let Some(reason) = message.unconditional(topic)
         {
@@ -254,13 +258,10 @@ impl ChunkBuilder {
         let id = self.chunk.texts.get(start..).and_then(|id| std::str::from_utf8(id).ok());
         let given = Given {
             id: id.unwrap_or_default(),
-            source: envelope.source.as_deref().unwrap_or(&stream.source),
+            source: &stream.source,
             caller: stream.principal.as_str(),
-            time: envelope.time.or(stream.attributes.time),
-            if_match: envelope.if_match,
-            traceparent: stream.attributes.traceparent.as_ref(),
-            tracestate: stream.attributes.tracestate.as_ref(),
-            others: &envelope.others,
+            attributes: &envelope.attributes,
+            head: &stream.head,
         };
         let Some(batch) = self.lanes.get_mut(lane).map(|lane| &mut lane.batch) else { return };
         let record = batch.len();
@@ -273,7 +274,7 @@ impl ChunkBuilder {
 /// A line's id: its own; the stream's and the line's index; or a fresh one.
 fn write_id(stream: &Stream, envelope: &Envelope<'_>, index: u64, now: &Now, out: &mut Vec<u8>) {
     use std::io::Write as _;
-    match (&envelope.id, &stream.attributes.id) {
+    match (&envelope.attributes.id, &stream.head.attributes.id) {
         (Some(own), _) => out.extend_from_slice(own.as_bytes()),
         (None, Some(prefix)) => {
             // Writing to a Vec does not fail.

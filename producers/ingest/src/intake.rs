@@ -10,6 +10,7 @@ use tidefold_store::SharedStore;
 use tidefold_store::published::Published;
 use tidefold_telemetry::{Gauge, IngestMetrics, clock};
 
+use crate::attributes::Attributes;
 use crate::catalog::{Catalog, TopicEntry};
 use crate::ids::Ids;
 use crate::proofs::{Folded, Proofs};
@@ -48,7 +49,7 @@ impl Intake {
             refusals,
             catalog,
             metrics: telemetry.ingest(&app.name),
-            anonymous_source: source(&app.name, &Principal::ANONYMOUS),
+            anonymous_source: Principal::ANONYMOUS.source(&app.name),
             ids: Ids::new(),
             room: Room::new(settings.memory_bytes, settings.limits.body_bytes.max(2 * settings.chunk_bytes)),
             app,
@@ -68,7 +69,19 @@ impl Intake {
         if *principal == Principal::ANONYMOUS {
             return (&*self.anonymous_source).into();
         }
-        source(&self.app.name, principal).into()
+        principal.source(&self.app.name).into()
+    }
+
+    /// Checks that a message does not speak under the source of another caller.
+    pub(crate) fn check_source(
+        &self,
+        principal: &Principal,
+        attributes: &Attributes<'_>,
+    ) -> Result<(), Problem> {
+        match &attributes.source {
+            Some(source) => principal.may_speak_as(&self.app.name, source),
+            None => Ok(()),
+        }
     }
 
     /// Checks that a path is of this node's app.
@@ -148,10 +161,6 @@ fn too_large(batch: &BatchBuilder, limit: usize) -> Option<(usize, usize)> {
     let datum = |value: &[u8]| unframe(value).map_or(value.len(), |(_, datum)| datum.len());
     let sizes = batch.iter(Offset::ZERO).map(|record| record.value.map_or(0, datum));
     sizes.enumerate().find(|(_, size)| *size > limit)
-}
-
-fn source(app: &str, principal: &Principal) -> String {
-    format!("/v1/{app}/{}", principal.as_str())
 }
 
 // === impl OnTheWay ===

@@ -9,8 +9,9 @@
 //! A walk through it:
 //! * [`router`] and [`Components`]: how the composition gets the routes.
 //! * `catalog`: the app as ingest needs it; `intake`: what all routes share.
-//! * `attributes`: what a request's headers say, `media` and `cloudevent` parts of it; `envelope`: what a line says around
-//!   its message; `shape`: what a refused body looks like.
+//! * `attributes`: what is said of a message besides what it says itself, by one set of rules; `cloudevent` takes them from
+//!   headers, `envelope` from a line. `head`: all that a request's headers say, `media` a part of it; `shape`: what a refused
+//!   body looks like.
 //! * `record`: a message as a record; `room`: the bytes that requests may hold.
 //! * `single`: one message; `outcomes`: what became of it; `proofs`: whether the log is the one the tables are of.
 //! * `stream`: many messages; `lines`, `chunk` and `lane` are its steps.
@@ -36,6 +37,7 @@ mod chunk;
 mod cloudevent;
 mod envelope;
 mod failure;
+mod head;
 mod ids;
 mod intake;
 mod lane;

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use tidefold_http::{Caller, Problem, ProblemKind};
+use tidefold_codec::json_out::write_string;
+use tidefold_http::{Caller, Preferences, Problem, ProblemKind};
 use tidefold_log::ReadLimit;
 use tidefold_record::headers::Known;
 use tidefold_record::{Offset, Partition, Position};
@@ -30,8 +31,6 @@ use crate::proofs::Untold;
 use crate::single::Standing;
 
 mod range;
-
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// When to come back where an operator has to act first.
 const OPERATOR: Duration = Duration::from_secs(60);
@@ -191,20 +190,20 @@ fn body(
     out.push(b'{');
     if let Some(id) = id {
         out.extend_from_slice(b"\"id\":");
-        answer::write_string(id, &mut out);
+        write_string(id, &mut out);
         out.push(b',');
     }
     out.extend_from_slice(b"\"position\":\"");
     answer::write_position(&topic.name, partition, offset, &mut out);
     out.extend_from_slice(b"\",\"outcome\":");
-    answer::write_string(outcome_name(outcome), &mut out);
+    write_string(outcome_name(outcome), &mut out);
     match outcome.map(|outcome| &outcome.verdict) {
         None | Some(Verdict::Applied | Verdict::Duplicate(_)) => {}
         Some(Verdict::Rejected(codes)) => write_codes(codes, &mut out),
         Some(Verdict::Dead(reason)) => {
             write_codes(std::slice::from_ref(&reason.code), &mut out);
             out.extend_from_slice(b",\"detail\":");
-            answer::write_string(&reason.detail, &mut out);
+            write_string(&reason.detail, &mut out);
         }
     }
     if let Some(of) = outcome.and_then(|outcome| outcome.of) {
@@ -232,7 +231,7 @@ fn write_codes(codes: &[String], out: &mut Vec<u8>) {
         if place > 0 {
             out.push(b',');
         }
-        answer::write_string(code, out);
+        write_string(code, out);
     }
     out.push(b']');
 }
@@ -249,13 +248,12 @@ pub(crate) async fn wait(
     let since = clock::instant();
     let outcome = tokio::time::timeout(waited.asked, until_judged(intake, standing)).await.ok();
     intake.metrics.wait_seconds.observe(since.elapsed().as_secs_f64());
-    let applied = HeaderValue::try_from(format!("wait={}", waited.asked.as_secs()))
-        .unwrap_or_else(|_| HeaderValue::from_static("wait"));
+    let (applied, waited) = Preferences::waited(waited.asked);
     let mut response = match &outcome {
         None => standing.accepted(&intake.app.name),
         Some(outcome) => match refusal(standing, outcome) {
             Some(problem) => {
-                let problem = problem.with_header(PREFERENCE_APPLIED, applied);
+                let problem = problem.with_header(applied, waited);
                 return Err(match answer::outcome_path(&intake.app.name, &standing.position()) {
                     Some(path) => problem.with_header(LOCATION, path),
                     None => problem,
@@ -271,7 +269,7 @@ pub(crate) async fn wait(
     if let Some(path) = answer::outcome_path(&intake.app.name, &standing.position()) {
         response.headers_mut().insert(LOCATION, path);
     }
-    response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    response.headers_mut().insert(applied, waited);
     Ok(response)
 }
 

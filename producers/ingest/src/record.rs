@@ -1,15 +1,15 @@
 //! One message as a record: key, framed Avro value, CloudEvents headers.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 
-use axum::http::HeaderValue;
 use tidefold_codec::json_in::Violation;
 use tidefold_codec::text::write_rfc3339_micros;
 use tidefold_record::headers::Known;
 use tidefold_record::{BatchBuilder, HeadersBuilder, SchemaId, frame};
 
+use crate::attributes::Attributes;
 use crate::catalog::MessageEntry;
+use crate::head::Head;
 
 thread_local! {
     /// Buffers of this thread, so that a message costs none.
@@ -36,14 +36,12 @@ pub(crate) struct Now {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Given<'a> {
     pub(crate) id: &'a str,
+    /// Its source where its attributes name none.
     pub(crate) source: &'a str,
     pub(crate) caller: &'a str,
-    pub(crate) time: Option<i64>,
-    pub(crate) if_match: Option<u64>,
-    pub(crate) traceparent: Option<&'a HeaderValue>,
-    pub(crate) tracestate: Option<&'a HeaderValue>,
-    /// Other CloudEvents attributes.
-    pub(crate) others: &'a [(Cow<'a, str>, Cow<'a, str>)],
+    pub(crate) attributes: &'a Attributes<'a>,
+    /// What the request says of all its messages.
+    pub(crate) head: &'a Head,
 }
 
 // === impl Now ===
@@ -100,9 +98,11 @@ impl Scratch {
         self.headers.clear();
         self.headers.push(Known::CeSpecversion, b"1.0");
         self.headers.push(Known::CeId, given.id.as_bytes());
-        self.headers.push(Known::CeSource, given.source.as_bytes());
+        let Given { attributes, head, .. } = given;
+        let source = attributes.source.as_deref().unwrap_or(given.source);
+        self.headers.push(Known::CeSource, source.as_bytes());
         self.headers.push(Known::CeType, message.name.as_bytes());
-        match given.time {
+        match attributes.time.or(head.attributes.time) {
             Some(micros) => {
                 self.number.clear();
                 write_rfc3339_micros(micros, &mut self.number);
@@ -113,16 +113,16 @@ impl Scratch {
         self.headers.push(Known::ContentType, b"application/avro");
         self.headers.push(Known::AppendTime, &now.text);
         self.headers.push(Known::Caller, given.caller.as_bytes());
-        if let Some(version) = given.if_match {
+        if let Some(version) = attributes.if_match {
             self.headers.push(Known::IfMatch, version.to_string().as_bytes());
         }
-        if let Some(value) = given.traceparent {
+        if let Some(value) = &head.traceparent {
             self.headers.push(Known::Traceparent, value.as_bytes());
         }
-        if let Some(value) = given.tracestate {
+        if let Some(value) = &head.tracestate {
             self.headers.push(Known::Tracestate, value.as_bytes());
         }
-        for (name, value) in given.others {
+        for (name, value) in &attributes.others {
             self.headers.push_named(&format!("ce_{name}"), value.as_bytes());
         }
         batch.push(Some(&self.key), Some(&self.value), self.headers.as_headers());

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use tidefold_http::body::{self, Pace};
-use tidefold_http::{Caller, Principal, Problem, ProblemKind};
+use tidefold_http::{Asking, Problem, ProblemKind};
 use tidefold_record::{BatchBuilder, Offset, Partition, SchemaId};
 
 use crate::answer;
-use crate::attributes::Attributes;
 use crate::catalog::{MessageEntry, TopicEntry};
 use crate::failure::{Failure, advise, field_errors, invalid_message};
+use crate::head::Head;
 use crate::intake::Intake;
 use crate::media::Media;
 use crate::outcomes::{self, Waited};
@@ -31,20 +31,20 @@ pub(crate) struct Standing<'a> {
 /// The route.
 pub(crate) async fn post_named(
     State(intake): State<Arc<Intake>>,
-    principal: Principal,
+    asking: Asking,
     request: Request,
 ) -> Result<Response, Problem> {
     let (app, name) = named(request.uri().path());
     intake.check_app(app)?;
     let message = intake.catalog.message(name).ok_or_else(|| intake.catalog.unknown_type(name))?;
     let media = Media::of(request.headers())?;
-    let attributes = Attributes::of(request.headers(), intake.settings.wait_max)?;
+    let head = Head::of(request.headers(), &asking, intake.settings.wait_max)?;
     let schema = intake.catalog.schema_id(message)?;
     match media {
-        Media::Json => one(&intake, &principal, message, schema, attributes, request).await,
+        Media::Json => one(&intake, asking, message, schema, head, request).await,
         Media::Lines => {
             let route = Route::One { message: message.place, schema };
-            stream::answer(Arc::clone(&intake), principal, route, attributes, request)
+            stream::answer(Arc::clone(&intake), asking, route, head, request)
         }
     }
 }
@@ -56,18 +56,19 @@ fn named(path: &str) -> (&str, &str) {
 
 async fn one(
     intake: &Intake,
-    principal: &Principal,
+    asking: Asking,
     message: &MessageEntry,
     schema: SchemaId,
-    attributes: Attributes,
+    head: Head,
     request: Request,
 ) -> Result<Response, Problem> {
     let Some(topic) = intake.catalog.topic_of(message) else {
         return Err(Problem::new(ProblemKind::Internal, "a message type without a topic"));
     };
-    of_this_path(message, topic, &attributes)?;
+    of_this_path(message, topic, &head)?;
+    let Asking { caller, principal, .. } = asking;
+    intake.check_source(&principal, &head.attributes)?;
     let limits = &intake.settings.limits;
-    let caller = Caller::of(request.extensions());
     let full = |_: &Problem| {
         intake.metrics.full.inc();
     };
@@ -79,21 +80,13 @@ async fn one(
 
     let now = intake.now();
     let mut fresh = uuid::Uuid::encode_buffer();
-    let id = match &attributes.id {
-        Some(id) => id.as_str(),
+    let id: &str = match &head.attributes.id {
+        Some(id) => id,
         None => intake.ids.fresh(now.micros).hyphenated().encode_lower(&mut fresh),
     };
-    let source = intake.source_of(principal);
-    let given = Given {
-        id,
-        source: attributes.event.as_ref().map_or(&source, |event| &event.source),
-        caller: principal.as_str(),
-        time: attributes.time,
-        if_match: attributes.if_match,
-        traceparent: attributes.traceparent.as_ref(),
-        tracestate: attributes.tracestate.as_ref(),
-        others: attributes.event.as_ref().map_or(&[], |event| &event.others),
-    };
+    let source = intake.source_of(&principal);
+    let given =
+        Given { id, source: &source, caller: principal.as_str(), attributes: &head.attributes, head: &head };
     let (partition, batch) = Scratch::with(|scratch| {
         scratch.encode(message, schema, &json)?;
         let mut batch = BatchBuilder::with_capacity(1, scratch.size_hint());
@@ -117,22 +110,22 @@ async fn one(
     drop(room);
     intake.metrics.accepted.inc();
     let standing = Standing { topic, partition, offset, id };
-    match attributes.wait {
+    match head.wait {
         Some(wait) => outcomes::wait(intake, &standing, Waited { asked: wait, caller }).await,
         None => Ok(standing.accepted(&intake.app.name)),
     }
 }
 
 /// Whether what the headers say can hold for a message of this type.
-fn of_this_path(message: &MessageEntry, topic: &TopicEntry, attributes: &Attributes) -> Result<(), Problem> {
-    if attributes.if_match.is_some()
+fn of_this_path(message: &MessageEntry, topic: &TopicEntry, head: &Head) -> Result<(), Problem> {
+    if head.attributes.if_match.is_some()
         && let Some(reason) = message.unconditional(topic)
     {
         return Err(Problem::new(ProblemKind::InvalidRequest, format!("If-Match is of no use: {reason}")));
     }
-    match &attributes.event {
-        Some(event) if event.kind != message.name => {
-            let detail = format!("CE-Type is `{}`; this path takes `{}`", event.kind, message.name);
+    match &head.attributes.kind {
+        Some(kind) if *kind != message.name => {
+            let detail = format!("CE-Type is `{kind}`; this path takes `{}`", message.name);
             Err(Problem::new(ProblemKind::InvalidRequest, detail))
         }
         _ => Ok(()),

@@ -23,14 +23,15 @@ use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::{FuturesOrdered, StreamExt, unfold};
 use futures_util::{FutureExt, future};
 use tidefold_http::body::Pace;
-use tidefold_http::{Caller, Held, Principal, Problem, ProblemKind};
+use tidefold_http::{Asking, Caller, Held, Problem, ProblemKind};
 use tidefold_record::SchemaId;
 use tidefold_telemetry::clock;
 use tokio::sync::oneshot;
 
 use crate::answer;
-use crate::attributes::{Attributes, ID_BYTES};
+use crate::attributes::ID_BYTES;
 use crate::chunk::{Chunk, ChunkBuilder, LaneName, Stream};
+use crate::head::Head;
 use crate::intake::Intake;
 use crate::lane::{LaneBatch, Turn, append_in_turn};
 use crate::lines::Lines;
@@ -72,7 +73,7 @@ struct Exchange {
 /// The route of messages of any type.
 pub(crate) async fn post_any(
     State(intake): State<Arc<Intake>>,
-    principal: Principal,
+    asking: Asking,
     request: Request,
 ) -> Result<Response, Problem> {
     let app = request.uri().path().strip_prefix("/v1/").unwrap_or_default();
@@ -82,21 +83,21 @@ pub(crate) async fn post_any(
                       application/json to its own path, /v1/{app}/{MessageType}";
         return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
     }
-    let attributes = Attributes::of(request.headers(), intake.settings.wait_max)?;
-    answer(intake, principal, Route::Any, attributes, request)
+    let head = Head::of(request.headers(), &asking, intake.settings.wait_max)?;
+    answer(intake, asking, Route::Any, head, request)
 }
 
 /// Starts answering a stream.
 pub(crate) fn answer(
     intake: Arc<Intake>,
-    principal: Principal,
+    asking: Asking,
     route: Route,
-    attributes: Attributes,
+    head: Head,
     request: Request,
 ) -> Result<Response, Problem> {
-    check(&attributes)?;
+    check(&head)?;
     let limits = intake.settings.limits;
-    let caller = Caller::of(request.extensions());
+    let Asking { caller, principal, .. } = asking;
     let room = intake.room.open(&caller, 2 * intake.settings.chunk_bytes);
     let room = room.inspect_err(|_| {
         intake.metrics.full.inc();
@@ -114,7 +115,7 @@ pub(crate) fn answer(
         room,
         owed: 0,
         caller,
-        stream: Stream { intake, principal, source, route, attributes },
+        stream: Stream { intake, principal, source, route, head },
     };
     let answers = unfold(exchange, async |mut exchange| {
         let answer = exchange.next().await?;
@@ -126,19 +127,19 @@ pub(crate) fn answer(
 }
 
 /// Headers that cannot hold for many messages.
-fn check(attributes: &Attributes) -> Result<(), Problem> {
+fn check(head: &Head) -> Result<(), Problem> {
     let refuse = |detail: String| Err(Problem::new(ProblemKind::InvalidRequest, detail));
-    if attributes.if_match.is_some() {
+    if head.attributes.if_match.is_some() && !head.is_event {
         return refuse("If-Match is about one message; in a stream give a line its own `ifmatch`".to_owned());
     }
-    if attributes.event.is_some() {
+    if head.is_event {
         let detail = "CE- headers describe one event; in a stream each line has its own attributes (CE-Time alone holds \
                       for every line that has no time)";
         return refuse(detail.to_owned());
     }
     // The id of a line is the stream's, a colon and up to 20 digits.
     let longest = ID_BYTES - 21;
-    match &attributes.id {
+    match &head.attributes.id {
         Some(id) if id.len() > longest => {
             let length = id.len();
             refuse(format!(

@@ -92,8 +92,10 @@ async fn a_lines_attributes_stand_in_its_record() {
     let shop = Shop::open().await;
     let line = json!({"specversion": "1.0", "type": "PayOrder", "id": "p", "source": "/till/7", "ifmatch": 3,
         "time": "2026-01-01T00:00:00+01:00", "subject": "s", "tenant": "t-1", "data": {"order_id": "o"}});
-    let answer = shop.stream("/v1/shop", &[("ce-time", "2020-01-01T00:00:00Z")], line.to_string()).await;
+    let headers = [("ce-time", "2020-01-01T00:00:00Z"), ("prefer", "wait=20")];
+    let answer = shop.stream("/v1/shop", &headers, line.to_string()).await;
     assert_eq!(statuses(&answer.lines()), [202]);
+    assert_eq!(answer.header("preference-applied"), None, "a line does not wait for its outcome");
     let records = shop.all_records("orders").await;
     let record = &records[0];
     for (name, value) in [

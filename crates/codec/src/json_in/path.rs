@@ -47,6 +47,13 @@ impl<'p> Path<'p> {
     }
 }
 
+/// The pointer to a member of the outermost object.
+pub fn pointer_to_member(name: &str) -> String {
+    let mut out = "#/".to_owned();
+    name.chars().take(NAME_CHARS).for_each(|c| write_char(c, &mut out));
+    out
+}
+
 /// RFC 6901: `~` and `/` are escaped in a pointer, and in a URI fragment all that no fragment may hold.
 fn write_char(c: char, out: &mut String) {
     match c {

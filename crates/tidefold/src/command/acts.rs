@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use serde_json::Value;
+use tidefold_http::paths::segment;
 
-use super::admin::{Admin, segment};
+use super::admin::Admin;
 use crate::cli::{BreakerCommand, NodeArgs};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -15,8 +16,9 @@ pub(super) async fn dead_letters_add(
     node: &NodeArgs,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
-    let path = format!("/admin/v1/dead-letters/{}?reason={}", segment(position), segment(reason));
-    let value = Admin::new(&node.node).post(&path).await?;
+    let admin = Admin::new(&node.node);
+    let path = format!("{}/dead-letters/{}?reason={}", admin.app().await?, segment(position), segment(reason));
+    let value = admin.post(&path).await?;
     output.print(&value, || {
         format!("{position} is a dead letter now, in every build: its partition goes on behind it")
     });

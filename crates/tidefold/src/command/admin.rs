@@ -24,6 +24,13 @@ impl Admin {
         Admin { url: url.trim_end_matches('/').to_owned(), http }
     }
 
+    /// The path of the node's app, for commands that name none.
+    pub(super) async fn app(&self) -> Result<String, Failure> {
+        let listed = self.get("/admin/v1").await?;
+        let path = listed["apps"][0]["href"].as_str().map(str::to_owned);
+        path.ok_or_else(|| Failure::new(Code::Failed, format!("{} serves no app", self.url)))
+    }
+
     /// A JSON answer.
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
         let mut last = Value::Null;
@@ -146,19 +153,6 @@ fn refused(status: u16, body: &[u8]) -> Failure {
     };
     let failure = Failure::new(code, text);
     if problem.is_object() { failure.with_problem(problem) } else { failure }
-}
-
-/// A text as one path segment.
-pub(super) fn segment(text: &str) -> String {
-    text.bytes()
-        .map(|byte| {
-            if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use serde_json::Value;
+use tidefold_http::paths::segment;
 
 use super::acts;
-use super::admin::{Admin, segment};
+use super::admin::Admin;
 use crate::cli::{DeadLettersCommand, DeadLettersListArgs};
 use crate::failure::{Code, Failure};
 use crate::output::{Output, columns};
@@ -19,7 +20,8 @@ pub(super) async fn dead_letters(command: DeadLettersCommand, output: &Output) -
         }
         DeadLettersCommand::Show { position, node } => {
             let admin = Admin::new(&node.node);
-            let value = admin.get(&format!("/admin/v1/dead-letters/{}", segment(&position))).await?;
+            let path = format!("{}/dead-letters/{}", admin.app().await?, segment(&position));
+            let value = admin.get(&path).await?;
             output.print(&value, || shown(&value));
             Ok(ExitCode::SUCCESS)
         }

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use hyper::Method;
 use serde_json::Value;
+use tidefold_http::paths::segment;
 
-use super::admin::{Admin, segment};
+use super::admin::Admin;
 use super::unfolded;
 use crate::cli::{AppArgs, InspectArgs, ReplayArgs, StatusArgs, TopicArgs};
 use crate::failure::{Code, Failure};
@@ -118,7 +119,7 @@ fn status_table(status: &Value) -> String {
 
 pub(super) async fn inspect(args: InspectArgs, output: &Output) -> Result<ExitCode, Failure> {
     let admin = Admin::new(&args.node.node);
-    let path = format!("/admin/v1/inspect/{}/{}", segment(&args.table), segment(&args.key));
+    let path = format!("{}/inspect/{}/{}", admin.app().await?, segment(&args.table), segment(&args.key));
     let value = admin.get(&path).await?;
     let steps = value["steps"].as_array().cloned().unwrap_or_default();
     if steps.is_empty() {

@@ -27,9 +27,10 @@ pub(super) struct LiftParameters {
 /// Declares the record dead that halts its partition.
 pub(super) async fn dead_add(
     State(operator): State<Arc<Operator>>,
-    Path(position): Path<String>,
+    Path((app, position)): Path<(String, String)>,
     Parameters(parameters): Parameters<ReasonParameter>,
 ) -> Result<Json<Value>, Problem> {
+    operator.check_app(&app)?;
     let position: Position = position.parse().map_err(|error: tidefold_record::ParsePositionError| {
         Problem::new(ProblemKind::InvalidPosition, error.to_string())
     })?;

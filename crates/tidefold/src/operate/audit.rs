@@ -1,13 +1,11 @@
 //! A line in the log for every act of an operator: what was asked, by whom as far as that is known, and what was answered.
 
-use std::net::SocketAddr;
-
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::http::header::{HeaderName, USER_AGENT};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
-use tidefold_http::{Problem, RequestId, request_id};
+use tidefold_http::{Asking, Problem, RequestId, request_id};
 
 /// What is said of a request's caller or parameters is no longer than this.
 const SHOWN: usize = 300;
@@ -20,8 +18,8 @@ pub(super) async fn audit(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let act = shown(act(path));
     let (path, query) = (shown(path), shown(request.uri().query().unwrap_or_default()));
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.0.to_string());
+    let peer = request.extensions().get::<Asking>().and_then(|asking| asking.peer);
+    let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
     let agent = header(request.headers(), &USER_AGENT);
     let of_caller = RequestId::of_caller(request.headers());
     let by = header(request.headers(), &tidefold_http::OPERATOR);

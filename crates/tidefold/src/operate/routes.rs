@@ -47,6 +47,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// The routes.
 pub fn router(operator: Arc<Operator>) -> Router {
     Router::new()
+        .route("/admin/v1", get(apps))
         .route("/admin/v1/status", get(status_of))
         .route("/admin/v1/{app}/schemas", get(schemas_of))
         .route("/admin/v1/{app}/verify", post(verify_all))
@@ -55,12 +56,17 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/v1/{app}/rollback", post(rollback))
         .route("/admin/v1/{app}/retire", post(retire))
         .route("/admin/v1/{app}/abandon", post(abandon))
-        .route("/admin/v1/inspect/{table}/{key}", get(inspect_key))
+        .route("/admin/v1/{app}/inspect/{table}/{key}", get(inspect_key))
         .route("/admin/v1/{app}/dead-letters", get(dead_list))
-        .route("/admin/v1/dead-letters/{position}", get(dead_show).post(acts::dead_add))
+        .route("/admin/v1/{app}/dead-letters/{position}", get(dead_show).post(acts::dead_add))
         .route("/admin/v1/{app}/breaker/lift", post(acts::lift_breaker))
         .route_layer(axum::middleware::from_fn(audit::audit))
         .with_state(operator)
+}
+
+async fn apps(State(operator): Shared) -> Json<Value> {
+    let name = &operator.app().name;
+    Json(json!({ "apps": [{ "name": name, "href": format!("/admin/v1/{name}") }] }))
 }
 
 async fn status_of(State(operator): Shared) -> Json<status::Status> {
@@ -74,8 +80,9 @@ async fn schemas_of(State(operator): Shared, Path(app): Path<String>) -> Result<
 
 async fn inspect_key(
     State(operator): Shared,
-    Path((table, key)): Path<(String, String)>,
+    Path((app, table, key)): Path<(String, String, String)>,
 ) -> Result<Json<Value>, Problem> {
+    operator.check_app(&app)?;
     let steps = inspect::inspect(&operator, &table, &key).await?;
     Ok(Json(json!({ "table": table, "key": key, "steps": steps })))
 }
@@ -91,8 +98,9 @@ async fn dead_list(
 
 async fn dead_show(
     State(operator): Shared,
-    Path(position): Path<String>,
+    Path((app, position)): Path<(String, String)>,
 ) -> Result<Json<DeadLetterRecord>, Problem> {
+    operator.check_app(&app)?;
     let position: Position = position.parse().map_err(|error: tidefold_record::ParsePositionError| {
         Problem::new(ProblemKind::InvalidPosition, error.to_string())
     })?;

@@ -23,12 +23,12 @@ fn a_whole_line_is_taken_apart() {
         "ifmatch":7,"subject":"o-1","tenant":"t-1","retries":3,"data":{"a":[1,{"b":"}\"]"}]}} "#;
     let (envelope, errors) = parse(line.as_bytes());
     assert_eq!(errors, vec![]);
-    assert_eq!(envelope.kind, "PayOrder");
-    assert_eq!(envelope.id.as_deref(), Some("p-1"));
-    assert_eq!(envelope.source.as_deref(), Some("/shop"));
-    assert_eq!(envelope.time, Some(1_769_860_800_000_000));
-    assert_eq!(envelope.if_match, Some(7));
-    let others: Vec<(&str, &str)> = envelope.others.iter().map(|(n, v)| (&**n, &**v)).collect();
+    assert_eq!(envelope.attributes.kind.as_deref(), Some("PayOrder"));
+    assert_eq!(envelope.attributes.id.as_deref(), Some("p-1"));
+    assert_eq!(envelope.attributes.source.as_deref(), Some("/shop"));
+    assert_eq!(envelope.attributes.time, Some(1_769_860_800_000_000));
+    assert_eq!(envelope.attributes.if_match, Some(7));
+    let others: Vec<(&str, &str)> = envelope.attributes.others.iter().map(|(n, v)| (&**n, &**v)).collect();
     assert_eq!(others, [("subject", "o-1"), ("tenant", "t-1"), ("retries", "3")]);
     assert_eq!(envelope.data, Some(&br#"{"a":[1,{"b":"}\"]"}]}"#[..]));
 }
@@ -78,7 +78,7 @@ fn null_leaves_an_attribute_out_but_not_the_type() {
 #[test]
 fn escapes_are_read_and_lone_surrogates_refused() {
     let (envelope, errors) = parse(br#"{"type":"A","id":"a\u00e9\/","data":{}}"#);
-    assert_eq!((envelope.id.as_deref(), errors.len()), (Some("a\u{e9}/"), 0));
+    assert_eq!((envelope.attributes.id.as_deref(), errors.len()), (Some("a\u{e9}/"), 0));
     assert_eq!(one(r#"{"type":"A","id":"\ud800","data":{}}"#), is("#/id", "invalid_json"));
     assert_eq!(one(r#"{"type":"A","id":"a\u0007","data":{}}"#), is("#/id", "bad_format"));
 }
