@@ -221,11 +221,5 @@ pub fn visible(
 
 /// The store's trouble as an answer.
 pub fn store_problem(error: StoreError) -> Problem {
-    match error {
-        StoreError::Unavailable { .. } => Problem::new(ProblemKind::StoreUnavailable, error.to_string())
-            .with_retry_after(Duration::from_secs(1)),
-        StoreError::Refused { .. } | StoreError::Failed { .. } | StoreError::Damaged(_) => {
-            Problem::new(ProblemKind::Internal, error.to_string())
-        }
-    }
+    Problem::of_error(error.name(), error.to_string())
 }

@@ -141,9 +141,21 @@ kinds! {
     ProjectionHalted = SERVICE_UNAVAILABLE, "projection-halted", "The projection is halted", retryable;
     /// The store cannot be reached or is too slow.
     StoreUnavailable = SERVICE_UNAVAILABLE, "store-unavailable", "The store is not available", retryable;
+    /// The store refuses what it was asked, and will again; `detail` says why. It waits for an operator.
+    StoreRefused = INTERNAL_SERVER_ERROR, "store-refused", "The store refuses what it was asked";
+    /// This node's store has failed and takes nothing more until the node is started again. Another node may answer.
+    StoreFailed = SERVICE_UNAVAILABLE, "store-failed", "The node's store has failed", retryable;
+    /// Something that is stored is not what was written; `detail` names it, and what to do. It waits for an operator.
+    Damaged = INTERNAL_SERVER_ERROR, "damaged", "What is stored is damaged";
 }
 
 impl ProblemKind {
+    /// The kind of a slug.
+    #[must_use]
+    pub fn named(slug: &str) -> Option<ProblemKind> {
+        ProblemKind::ALL.iter().copied().find(|kind| kind.slug() == slug)
+    }
+
     /// Its name in code: the slug with underscores.
     #[must_use]
     pub fn code(self) -> String {

@@ -45,6 +45,9 @@ pub struct FieldError {
 /// The most mistakes that one problem names: an answer is not larger than what it answers.
 pub const ERRORS: usize = 100;
 
+/// When to come back where an operator has to act first.
+const OPERATOR_ACTS: Duration = Duration::from_secs(60);
+
 #[derive(Serialize)]
 struct Wire<'a> {
     #[serde(rename = "type")]
@@ -80,6 +83,23 @@ impl Problem {
             extensions: Map::new(),
             headers: HeaderMap::new(),
         }))
+    }
+
+    /// The problem of an error that carries the name of its kind, such as the log's and the store's; with the time after
+    /// which to ask again, where that is of use.
+    pub fn of_error(name: &str, detail: impl Into<Cow<'static, str>>) -> Problem {
+        let kind = ProblemKind::named(name).unwrap_or(ProblemKind::Internal);
+        Problem::new(kind, detail).with_usual_retry()
+    }
+
+    /// With the time after which to try again that problems of its kind usually have, if any.
+    #[must_use]
+    pub fn with_usual_retry(self) -> Problem {
+        let kind = self.kind();
+        if matches!(kind, ProblemKind::LogChanged | ProblemKind::StoreFailed) {
+            return self.with_retry_after(OPERATOR_ACTS);
+        }
+        if kind.retryable() { self.with_retry_after(Duration::from_secs(1)) } else { self }
     }
 
     /// With the mistakes found: the first [`ERRORS`] of them, and how many more there are.

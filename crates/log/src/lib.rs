@@ -207,6 +207,23 @@ pub enum LogError {
     },
 }
 
+impl LogError {
+    /// Its name to callers: the slug of the problem that they are answered with.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            LogError::Full { .. } => "log-full",
+            LogError::Unavailable { .. } => "log-unavailable",
+            LogError::Unknown { .. } => "append-unknown",
+            LogError::TooLarge { .. } => "message-too-large",
+            LogError::NoSuchPartition { .. } | LogError::Mismatch { .. } | LogError::OutOfRange { .. } => {
+                "log-changed"
+            }
+            LogError::Damaged { .. } => "damaged",
+        }
+    }
+}
+
 impl Appended {
     /// The fate of the record at `index` of the batch.
     ///

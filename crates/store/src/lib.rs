@@ -148,3 +148,16 @@ pub enum StoreError {
     #[error(transparent)]
     Damaged(#[from] Damaged),
 }
+
+impl StoreError {
+    /// Its name to callers: the slug of the problem that they are answered with.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            StoreError::Unavailable { .. } => "store-unavailable",
+            StoreError::Refused { .. } => "store-refused",
+            StoreError::Failed { .. } => "store-failed",
+            StoreError::Damaged { .. } => "damaged",
+        }
+    }
+}

@@ -71,6 +71,19 @@ pub(crate) enum Known {
     Data,
 }
 
+// === impl Value ===
+
+impl<'a> Value<'a> {
+    /// What was given; none where that is nothing.
+    fn given(self) -> Result<Option<Value<'a>>, Mistake> {
+        match self {
+            given @ (Value::Text(_) | Value::Bare(_)) => Ok(Some(given)),
+            Value::Null => Ok(None),
+            Value::Broken(mistake) => Err(mistake),
+        }
+    }
+}
+
 // === impl Known ===
 
 impl Known {
@@ -147,11 +160,9 @@ impl<'a> Attributes<'a> {
     }
 
     fn take_known(&mut self, known: Known, value: Value<'a>) -> Result<(), Mistake> {
-        let value = match value {
-            Value::Null if known == Known::Type => return Err(("wrong_type", "is not a string".into())),
-            Value::Null => return Ok(()),
-            Value::Broken(mistake) => return Err(mistake),
-            value => value,
+        let Some(value) = value.given()? else {
+            let needed = known == Known::Type;
+            return if needed { Err(("wrong_type", "is not a string".into())) } else { Ok(()) };
         };
         match known {
             Known::Type => self.kind = Some(text(value, ID_BYTES)?),
@@ -213,11 +224,7 @@ impl<'a> Attributes<'a> {
             return Err(("unknown_field", detail.into()));
         }
         let is_text = matches!(name, "subject" | "dataschema");
-        let value = match value {
-            Value::Null => return Ok(None),
-            Value::Broken(mistake) => return Err(mistake),
-            value => value,
-        };
+        let Some(value) = value.given()? else { return Ok(None) };
         if self.others.len() >= OTHERS {
             let detail = format!("is one attribute too many; {OTHERS} are allowed");
             return Err(("out_of_range", detail.into()));

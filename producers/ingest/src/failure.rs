@@ -1,7 +1,5 @@
 //! What a message that did not get into the log is answered with.
 
-use std::time::Duration;
-
 use tidefold_codec::json_in::Violation;
 use tidefold_http::{FieldError, Problem, ProblemKind};
 use tidefold_log::LogError;
@@ -29,38 +27,29 @@ impl Failure {
             Failure::OrderKept => {
                 let detail = "an earlier message of this request for the same partition was not appended; this one \
                               was held back to keep their order. Send both again";
-                let problem = Problem::new(ProblemKind::LogUnavailable, detail);
-                return problem.with_retry_after(Duration::from_secs(1));
+                return Problem::new(ProblemKind::LogUnavailable, detail).with_usual_retry();
             }
         };
-        let detail = error.to_string();
         match error {
             LogError::Full { retry_after } => {
-                Problem::new(ProblemKind::LogFull, detail).with_retry_after(*retry_after)
-            }
-            LogError::Unavailable { .. } => {
-                Problem::new(ProblemKind::LogUnavailable, detail).with_retry_after(Duration::from_secs(1))
+                Problem::of_error(error.name(), error.to_string()).with_retry_after(*retry_after)
             }
             LogError::Unknown { .. } => {
-                let detail = format!("{detail}; send the message again with the id {id}: it counts once");
-                Problem::new(ProblemKind::AppendUnknown, detail)
-                    .with_member("id", id)
-                    .with_retry_after(Duration::from_secs(1))
+                let detail = format!("{error}; send the message again with the id {id}: it counts once");
+                Problem::of_error(error.name(), detail).with_member("id", id)
             }
             LogError::TooLarge { size_bytes, limit_bytes, .. } => {
                 let detail =
                     format!("the encoded message has {size_bytes} bytes; the log takes {limit_bytes}");
-                Problem::new(ProblemKind::MessageTooLarge, detail)
+                Problem::of_error(error.name(), detail)
                     .with_member("limit_bytes", *limit_bytes)
                     .with_member("actual_bytes", *size_bytes)
             }
-            LogError::NoSuchPartition { .. } | LogError::Mismatch { .. } => {
-                // An operator has to act first.
-                Problem::new(ProblemKind::LogChanged, detail).with_retry_after(Duration::from_secs(60))
-            }
-            LogError::OutOfRange { .. } | LogError::Damaged { .. } => {
-                Problem::new(ProblemKind::Internal, detail)
-            }
+            LogError::Unavailable { .. }
+            | LogError::NoSuchPartition { .. }
+            | LogError::Mismatch { .. }
+            | LogError::OutOfRange { .. }
+            | LogError::Damaged { .. } => Problem::of_error(error.name(), error.to_string()),
         }
     }
 

@@ -32,9 +32,6 @@ use crate::single::Standing;
 
 mod range;
 
-/// When to come back where an operator has to act first.
-const OPERATOR: Duration = Duration::from_secs(60);
-
 /// A wait that was asked for.
 #[derive(Debug)]
 pub(crate) struct Waited {
@@ -161,19 +158,11 @@ fn topic_of<'a>(intake: &'a Intake, position: &Position) -> Result<&'a TopicEntr
 
 fn untold_problem(untold: Untold, position: &Position) -> Problem {
     match untold {
-        Untold::Store(error) => {
-            let kind = match error {
-                StoreError::Unavailable { .. } => ProblemKind::StoreUnavailable,
-                StoreError::Refused { .. } | StoreError::Failed { .. } | StoreError::Damaged(_) => {
-                    ProblemKind::Internal
-                }
-            };
-            Problem::new(kind, error.to_string()).with_retry_after(Duration::from_secs(1))
-        }
+        Untold::Store(error) => Problem::of_error(error.name(), error.to_string()),
         Untold::Log(error) => Failure::Log(error).problem(""),
         Untold::Contradicted(found) => {
             let detail = format!("what became of {position} cannot be told: {found}; {}", found.remedy());
-            Problem::new(ProblemKind::LogChanged, detail).with_retry_after(OPERATOR)
+            Problem::new(ProblemKind::LogChanged, detail).with_usual_retry()
         }
     }
 }

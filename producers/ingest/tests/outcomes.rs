@@ -241,5 +241,5 @@ async fn a_retry_of_nothing_before_it_is_damage_and_said() {
     let (partition, offset) = place(&shop, "o-1").await;
     shop.fold("orders", partition, 1, &[(offset, Verdict::Duplicate(Offset(offset)))]).await;
     let answer = shop.get(&format!("/v1/shop/outcomes/orders:{partition}:{offset}")).await;
-    answer.problem(500, "internal");
+    answer.problem(500, "damaged");
 }

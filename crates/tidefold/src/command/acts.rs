@@ -17,7 +17,8 @@ pub(super) async fn dead_letters_add(
     output: &Output,
 ) -> Result<ExitCode, Failure> {
     let admin = Admin::new(&node.node);
-    let path = format!("{}/dead-letters/{}?reason={}", admin.app().await?, segment(position), segment(reason));
+    let path =
+        format!("{}/dead-letters/{}?reason={}", admin.app().await?, segment(position), segment(reason));
     let value = admin.post(&path).await?;
     output.print(&value, || {
         format!("{position} is a dead letter now, in every build: its partition goes on behind it")

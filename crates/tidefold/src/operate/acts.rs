@@ -44,7 +44,7 @@ pub(super) async fn dead_add(
         let detail = "say why with `reason`: it stays with the record for ever";
         Problem::new(ProblemKind::InvalidRequest, detail)
     })?;
-    let bounds = operator.log().bounds(&name, position.partition).await.map_err(super::unavailable)?;
+    let bounds = operator.log().bounds(&name, position.partition).await.map_err(super::trouble)?;
     if position.offset >= bounds.end {
         let detail = format!("the log of {}:{} ends at {}", topic.name, position.partition, bounds.end);
         return Err(Problem::new(ProblemKind::UnknownPosition, detail));

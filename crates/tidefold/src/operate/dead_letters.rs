@@ -12,7 +12,7 @@ use tidefold_table::verdict::DeadReason;
 use tidefold_table::{GenerationTables, Verdict};
 
 use super::letter::{DeadLetter, DeadLetterRecord};
-use super::{Operator, unavailable};
+use super::{Operator, trouble};
 
 /// Which dead letters are listed.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -129,7 +129,7 @@ async fn listed(operator: &Operator, wanted: &Wanted<'_>) -> Result<Listed, Prob
             let mut reader = Reader { operator, topic, batch: None, reads: 0 };
             loop {
                 let page =
-                    published.dead_letters(partition, next..Offset::MAX, PAGE).await.map_err(untold)?;
+                    published.dead_letters(partition, next..Offset::MAX, PAGE).await.map_err(trouble)?;
                 rows_seen += page.looked_at;
                 take(wanted, partition, page.letters, &mut reader, &mut listed).await?;
                 let Some(more) = page.next else { break };
@@ -191,7 +191,7 @@ pub(super) async fn show(operator: &Operator, position: &Position) -> Result<Dea
     };
     let tables = active(operator, topic).ok_or_else(absent)?;
     let published = Published::of(operator.store(), &tables);
-    let verdict = published.verdict(position.partition, position.offset).await.map_err(untold)?;
+    let verdict = published.verdict(position.partition, position.offset).await.map_err(trouble)?;
     let Some(Verdict::Dead(reason)) = verdict else { return Err(absent()) };
     let mut reader = Reader { operator, topic, batch: None, reads: 0 };
     let batch = reader.at(position.partition, position.offset, false).await?;
@@ -205,16 +205,6 @@ pub(super) async fn show(operator: &Operator, position: &Position) -> Result<Dea
 pub(super) fn active(operator: &Operator, topic: &Topic) -> Option<GenerationTables> {
     let generation = operator.coordinator().control().borrow().active(topic.name.as_str())?;
     Some(topic.generation(operator.app(), generation))
-}
-
-/// What keeps published rows from being read, as an answer.
-pub(super) fn untold(error: StoreError) -> Problem {
-    match error {
-        StoreError::Damaged(damaged) => Problem::new(ProblemKind::Internal, damaged.to_string()),
-        error @ (StoreError::Unavailable { .. } | StoreError::Refused { .. } | StoreError::Failed { .. }) => {
-            unavailable(error)
-        }
-    }
 }
 
 /// Refuses partitions that no topic that is asked has.
@@ -342,7 +332,7 @@ impl Reader<'_> {
             let limit = ReadLimit { records, bytes: if near { 1 << 20 } else { 1 } };
             let name = self.topic.name.in_app(&self.operator.app().name);
             let read = self.operator.log().read(&name, partition, offset, limit).await;
-            self.batch = Some(read.map_err(unavailable)?);
+            self.batch = Some(read.map_err(trouble)?);
             self.reads += 1;
         }
         Ok(self.batch.get_or_insert_with(|| RecordBatch::empty(partition, offset)))

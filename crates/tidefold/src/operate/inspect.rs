@@ -23,8 +23,8 @@ use tidefold_table::entity::StateRef;
 use tidefold_table::verdict::PASSED_OVER;
 use tidefold_table::{TableKind, TableLayout, Verdict};
 
-use super::dead_letters::{active, untold};
-use super::{Operator, unavailable};
+use super::dead_letters::active;
+use super::{Operator, trouble};
 
 /// One step of a key's fold.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,9 +62,9 @@ pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Resu
     let mut rows = RowCache::new(usize::MAX, true);
     let mut steps = Vec::new();
     let name = topic.name.in_app(&operator.app().name);
-    let mut next = operator.log().bounds(&name, partition).await.map_err(unavailable)?.start;
+    let mut next = operator.log().bounds(&name, partition).await.map_err(trouble)?.start;
     loop {
-        let batch = operator.log().read(&name, partition, next, READ).await.map_err(unavailable)?;
+        let batch = operator.log().read(&name, partition, next, READ).await.map_err(trouble)?;
         // An empty one that goes on is a stretch without records: where transactions were aborted.
         if batch.next_offset() <= next {
             return Ok(steps);
@@ -73,7 +73,9 @@ pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Resu
             let verdict = verdicts.get(&record.offset).cloned().unwrap_or(Verdict::Applied);
             let single = alone(&record, partition);
             for id in folder.unknown_schemas(&single) {
-                let fate = operator.coordinator().schemas().fate(id).await.map_err(unavailable)?;
+                let fate = operator.coordinator().schemas().fate(id).await;
+                let fate =
+                    fate.map_err(|error| Problem::new(ProblemKind::LogUnavailable, error.to_string()))?;
                 folder.learn(id, &fate);
             }
             let published =
@@ -86,7 +88,8 @@ pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Resu
             let given = Given { published: Some(&published), own: None };
             let mut changes = Changes::default();
             rows.missing(std::iter::once(&key[..]));
-            folder.fold(&single, given, &mut rows, &mut changes).map_err(unavailable)?;
+            let folded = folder.fold(&single, given, &mut rows, &mut changes);
+            folded.map_err(|error| Problem::new(ProblemKind::Internal, error.to_string()))?;
             let state = rows.get(&key);
             steps.push(step(entity, topic, &record, partition, &verdict, state));
         }
@@ -129,7 +132,7 @@ async fn published(
     let published = Published::of(operator.store(), &tables);
     let mut from = Offset::ZERO;
     loop {
-        let rows = published.verdicts(partition, from..Offset::MAX, PAGE).await.map_err(untold)?;
+        let rows = published.verdicts(partition, from..Offset::MAX, PAGE).await.map_err(trouble)?;
         let last = rows.last().map(|(offset, _)| *offset).filter(|_| rows.len() == PAGE);
         verdicts.extend(rows);
         match last {

@@ -23,9 +23,9 @@ use tidefold_app::model::Topic;
 use tidefold_control::GenerationState;
 use tidefold_coordinator::Coordinator;
 use tidefold_http::{Problem, ProblemKind};
-use tidefold_log::SharedLog;
+use tidefold_log::{LogError, SharedLog};
 use tidefold_projector::{Halt, LaneState};
-use tidefold_store::SharedStore;
+use tidefold_store::{SharedStore, StoreError};
 
 pub use routes::router;
 pub use watch::watch;
@@ -150,7 +150,24 @@ impl Operator {
     }
 }
 
-/// Any trouble with the log or store, as an answer.
-fn unavailable(error: impl std::fmt::Display) -> Problem {
-    Problem::new(ProblemKind::StoreUnavailable, error.to_string())
+/// An error that carries the name of the problem that it is answered with.
+trait Named: std::fmt::Display {
+    fn name(&self) -> &'static str;
+}
+
+impl Named for LogError {
+    fn name(&self) -> &'static str {
+        LogError::name(self)
+    }
+}
+
+impl Named for StoreError {
+    fn name(&self) -> &'static str {
+        StoreError::name(self)
+    }
+}
+
+/// Trouble with the log or the store, as an answer.
+fn trouble(error: impl Named) -> Problem {
+    Problem::of_error(error.name(), error.to_string())
 }

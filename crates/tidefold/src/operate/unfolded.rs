@@ -12,7 +12,7 @@ use tidefold_record::{Offset, Partition, Position};
 use tidefold_telemetry::clock;
 
 use super::dead_letters::active;
-use super::{Operator, replay, unavailable};
+use super::{Operator, replay, trouble};
 
 /// A partition of which not every record is folded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub(super) async fn unfolded(
     loop {
         let Some(tables) = active(operator, topic) else { return Ok(Vec::new()) };
         let checkpoints = load_checkpoints(operator.store(), &tables, 0..topic.partitions).await;
-        let checkpoints = checkpoints.map_err(unavailable)?;
+        let checkpoints = checkpoints.map_err(trouble)?;
         let (mut found, mut may_go_on) = (Vec::new(), false);
         for ((partition, checkpoint), end) in (0..).map(Partition).zip(&checkpoints).zip(ends) {
             let halted = operator.coordinator().halted(topic.name.as_str(), tables.generation, partition);

@@ -16,8 +16,8 @@ use tidefold_store::published::Published;
 use tidefold_table::GenerationTables;
 use tidefold_telemetry::{Telemetry, clock};
 
-use super::dead_letters::{active, untold};
-use super::{Operator, unavailable};
+use super::dead_letters::active;
+use super::{Operator, trouble};
 
 /// How long between rounds.
 const ROUND: Duration = Duration::from_secs(10);
@@ -89,13 +89,13 @@ impl Counted {
         tables: &GenerationTables,
     ) -> Result<(), Problem> {
         let checkpoints = load_checkpoints(operator.store(), tables, 0..topic.partitions).await;
-        let checkpoints = checkpoints.map_err(untold)?;
+        let checkpoints = checkpoints.map_err(trouble)?;
         let published = Published::of(operator.store(), tables);
         for (at, (counted, checkpoint)) in self.partitions.iter_mut().zip(checkpoints).enumerate() {
             let at = Partition(at as u32);
             while counted.next < checkpoint.next {
                 let range = counted.next..checkpoint.next;
-                let page = published.dead_letters(at, range, PAGE).await.map_err(untold)?;
+                let page = published.dead_letters(at, range, PAGE).await.map_err(trouble)?;
                 if let (Some((offset, _)), None) = (page.letters.first(), counted.oldest_micros) {
                     counted.oldest_micros = appended(operator, topic, at, *offset).await?;
                 }
@@ -116,7 +116,7 @@ async fn appended(
 ) -> Result<Option<i64>, Problem> {
     let name = topic.name.in_app(&operator.app().name);
     let limit = ReadLimit { records: 1, bytes: 1 };
-    let batch = operator.log().read(&name, partition, offset, limit).await.map_err(unavailable)?;
+    let batch = operator.log().read(&name, partition, offset, limit).await.map_err(trouble)?;
     let time = batch.get(offset).and_then(|record| {
         let text = record.headers.get(Known::AppendTime).or_else(|| record.headers.get(Known::CeTime))?;
         parse_rfc3339_micros(text)
