@@ -1,5 +1,6 @@
 //! Answers, written by hand: they are few, small and on the hot path.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use axum::body::Body;
@@ -10,6 +11,16 @@ use bytes::Bytes;
 use tidefold_codec::json_out::write_string;
 use tidefold_http::Problem;
 use tidefold_record::{Offset, Partition, TopicName};
+
+use crate::catalog::TopicEntry;
+
+/// A message that stands in the log.
+pub(crate) struct Standing<'a> {
+    pub(crate) topic: &'a TopicEntry,
+    pub(crate) partition: Partition,
+    pub(crate) offset: Offset,
+    pub(crate) id: &'a str,
+}
 
 /// Appends a position.
 pub(crate) fn write_position(topic: &TopicName, partition: Partition, offset: Offset, out: &mut Vec<u8>) {
@@ -69,4 +80,27 @@ pub(crate) fn accepted(app: &str, id: &str, position: &[u8]) -> Response {
         response.headers_mut().insert(LOCATION, path);
     }
     response
+}
+
+// === impl Standing ===
+
+impl Standing<'_> {
+    /// Its position's text.
+    pub(crate) fn position(&self) -> Vec<u8> {
+        let mut position = Vec::with_capacity(48);
+        write_position(&self.topic.name, self.partition, self.offset, &mut position);
+        position
+    }
+
+    pub(crate) fn position_text(&self) -> String {
+        match String::from_utf8_lossy(&self.position()) {
+            Cow::Borrowed(text) => text.to_owned(),
+            Cow::Owned(text) => text,
+        }
+    }
+
+    /// `202`.
+    pub(crate) fn accepted(&self, app: &str) -> Response {
+        accepted(app, self.id, &self.position())
+    }
 }

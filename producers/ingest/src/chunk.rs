@@ -10,14 +10,27 @@ use tidefold_record::{BatchBuilder, SchemaId};
 use crate::answer;
 use crate::catalog::MessageEntry;
 use crate::envelope::{self, Envelope};
-use crate::failure::{advise, field_errors, invalid_message};
+use crate::failure::{advise, field_errors, invalid_envelope, invalid_message};
 use crate::head::Head;
 use crate::intake::Intake;
 use crate::lane::{Fates, LaneBatch};
 use crate::lines::Piece;
 use crate::record::{Given, Now, Scratch};
 use crate::shape;
-use crate::stream::Route;
+
+/// What the lines of a stream are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Route {
+    /// Messages of one type, alone.
+    One {
+        /// The type's place in the catalog.
+        message: usize,
+        /// Its schema id.
+        schema: SchemaId,
+    },
+    /// Messages of any type, each with its attributes.
+    Any,
+}
 
 /// What holds for all lines of a stream.
 pub(crate) struct Stream {
@@ -286,14 +299,6 @@ fn write_id(stream: &Stream, envelope: &Envelope<'_>, index: u64, now: &Now, out
             out.extend_from_slice(fresh.hyphenated().encode_lower(&mut buffer).as_bytes());
         }
     }
-}
-
-fn invalid_envelope(errors: Vec<FieldError>) -> Problem {
-    let detail = match errors.as_slice() {
-        [only] => format!("{}: {}", only.pointer.as_deref().unwrap_or("#"), only.detail),
-        many => format!("{} mistakes in this line", many.len()),
-    };
-    Problem::new(ProblemKind::InvalidEnvelope, detail).with_errors(errors)
 }
 
 // === impl Chunk ===

@@ -104,6 +104,15 @@ pub(crate) fn invalid_message(message: &MessageEntry, errors: Vec<FieldError>) -
     Problem::new(ProblemKind::InvalidMessage, detail).with_errors(errors)
 }
 
+/// The answer to a line or event around whose message, and perhaps in it, something is wrong.
+pub(crate) fn invalid_envelope(errors: Vec<FieldError>) -> Problem {
+    let detail = match errors.as_slice() {
+        [only] => format!("{}: {}", only.pointer.as_deref().unwrap_or("#"), only.detail),
+        many => format!("{} mistakes around this message and in it", many.len()),
+    };
+    Problem::new(ProblemKind::InvalidEnvelope, detail).with_errors(errors)
+}
+
 #[cfg(test)]
 mod tests {
     use tidefold_record::TopicName;

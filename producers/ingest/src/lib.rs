@@ -13,7 +13,7 @@
 //!   headers, `envelope` from a line. `head`: all that a request's headers say, `media` a part of it; `shape`: what a refused
 //!   body looks like.
 //! * `record`: a message as a record; `room`: the bytes that requests may hold.
-//! * `single`: one message; `outcomes`: what became of it; `proofs`: whether the log is the one the tables are of.
+//! * `routes`: which body goes which way; `single`: one message; `outcomes`: what became of it; `proofs`: whether the log is the one the tables are of.
 //! * `stream`: many messages; `lines`, `chunk` and `lane` are its steps.
 //! * `failure` and `answer`: what is answered.
 
@@ -47,6 +47,7 @@ mod outcomes;
 mod proofs;
 mod record;
 mod room;
+mod routes;
 mod settings;
 mod shape;
 mod single;
@@ -86,8 +87,8 @@ pub struct Components {
 pub fn router(components: Components) -> Router {
     let intake = Arc::new(intake::Intake::new(components));
     Router::new()
-        .route(paths::APP, post(stream::post_any))
-        .route(paths::NAME, post(single::post_named))
+        .route(paths::APP, post(routes::post_any))
+        .route(paths::NAME, post(routes::post_named))
         .route(paths::OUTCOME, get(outcomes::get))
         .with_state(intake)
 }

@@ -14,6 +14,8 @@ use tidefold_http::{Problem, ProblemKind};
 pub(crate) enum Media {
     /// One JSON value.
     Json,
+    /// One CloudEvent in JSON.
+    Event,
     /// One JSON value a line.
     Lines,
 }
@@ -71,10 +73,12 @@ impl Media {
         };
         let subtype = mime.subtype().as_str();
         if mime.type_() == mime::APPLICATION && matches!(subtype, "cloudevents" | "cloudevents-batch") {
+            if subtype == "cloudevents" && mime.suffix() == Some(mime::JSON) {
+                return Ok(Media::Event);
+            }
             return Err(refuse(format!(
-                "`{}` is not supported; send events as application/x-ndjson to /v1/{{app}}, one a line in this same \
-                 JSON format, or one event's data as application/json to /v1/{{app}}/{{MessageType}} with its attributes \
-                 in CE- headers",
+                "`{}` is not supported; send one event as application/cloudevents+json, or several as \
+                 application/x-ndjson to /v1/{{app}}, one a line in this same JSON format",
                 mime.essence_str()
             )));
         }
@@ -134,9 +138,13 @@ mod tests {
         for text in ["", "/json", "application/", "application json", "*"] {
             assert_eq!((is_json(text), of(text)), (None, None), "{text}");
         }
-        for text in ["application/cloudevents+json; charset=utf-8", "application/CloudEvents-Batch+json"] {
-            assert_eq!((is_json(text), of(text)), (Some(true), None), "{text}");
+        for (text, media) in [
+            ("application/cloudevents+json; charset=utf-8", Some(Media::Event)),
+            ("application/CloudEvents-Batch+json", None),
+        ] {
+            assert_eq!((is_json(text), of(text)), (Some(true), media), "{text}");
         }
+        assert_eq!(of("application/cloudevents+avro"), None);
     }
 
     #[test]

@@ -23,12 +23,11 @@ use tidefold_store::StoreError;
 use tidefold_table::Verdict;
 use tidefold_telemetry::clock;
 
-use crate::answer;
+use crate::answer::{self, Standing};
 use crate::catalog::TopicEntry;
 use crate::failure::Failure;
 use crate::intake::Intake;
 use crate::proofs::Untold;
-use crate::single::Standing;
 
 mod range;
 

@@ -1,60 +1,42 @@
-//! `POST /v1/{app}/{MessageType}` with one JSON message.
+//! One message: `POST /v1/{app}/{MessageType}` with its JSON, or there and under `/v1/{app}` as a CloudEvent in JSON.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
+use bytes::Bytes;
+use tidefold_codec::json_in::pointer_to_member;
 use tidefold_http::body::{self, Pace};
-use tidefold_http::{Asking, Problem, ProblemKind};
-use tidefold_record::{BatchBuilder, Offset, Partition, SchemaId};
+use tidefold_http::{Asking, FieldError, Principal, Problem, ProblemKind};
+use tidefold_record::{BatchBuilder, Partition, SchemaId};
 
-use crate::answer;
+use crate::answer::Standing;
+use crate::attributes::{Attributes, Known};
 use crate::catalog::{MessageEntry, TopicEntry};
-use crate::failure::{Failure, advise, field_errors, invalid_message};
+use crate::envelope;
+use crate::failure::{Failure, advise, field_errors, invalid_envelope, invalid_message};
 use crate::head::Head;
 use crate::intake::Intake;
-use crate::media::Media;
 use crate::outcomes::{self, Waited};
-use crate::record::{Given, Scratch};
+use crate::record::{Given, Now, Scratch};
+use crate::room::Taken;
 use crate::shape;
-use crate::stream::{self, Route};
 
-/// A message that stands in the log.
-pub(crate) struct Standing<'a> {
-    pub(crate) topic: &'a TopicEntry,
-    pub(crate) partition: Partition,
-    pub(crate) offset: Offset,
-    pub(crate) id: &'a str,
+/// The length of an id that is made here.
+const FRESH: usize = uuid::fmt::Hyphenated::LENGTH;
+
+/// One message, read.
+struct Sent<'a> {
+    message: &'a MessageEntry,
+    topic: &'a TopicEntry,
+    schema: SchemaId,
+    attributes: &'a Attributes<'a>,
+    head: &'a Head,
+    json: &'a [u8],
+    /// Where it stands in the body: nothing, or `/data`.
+    inside: &'static str,
 }
 
-/// The route.
-pub(crate) async fn post_named(
-    State(intake): State<Arc<Intake>>,
-    asking: Asking,
-    request: Request,
-) -> Result<Response, Problem> {
-    let (app, name) = named(request.uri().path());
-    intake.check_app(app)?;
-    let message = intake.catalog.message(name).ok_or_else(|| intake.catalog.unknown_type(name))?;
-    let media = Media::of(request.headers())?;
-    let head = Head::of(request.headers(), &asking, intake.settings.wait_max)?;
-    let schema = intake.catalog.schema_id(message)?;
-    match media {
-        Media::Json => one(&intake, asking, message, schema, head, request).await,
-        Media::Lines => {
-            let route = Route::One { message: message.place, schema };
-            stream::answer(Arc::clone(&intake), asking, route, head, request)
-        }
-    }
-}
-
-/// App and name of `/v1/{app}/{name}`. Both are plain ASCII in every app, so an escaped one is just not found.
-fn named(path: &str) -> (&str, &str) {
-    path.strip_prefix("/v1/").and_then(|rest| rest.split_once('/')).unwrap_or_default()
-}
-
-async fn one(
+/// Takes a message whose attributes are headers.
+pub(crate) async fn one(
     intake: &Intake,
     asking: Asking,
     message: &MessageEntry,
@@ -62,56 +44,183 @@ async fn one(
     head: Head,
     request: Request,
 ) -> Result<Response, Problem> {
-    let Some(topic) = intake.catalog.topic_of(message) else {
-        return Err(Problem::new(ProblemKind::Internal, "a message type without a topic"));
-    };
+    let topic = topic_of(intake, message)?;
     of_this_path(message, topic, &head)?;
-    let Asking { caller, principal, .. } = asking;
-    intake.check_source(&principal, &head.attributes)?;
-    let limits = &intake.settings.limits;
-    let full = |_: &Problem| {
-        intake.metrics.full.inc();
+    intake.check_source(&asking.principal, &head.attributes)?;
+    let (room, json) = read(intake, &asking, request).await?;
+    let sent =
+        Sent { message, topic, schema, attributes: &head.attributes, head: &head, json: &json, inside: "" };
+    let now = intake.now();
+    let mut fresh = [0; FRESH];
+    let id = id_of(intake, &head.attributes, &now, &mut fresh);
+    let (partition, batch) = sent.encode(intake, &asking.principal, (id, &now), Vec::new())?;
+    drop(json);
+    let standing = append(intake, topic, partition, batch, id).await?;
+    drop(room);
+    told(intake, asking, &head, &standing).await
+}
+
+/// Takes a CloudEvent in JSON: an envelope, of which the standard requires more than of a line.
+pub(crate) async fn event(
+    intake: &Intake,
+    asking: Asking,
+    path: Option<&MessageEntry>,
+    head: Head,
+    request: Request,
+) -> Result<Response, Problem> {
+    if head.is_event || head.attributes.id.is_some() || head.attributes.if_match.is_some() {
+        let detail = "the body is an event with attributes of its own: leave out CE- headers, Idempotency-Key and \
+                      If-Match, or send them with the data alone as application/json";
+        return Err(Problem::new(ProblemKind::InvalidRequest, detail));
+    }
+    let (room, json) = read(intake, &asking, request).await?;
+    let (envelope, mut errors) = envelope::parse(&json);
+    let attributes = &envelope.attributes;
+    require_whole(attributes, &mut errors);
+    let refused = |problem| {
+        intake.metrics.invalid.inc();
+        problem
     };
-    let mut room = intake.room.open(&caller, usize::MAX).inspect_err(full)?;
+    let kind = attributes.kind.as_deref().unwrap_or_default();
+    let (Some(message), Some(data)) = (intake.catalog.message(kind), envelope.data) else {
+        return Err(refused(match errors.is_empty() {
+            true => intake.catalog.unknown_type(kind),
+            false => invalid_envelope(errors),
+        }));
+    };
+    if errors.is_empty() {
+        intake.check_source(&asking.principal, attributes).map_err(refused)?;
+        if let Some(path) = path.filter(|path| path.place != message.place) {
+            let detail = format!("the event's type is `{kind}`; this path takes `{}`", path.name);
+            return Err(refused(Problem::new(ProblemKind::InvalidRequest, detail)));
+        }
+    }
+    let topic = topic_of(intake, message)?;
+    if attributes.if_match.is_some()
+        && let Some(reason) = message.unconditional(topic)
+    {
+        errors.push(FieldError::at("#/ifmatch", "not_conditional", reason));
+    }
+    let schema = intake.catalog.schema_id(message)?;
+    let sent = Sent { message, topic, schema, attributes, head: &head, json: data, inside: "/data" };
+    let now = intake.now();
+    let mut fresh = [0; FRESH];
+    let id = id_of(intake, attributes, &now, &mut fresh);
+    let (partition, batch) = sent.encode(intake, &asking.principal, (id, &now), errors)?;
+    let standing = append(intake, topic, partition, batch, id).await?;
+    drop(room);
+    told(intake, asking, &head, &standing).await
+}
+
+/// Adds what the standard requires of an event and this has not.
+fn require_whole(attributes: &Attributes<'_>, errors: &mut Vec<FieldError>) {
+    let required = [
+        (Known::Specversion, attributes.has(Known::Specversion)),
+        (Known::Id, attributes.id.is_some()),
+        (Known::Source, attributes.source.is_some()),
+    ];
+    for (required, is_there) in required {
+        let pointer = pointer_to_member(required.name());
+        // What is no object has no members, and what is wrong was told.
+        let told = |error: &FieldError| error.pointer.as_deref().is_some_and(|at| at == "#" || at == pointer);
+        if !is_there && !errors.iter().any(told) {
+            errors.push(FieldError::at(pointer, "missing_field", "is missing; every CloudEvent has one"));
+        }
+    }
+}
+
+fn topic_of<'a>(intake: &'a Intake, message: &MessageEntry) -> Result<&'a TopicEntry, Problem> {
+    let topic = intake.catalog.topic_of(message);
+    topic.ok_or_else(|| Problem::new(ProblemKind::Internal, "a message type without a topic"))
+}
+
+/// A message's own id, or a fresh one.
+fn id_of<'a>(
+    intake: &Intake,
+    attributes: &'a Attributes<'_>,
+    now: &Now,
+    buffer: &'a mut [u8; FRESH],
+) -> &'a str {
+    match &attributes.id {
+        Some(id) => id,
+        None => intake.ids.fresh(now.micros).hyphenated().encode_lower(buffer),
+    }
+}
+
+/// Reads the body whole, with room for it.
+async fn read(intake: &Intake, asking: &Asking, request: Request) -> Result<(Taken, Bytes), Problem> {
+    let limits = &intake.settings.limits;
+    let room = intake.room.open(&asking.caller, usize::MAX);
+    let mut room = room.inspect_err(|_| {
+        intake.metrics.full.inc();
+    })?;
     let more = |bytes| if room.grow(bytes) { Ok(()) } else { Err(intake.room.full()) };
     let json = body::read_whole(request.into_body(), limits.body_bytes, Pace::whole(limits), more).await;
     let json = json.inspect_err(|problem| count_unread(intake, problem))?;
     intake.metrics.body_bytes.inc_by(json.len() as u64);
+    Ok((room, json))
+}
 
-    let now = intake.now();
-    let mut fresh = uuid::Uuid::encode_buffer();
-    let id: &str = match &head.attributes.id {
-        Some(id) => id,
-        None => intake.ids.fresh(now.micros).hyphenated().encode_lower(&mut fresh),
-    };
-    let source = intake.source_of(&principal);
-    let given =
-        Given { id, source: &source, caller: principal.as_str(), attributes: &head.attributes, head: &head };
-    let (partition, batch) = Scratch::with(|scratch| {
-        scratch.encode(message, schema, &json)?;
-        let mut batch = BatchBuilder::with_capacity(1, scratch.size_hint());
-        scratch.push(message, &given, &now, &mut batch);
-        Ok((topic.partition_of(scratch.key()), batch))
-    })
-    .map_err(|violations| {
-        intake.metrics.invalid.inc();
-        let mut errors: Vec<_> = field_errors(violations, "").collect();
-        advise(&mut errors, || shape::of_message(&json));
-        invalid_message(message, errors)
-    })?;
-    drop(json);
+// === impl Sent ===
 
+impl Sent<'_> {
+    /// The message as a batch of one, with its partition. `errors` are what is wrong around it.
+    fn encode(
+        &self,
+        intake: &Intake,
+        principal: &Principal,
+        (id, now): (&str, &Now),
+        mut errors: Vec<FieldError>,
+    ) -> Result<(Partition, BatchBuilder), Problem> {
+        let source = intake.source_of(principal);
+        let caller = principal.as_str();
+        let given = Given { id, source: &source, caller, attributes: self.attributes, head: self.head };
+        Scratch::with(|scratch| {
+            let around = errors.len();
+            if let Err(violations) = scratch.encode(self.message, self.schema, self.json) {
+                errors.extend(field_errors(violations, self.inside));
+                advise(&mut errors, || shape::of_message(self.json));
+            }
+            if !errors.is_empty() {
+                intake.metrics.invalid.inc();
+                return Err(match around {
+                    0 => invalid_message(self.message, errors),
+                    _ => invalid_envelope(errors),
+                });
+            }
+            let mut batch = BatchBuilder::with_capacity(1, scratch.size_hint());
+            scratch.push(self.message, &given, now, &mut batch);
+            Ok((self.topic.partition_of(scratch.key()), batch))
+        })
+    }
+}
+
+async fn append<'a>(
+    intake: &Intake,
+    topic: &'a TopicEntry,
+    partition: Partition,
+    batch: BatchBuilder,
+    id: &'a str,
+) -> Result<Standing<'a>, Problem> {
     let appended = intake.append(topic, partition, batch).await.and_then(|appended| appended.offset(0));
     let offset = appended.map_err(|error| {
         let failure = Failure::Log(error);
         failure.count(&intake.metrics);
         failure.problem(id)
     })?;
-    drop(room);
     intake.metrics.accepted.inc();
-    let standing = Standing { topic, partition, offset, id };
+    Ok(Standing { topic, partition, offset, id })
+}
+
+/// Answers a message that stands in the log, with its outcome if that is wanted.
+async fn told(
+    intake: &Intake,
+    asking: Asking,
+    head: &Head,
+    standing: &Standing<'_>,
+) -> Result<Response, Problem> {
     match head.wait {
-        Some(wait) => outcomes::wait(intake, &standing, Waited { asked: wait, caller }).await,
+        Some(wait) => outcomes::wait(intake, standing, Waited { asked: wait, caller: asking.caller }).await,
         None => Ok(standing.accepted(&intake.app.name)),
     }
 }
@@ -139,27 +248,4 @@ fn count_unread(intake: &Intake, problem: &Problem) {
         ProblemKind::Overloaded => intake.metrics.full.inc(),
         _ => intake.metrics.invalid.inc(),
     };
-}
-
-// === impl Standing ===
-
-impl Standing<'_> {
-    /// Its position's text.
-    pub(crate) fn position(&self) -> Vec<u8> {
-        let mut position = Vec::with_capacity(48);
-        answer::write_position(&self.topic.name, self.partition, self.offset, &mut position);
-        position
-    }
-
-    pub(crate) fn position_text(&self) -> String {
-        match String::from_utf8_lossy(&self.position()) {
-            Cow::Borrowed(text) => text.to_owned(),
-            Cow::Owned(text) => text,
-        }
-    }
-
-    /// `202`.
-    pub(crate) fn accepted(&self, app: &str) -> Response {
-        answer::accepted(app, self.id, &self.position())
-    }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
@@ -24,33 +24,17 @@ use futures_util::stream::{FuturesOrdered, StreamExt, unfold};
 use futures_util::{FutureExt, future};
 use tidefold_http::body::Pace;
 use tidefold_http::{Asking, Caller, Held, Problem, ProblemKind};
-use tidefold_record::SchemaId;
 use tidefold_telemetry::clock;
 use tokio::sync::oneshot;
 
 use crate::answer;
 use crate::attributes::ID_BYTES;
-use crate::chunk::{Chunk, ChunkBuilder, LaneName, Stream};
+use crate::chunk::{Chunk, ChunkBuilder, LaneName, Route, Stream};
 use crate::head::Head;
 use crate::intake::Intake;
 use crate::lane::{LaneBatch, Turn, append_in_turn};
 use crate::lines::Lines;
-use crate::media::Media;
 use crate::room::Taken;
-
-/// What the lines of a stream are.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Route {
-    /// Messages of one type, alone.
-    One {
-        /// The type's place in the catalog.
-        message: usize,
-        /// Its schema id.
-        schema: SchemaId,
-    },
-    /// Messages of any type, each with its attributes.
-    Any,
-}
 
 /// One request, from its body to its answers.
 struct Exchange {
@@ -68,23 +52,6 @@ struct Exchange {
     /// Bytes that came and have no room yet: nothing more is read until they have.
     owed: usize,
     caller: Caller,
-}
-
-/// The route of messages of any type.
-pub(crate) async fn post_any(
-    State(intake): State<Arc<Intake>>,
-    asking: Asking,
-    request: Request,
-) -> Result<Response, Problem> {
-    let app = request.uri().path().strip_prefix("/v1/").unwrap_or_default();
-    intake.check_app(app)?;
-    if Media::of(request.headers())? != Media::Lines {
-        let detail = "this path takes application/x-ndjson, one message with its type a line; send one message of \
-                      application/json to its own path, /v1/{app}/{MessageType}";
-        return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
-    }
-    let head = Head::of(request.headers(), &asking, intake.settings.wait_max)?;
-    answer(intake, asking, Route::Any, head, request)
 }
 
 /// Starts answering a stream.

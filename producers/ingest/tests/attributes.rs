@@ -1,5 +1,5 @@
-//! One set of attributes: whether they come as headers, as a line, or as a line among others, they make the same record or
-//! the same mistake.
+//! One set of attributes: whether they come as headers, as an event in JSON, as a line, or as a line among others, they make
+//! the same record or the same mistake.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,6 +10,7 @@
 
 mod support;
 
+use axum::http::Method;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -60,6 +61,13 @@ async fn among_others(shop: &Shop, line: &str) -> Came {
     of_line(shop, &answer, 1).await
 }
 
+/// A body of its own, to either path.
+async fn by_event(shop: &Shop, path: &str, event: &str) -> Came {
+    let headers = [("content-type", "application/cloudevents+json")];
+    let answer = shop.send(Method::POST, path, &headers, event.to_owned().into()).await;
+    came(shop, u64::from(answer.status.as_u16()), &answer.json()).await
+}
+
 async fn of_line(shop: &Shop, answer: &Answer, at: usize) -> Came {
     let line = &answer.lines()[at];
     let told = if line["problem"].is_null() { line } else { &line["problem"] };
@@ -94,6 +102,8 @@ async fn every_way(shop: &Shop, given: &[(&str, &str)]) -> Came {
     let line = line(&members);
     assert_eq!(by_header, by_line(shop, &line).await, "{line}");
     assert_eq!(by_header, among_others(shop, &line).await, "{line}");
+    assert_eq!(by_header, by_event(shop, "/v1/shop", &line).await, "{line}");
+    assert_eq!(by_header, by_event(shop, "/v1/shop/PlaceOrder", &line).await, "{line}");
     by_header
 }
 
@@ -326,4 +336,42 @@ fn any_attributes_come_to_the_same_whichever_way() {
             Ok(())
         })
         .unwrap();
+}
+
+#[tokio::test]
+async fn an_event_in_json_is_whole_and_alone() {
+    let shop = Shop::open().await;
+    let whole = |left_out: &str| {
+        let members = [
+            ("specversion", json!("1.0")),
+            ("id", json!("e-1")),
+            ("source", json!("/till/7")),
+            ("type", json!("PlaceOrder")),
+        ];
+        line(&members.into_iter().filter(|(name, _)| *name != left_out).collect::<Vec<_>>())
+    };
+    for path in ["/v1/shop", "/v1/shop/PlaceOrder"] {
+        for left_out in ["specversion", "id", "source", "type"] {
+            let told = by_event(&shop, path, &whole(left_out)).await;
+            assert_eq!(told, Err((400, vec![(left_out.to_owned(), "missing_field".to_owned())])));
+        }
+        let typed = ("content-type", "application/cloudevents+json; charset=utf-8");
+        for more in [("idempotency-key", "e-1"), ("ce-id", "e-1"), ("if-match", "\"7\"")] {
+            let answer = shop.send(Method::POST, path, &[typed, more], whole("").into()).await;
+            answer.problem(400, "invalid_request");
+        }
+        let answer = shop.send(Method::POST, path, &[typed], whole("").into()).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["id"]), (202, &json!("e-1")));
+        for body in ["", "[]", "{", "null", &format!("{}{}", whole(""), whole(""))] {
+            let answer = shop.send(Method::POST, path, &[typed], body.to_owned().into()).await;
+            answer.problem(400, "invalid_envelope");
+        }
+    }
+    let told = by_event(&shop, "/v1/shop/PayOrder", &whole("")).await;
+    assert_eq!(told, Err((400, vec![])));
+    let broken = whole("").replace("\"total_cents\":1", "\"total_cents\":\"x\"");
+    let told = by_event(&shop, "/v1/shop", &broken).await;
+    assert_eq!(told, Err((400, vec![("data/total_cents".to_owned(), "wrong_type".to_owned())])));
+    let answer = shop.stream("/v1/shop", &[], "{}").await;
+    assert_eq!(answer.lines().len(), 1);
 }

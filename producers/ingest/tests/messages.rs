@@ -168,7 +168,7 @@ async fn other_media_types_are_refused() {
         &[("content-type", "application/json"), ("content-encoding", "gzip")],
         &[("content-type", "application/json"), ("content-encoding", "identity, zstd")],
         &[("content-type", "application/json"), ("content-type", "application/json")],
-        &[("content-type", "application/cloudevents+json; charset=utf-8")],
+        &[("content-type", "application/cloudevents-batch+json; charset=utf-8")],
     ] {
         let answer = shop.send(Method::POST, ORDERS, headers, order("o").into()).await;
         answer.problem(415, "unsupported_media_type");
