@@ -38,6 +38,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidefold_log::LogError;
+use tidefold_log::observer::SharedObserver;
 use tidefold_record::{BatchBuilder, Partition};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -86,6 +87,7 @@ pub(crate) struct Shared {
     rack: Option<String>,
     tasks: TaskTracker,
     closed: CancellationToken,
+    observer: SharedObserver,
     /// Where tasks run: a runtime that folds would keep appends waiting.
     home: Handle,
 }
@@ -170,6 +172,7 @@ impl Shared {
             rack: settings.properties.get("client.rack").cloned(),
             tasks: TaskTracker::new(),
             closed: CancellationToken::new(),
+            observer: settings.observer.clone(),
             home: home
                 .map_err(|error| refuse(format!("there is no runtime for the log's tasks ({error})")))?,
         })

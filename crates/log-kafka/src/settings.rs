@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use tidefold_log::LogError;
+use tidefold_log::observer::SharedObserver;
 
 use crate::context::Counts;
 
@@ -44,6 +45,8 @@ pub struct Settings {
     pub counts: Counts,
     /// How often.
     pub counts_every: Duration,
+    /// Who is told of appends that are sent again.
+    pub observer: SharedObserver,
     /// Further librdkafka properties: TLS, SASL, compression. Those this crate sets itself are refused.
     pub properties: BTreeMap<String, String>,
 }
@@ -100,6 +103,7 @@ impl Default for Settings {
             instance_id: None,
             counts: Counts::default(),
             counts_every: Duration::from_secs(10),
+            observer: SharedObserver::default(),
             properties: BTreeMap::new(),
         }
     }

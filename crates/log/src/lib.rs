@@ -3,6 +3,8 @@
 //! This crate owns the contract ([`Log`]), a memory log that can be told to fail, delay and lose what was not synced
 //! ([`memory`]), a membership that tests move by hand ([`scripted`]), and the suite that every log must pass ([`contract`], behind the feature `contract`).
 //!
+//! What a log does is told to an [`observer::Observer`].
+//!
 //! It deliberately knows nothing of apps, Avro or folds: a record is bytes with an offset. Who writes a log starts with
 //! [`Log`], makes a [`contract::Subject`] of it and runs `log_contract!` in its tests.
 
@@ -10,6 +12,7 @@
 pub mod contract;
 pub mod membership;
 pub mod memory;
+pub mod observer;
 pub mod scripted;
 
 pub use membership::{Epoch, Membership, Owned, SharedMembership, Sole};
@@ -235,6 +238,37 @@ impl Appended {
             Appended::Each(fates) => fates.get(index).cloned().unwrap_or_else(|| {
                 Err(LogError::Unknown { detail: format!("no answer for record {index}") })
             }),
+        }
+    }
+}
+
+// === impl LogError ===
+
+impl LogError {
+    /// The name of every kind, for labels.
+    pub const KINDS: [&'static str; 8] = [
+        "full",
+        "unavailable",
+        "unknown",
+        "too_large",
+        "no_such_partition",
+        "mismatch",
+        "out_of_range",
+        "damaged",
+    ];
+
+    /// Its kind's name: one of [`LogError::KINDS`].
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            LogError::Full { .. } => "full",
+            LogError::Unavailable { .. } => "unavailable",
+            LogError::Unknown { .. } => "unknown",
+            LogError::TooLarge { .. } => "too_large",
+            LogError::NoSuchPartition { .. } => "no_such_partition",
+            LogError::Mismatch { .. } => "mismatch",
+            LogError::OutOfRange { .. } => "out_of_range",
+            LogError::Damaged { .. } => "damaged",
         }
     }
 }

@@ -13,11 +13,13 @@ use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, Statement};
 use tidefold_store::StoreError;
+use tidefold_store::observer::Operation;
 use tidefold_table::TableId;
 use tokio::sync::Semaphore;
 
 use crate::Settings;
 use crate::error::{answer, connecting, executing, preparing, refused};
+use crate::retry::Told;
 use crate::tls::Fault;
 
 /// Changing a schema waits for all nodes to agree.
@@ -80,10 +82,17 @@ impl Server {
         Ok((format!("{}.{}", quoted(&keyspace), quoted(name)), keyspace, name.to_owned()))
     }
 
-    pub(crate) async fn prepare(&self, what: &str, cql: &str) -> Result<PreparedStatement, StoreError> {
+    /// A statement that `operation` runs.
+    pub(crate) async fn prepare(
+        &self,
+        what: &str,
+        cql: &str,
+        operation: Operation,
+    ) -> Result<PreparedStatement, StoreError> {
         let prepared = Box::pin(self.session.prepare(cql)).await;
         let mut prepared = prepared.map_err(|error| preparing(what, &error))?;
         prepared.set_is_idempotent(true);
+        prepared.set_retry_policy(Some(Told::policy(&self.settings.observer, operation)));
         Ok(prepared)
     }
 

@@ -18,12 +18,14 @@
 //!
 //! To read it: [`ScyllaStore`] finds the table; `connect` makes the session, `schema` makes and checks tables, `shape` says
 //! how keys lie in columns and `typed` how values do, `statements` is a table's CQL, `write` groups rows into batches, `read`
-//! loads and scans, `segments` turns a range of key bytes into ranges of columns, `error` sorts what the driver says.
+//! loads and scans, `segments` turns a range of key bytes into ranges of columns, `retry` tells
+//! of requests that the driver sends again, `error` sorts what the driver says.
 
 mod cells;
 mod connect;
 mod error;
 mod read;
+mod retry;
 mod schema;
 mod segments;
 mod shape;
@@ -40,6 +42,7 @@ use ahash::{AHashMap, AHashSet};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tidefold_store::observer::SharedObserver;
 use tidefold_store::{Lane, Scan, Store, StoreError, Table, TableWrites};
 use tidefold_table::{Row, TableId, TableKind};
 use tokio::sync::{Mutex, watch};
@@ -73,6 +76,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long to wait for the answer to a request.
     pub request_timeout: Duration,
+    /// Who is told of requests that are sent again.
+    pub observer: SharedObserver,
 }
 
 /// The store on a CQL server.
@@ -99,6 +104,7 @@ impl Default for Settings {
             in_flight: 256,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
+            observer: SharedObserver::default(),
         }
     }
 }

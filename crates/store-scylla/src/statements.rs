@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::AHashMap;
 use scylla::statement::prepared::PreparedStatement;
+use tidefold_store::observer::Operation;
 use tidefold_store::{StoreError, Table};
 use tidefold_table::{TableId, TableLayout};
 
@@ -54,9 +55,9 @@ impl OpenTable {
         let delete = format!("DELETE FROM {name} USING TIMESTAMP ? WHERE {is_key}");
         let load = format!("SELECT {READ} FROM {name} WHERE {is_key}");
         Ok(OpenTable {
-            put: server.prepare(&what, &put).await?,
-            delete: server.prepare(&what, &delete).await?,
-            load: server.prepare(&what, &load).await?,
+            put: server.prepare(&what, &put, Operation::Write).await?,
+            delete: server.prepare(&what, &delete, Operation::Write).await?,
+            load: server.prepare(&what, &load, Operation::Load).await?,
             id,
             layout,
             shape,
@@ -100,7 +101,7 @@ impl OpenTable {
         if let Some(known) = self.scans.lock().unwrap_or_else(PoisonError::into_inner).get(&cql) {
             return Ok(known.clone());
         }
-        let prepared = server.prepare(&format!("a scan of table {}", self.id), &cql).await?;
+        let prepared = server.prepare(&format!("a scan of table {}", self.id), &cql, Operation::Scan).await?;
         self.scans.lock().unwrap_or_else(PoisonError::into_inner).insert(cql, prepared.clone());
         Ok(prepared)
     }

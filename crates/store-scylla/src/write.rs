@@ -55,6 +55,7 @@ impl Server {
             rows => {
                 let mut batch = Batch::new(BatchType::Unlogged);
                 batch.set_is_idempotent(true);
+                batch.set_retry_policy(table.put.get_retry_policy().cloned());
                 rows.iter().for_each(|(is_put, _)| batch.append_statement(statement(*is_put).clone()));
                 let cells: Vec<&Cells> = rows.iter().map(|(_, cells)| cells).collect();
                 self.session.batch(&batch, cells).await

@@ -3,6 +3,8 @@
 //! This crate owns the contract ([`Store`]), a memory store that can be told to fail, delay and lose what was not
 //! synced ([`memory`]), and the suite every store must pass ([`contract`], behind the feature `contract`).
 //!
+//! What a store does is told to an [`observer::Observer`].
+//!
 //! It deliberately knows nothing of folds: a row is a key and a value, and its layout says how typed columns lie in them.
 //!
 //! To read it: [`Store`] is the contract; [`Lane`] and [`TableWrites`] are what a projector hands over, [`Scan`] what a
@@ -12,6 +14,7 @@
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod memory;
+pub mod observer;
 pub mod published;
 pub mod scan;
 
@@ -157,6 +160,24 @@ impl StoreError {
             StoreError::Unavailable { .. } => "store-unavailable",
             StoreError::Refused { .. } => "store-refused",
             StoreError::Failed { .. } => "store-failed",
+            StoreError::Damaged { .. } => "damaged",
+        }
+    }
+}
+
+// === impl StoreError ===
+
+impl StoreError {
+    /// The name of every kind, for labels.
+    pub const KINDS: [&'static str; 4] = ["unavailable", "refused", "failed", "damaged"];
+
+    /// Its kind's name: one of [`StoreError::KINDS`].
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            StoreError::Unavailable { .. } => "unavailable",
+            StoreError::Refused { .. } => "refused",
+            StoreError::Failed { .. } => "failed",
             StoreError::Damaged { .. } => "damaged",
         }
     }

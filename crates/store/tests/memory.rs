@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidefold_store::contract::{Harness, delete, lane, put, table};
 use tidefold_store::memory::{Effect, MemoryStore};
-use tidefold_store::{SharedStore, Store, StoreError, TableWrites};
+use tidefold_store::observer::{Observed, Observer, Operation, SharedObserver};
+use tidefold_store::{Scan, SharedStore, Store, StoreError, TableWrites};
 use tidefold_table::{TableId, TableKind};
 
 struct Memory(Arc<MemoryStore>);
@@ -111,4 +112,64 @@ async fn a_stale_load_answers_from_the_mark() {
     store.faults().stale_loads(1);
     assert!(!there(&store, &table, b"a").await);
     assert!(there(&store, &table, b"a").await);
+}
+
+#[derive(Clone, Default)]
+struct Told(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl Observer for Told {
+    fn began(&self, operation: Operation) {
+        self.0.lock().unwrap().push(format!("{} began", operation.name()));
+    }
+
+    fn ended(&self, operation: Operation, _: std::time::Duration, answer: Result<usize, &StoreError>) {
+        let answer = answer.map_err(StoreError::kind);
+        self.0.lock().unwrap().push(format!("{} ended: {answer:?}", operation.name()));
+    }
+
+    fn given_up(&self, operation: Operation) {
+        self.0.lock().unwrap().push(format!("{} given up", operation.name()));
+    }
+}
+
+#[tokio::test]
+async fn an_observer_is_told_of_every_call_and_its_answer() {
+    let (memory, id) = with_table().await;
+    let told = Told::default();
+    let store = Observed::new(memory.clone(), SharedObserver::new(told.clone()));
+    let keys = [Bytes::from_static(b"ab"), Bytes::from_static(b"none")];
+    store.write(&lane(0), &writes(&id, &[b"ab", b"cd"], 3)).await.unwrap();
+    store.load(&id, &keys).await.unwrap();
+    store.scan(&id, &Scan::All { after: None, limit: 10 }).await.unwrap();
+    memory.faults().fail_writes(1, Effect::None);
+    store.write(&lane(0), &writes(&id, &[b"ab"], 5)).await.unwrap_err();
+    memory.faults().hold_loads();
+    let mut load = store.load(&id, &keys);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(load.as_mut().poll(&mut context).is_pending());
+    drop(load);
+    store.drop_tables(&[id]).await.unwrap();
+    // Two keys of two bytes with values of one.
+    let expected = [
+        "write began",
+        "write ended: Ok(6)",
+        "load began",
+        "load ended: Ok(3)",
+        "scan began",
+        "scan ended: Ok(6)",
+        "write began",
+        "write ended: Err(\"unavailable\")",
+        "load began",
+        "load given up",
+        "drop began",
+        "drop ended: Ok(0)",
+    ];
+    assert_eq!(*told.0.lock().unwrap(), expected);
+}
+
+#[test]
+fn the_numbers_of_operations_are_their_places() {
+    for (place, operation) in Operation::ALL.into_iter().enumerate() {
+        assert_eq!(operation as usize, place, "{operation:?}");
+    }
 }

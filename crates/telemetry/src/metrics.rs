@@ -17,6 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::exposition::Exposition;
+use crate::troubles::Troubles;
 
 /// A gauge whose unit is not a whole number: seconds, ratios.
 pub type FloatGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
@@ -63,6 +64,7 @@ pub struct Telemetry {
 struct Shared {
     registry: Registry,
     families: Families,
+    troubles: Troubles,
 }
 
 macro_rules! metrics {
@@ -197,12 +199,46 @@ metrics! {
     last_progress_timestamp_seconds: FloatGauge = "last_progress_timestamp_seconds" "" [group, topic, partition];
     /// Assignments of partitions that changed. Alert: more than a few an hour without a deployment.
     rebalances: Counter = "rebalances" "_total" [group];
-    /// Dead letters of a topic that stand unresolved. Alert: any.
+    /// Dead letters of a topic that stand unresolved; counted every ten seconds. Alert: any.
     dlq_messages: Gauge = "dlq_messages" "" [topic];
     /// Age of the oldest unresolved dead letter of a topic.
     dlq_oldest_age_seconds: FloatGauge = "dlq_oldest_age_seconds" "" [topic];
     /// How far the build of a generation has come, 0 to 1. Alert: unchanged for ten minutes.
     replay_progress_ratio: FloatGauge = "replay_progress_ratio" "" [topic, generation];
+
+    /// Calls of the log under way (`operation`: open, append, read, bounds). Alert: rising for a minute; the log hangs.
+    log_operations_in_flight: Gauge = "log_operations_in_flight" "" [backend, operation];
+    /// Time from a call of the log to its answer. Alert: p99 of `append` above 0.1 s; the disk or broker is slow.
+    log_operation_seconds: StepSeconds = "log_operation_seconds" "" [backend, operation];
+    /// Calls of the log that failed, by what is wrong (`kind`: full, unavailable, unknown, too_large, no_such_partition,
+    /// mismatch, out_of_range, damaged). Alert: any `mismatch`, `out_of_range` or `damaged`; others for a minute.
+    log_errors: Counter = "log_errors" "_total" [backend, operation, kind];
+    /// Attempts that the log repeats by itself inside a call. Alert: rising for a minute; a broker or the network is ill.
+    log_retries: Counter = "log_retries" "_total" [backend, operation];
+    /// Bytes of records appended and read, in their encoding. Alert: none.
+    log_bytes: Counter = "log_bytes" "_total" [backend, operation];
+
+    /// Calls of the store under way (`operation`: open, load, write, scan, drop). Alert: rising for a minute; the store
+    /// hangs.
+    store_operations_in_flight: Gauge = "store_operations_in_flight" "" [backend, operation];
+    /// Time from a call of the store to its answer. Alert: p99 of `write` above 0.1 s; the disk or cluster is slow.
+    store_operation_seconds: StepSeconds = "store_operation_seconds" "" [backend, operation];
+    /// Calls of the store that failed, by what is wrong (`kind`: unavailable, refused, failed, damaged). Alert: any but
+    /// `unavailable`; that for a minute.
+    store_errors: Counter = "store_errors" "_total" [backend, operation, kind];
+    /// Requests that the store's driver repeats by itself inside a call. Alert: rising for a minute; a server is ill.
+    store_retries: Counter = "store_retries" "_total" [backend, operation];
+    /// Bytes of keys and values written and read. Alert: none.
+    store_bytes: Counter = "store_bytes" "_total" [backend, operation];
+
+    /// Attempts that failed in passing and were repeated (`doing`: what was to be done; log or store do not answer, mostly).
+    /// Alert: rising for five minutes.
+    retries: Counter = "retries" "_total" [doing];
+    /// How many wait just now to repeat an attempt (`doing`: as above). Alert: above 0 for five minutes.
+    retrying: Gauge = "retrying" "" [doing];
+    /// Tasks that should last as long as the process and have ended or panicked (`task`: which). Alert: any; the node is
+    /// not ready any more, and only a new start helps.
+    tasks_ended: Counter = "tasks_ended" "_total" [task];
 
     /// Requests that Kafka clients have sent (`client`: direct, our own connections; librdkafka's producer, batches, group). Alert: none.
     kafka_requests: Counter = "kafka_requests" "_total" [client];
@@ -239,7 +275,11 @@ impl Telemetry {
     pub fn new() -> Telemetry {
         let mut registry = Registry::with_prefix("tidefold");
         let families = Families::register(&mut registry);
-        Telemetry { shared: Arc::new(Shared { registry, families }) }
+        Telemetry { shared: Arc::new(Shared { registry, families, troubles: Troubles::default() }) }
+    }
+
+    pub(crate) fn troubles(&self) -> &Troubles {
+        &self.shared.troubles
     }
 
     /// All metrics in a format.

@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tidefold-store", &["record", "codec", "table"]),
     ("tidefold-store-embedded", &["record", "codec", "table", "store", "embedded-files"]),
     ("tidefold-store-scylla", &["record", "codec", "table", "store"]),
-    ("tidefold-telemetry", &[]),
+    ("tidefold-telemetry", &["log", "store"]),
     ("tidefold-http", &["record", "telemetry"]),
     ("tidefold-publisher", &["record", "codec", "app"]),
     ("tidefold-ingest", &["record", "codec", "table", "app", "control", "log", "store", "http", "telemetry"]),

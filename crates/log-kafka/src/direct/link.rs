@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::BrokerId;
+use tidefold_log::observer::Operation;
 use tidefold_log::{Appended, LogError};
 use tidefold_record::Offset;
 use tokio::sync::Notify;
@@ -150,6 +151,7 @@ async fn resend(shared: Arc<Shared>, sent: Encoded, deadline: Instant, mut why: 
     while Instant::now() + wait < deadline {
         pause(wait).await;
         wait = (wait * 2).min(LONGEST_REST);
+        shared.observer.retried(Operation::Append);
         let left = deadline.saturating_duration_since(Instant::now());
         why = match within(left, once_more(&shared, &sent, left)).await {
             Ok(Fate::Stands(first)) => return stands(&shared, sent.portion, first),
