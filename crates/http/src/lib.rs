@@ -11,7 +11,7 @@
 //! * [`asking`]: what a request says besides what it asks for, read once: [`principal`], who calls, and may be refused;
 //!   [`preference`], what is preferred; [`entity_tag`], what it is conditional on.
 //! * [`request_id`]: what caller and operator call one request.
-//! * [`admin`]: `/livez`, `/readyz`, `/metrics`.
+//! * [`admin`]: `/livez`, `/readyz`, `/metrics`; [`readiness`]: what the parts of a node say of themselves.
 //!
 //! ```no_run
 //! # use tidefold_http::{Limits, Server, serve};
@@ -36,11 +36,12 @@ mod patient;
 pub mod preference;
 pub mod principal;
 pub mod problem;
+pub mod readiness;
 pub mod request_id;
 pub mod routes;
 pub mod serve;
 
-pub use admin::{Gate, Readiness, admin};
+pub use admin::admin;
 pub use admission::{Admission, OPERATOR};
 pub use asking::Asking;
 pub use callers::{Caller, Held, Shared};
@@ -50,6 +51,7 @@ pub use limits::Limits;
 pub use preference::Preferences;
 pub use principal::Principal;
 pub use problem::{FieldError, Problem};
+pub use readiness::{Gate, Readiness};
 pub use request_id::RequestId;
 pub use routes::{Routes, with_fallbacks};
 pub use serve::{Drained, Server, serve};

@@ -9,10 +9,10 @@ use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
-use crate::admin::Readiness;
 use crate::catalog::ProblemKind;
 use crate::paths::{self, Port};
 use crate::problem::Problem;
+use crate::readiness::Readiness;
 
 /// The routes of a server.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ fn at_port(router: Router, port: Port) -> Router {
 fn not_ready(readiness: &Readiness) -> Problem {
     let waits = readiness.snapshot().into_iter().filter_map(|(name, state)| Some((name, state.err()?)));
     let waits: Vec<_> = waits.map(|(name, reason)| format!("{name}: {reason}")).collect();
-    let detail = format!("the node is starting; nothing was done ({})", waits.join("; "));
+    let detail = format!("the node is not ready; nothing was done ({})", waits.join("; "));
     Problem::new(ProblemKind::NotReady, detail).with_retry_after(RETRY_AFTER)
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::{get, post};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidefold_http::paths::Port;
 use tidefold_http::{Admission, Drained, Limits, Problem, Readiness, Routes, Server, admin, body, serve};
 use tidefold_telemetry::Telemetry;
@@ -242,7 +242,15 @@ async fn a_node_is_ready_when_all_its_gates_are_open() {
     store.close("disk full");
     let answer = ask(running.address, &get_of("/readyz", "")).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    let told: Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let checks =
+        json!([{ "name": "log", "ready": true }, { "name": "store", "ready": false, "reason": "disk full" }]);
+    assert_eq!(told, json!({ "ready": false, "checks": checks, "notes": [] }));
+    let answer = ask(running.address, &get_of("/readyz?verbose", "")).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.contains("[+]log ok\n[-]store failed: disk full\n"), "{answer}");
+    let answer = ask(running.address, &get_of("/readyz?exclude=store", "accept: application/json\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"ready\":true"), "{answer}");
     assert!(ask(running.address, &get_of("/readyz?exclude=store", "")).await.starts_with("HTTP/1.1 200 "));
     assert!(ask(running.address, &get_of("/readyz/store", "")).await.starts_with("HTTP/1.1 503 "));
     assert!(ask(running.address, &get_of("/livez", "")).await.ends_with("\r\n\r\nok\n"));
@@ -288,6 +296,6 @@ async fn a_part_that_ended_takes_the_node_away_and_says_why() {
     end.set("the disk is full".to_owned()).unwrap();
     let answer = ask(running.address, &get_of("/readyz", "")).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    assert!(answer.contains("[-]log failed: the disk is full"), "{answer}");
+    assert!(answer.contains("\"reason\":\"the disk is full\""), "{answer}");
     assert!(ask(running.address, &get_of("/metrics", "")).await.contains("tidefold_ready{check=\"log\"} 0"));
 }

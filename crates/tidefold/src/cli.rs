@@ -139,6 +139,20 @@ pub struct SettingArgs {
     pub set: Vec<String>,
 }
 
+impl SettingArgs {
+    /// What a setting's own flag says.
+    pub(crate) fn given(&self, flag: &str) -> Option<&str> {
+        let all = [
+            ("--http", &self.http),
+            ("--admin", &self.admin),
+            ("--log", &self.log),
+            ("--store", &self.store),
+            ("--data", &self.data),
+        ];
+        all.into_iter().find(|(name, _)| *name == flag).and_then(|(_, value)| value.as_deref())
+    }
+}
+
 /// `tidefold up`.
 #[derive(Debug, Args)]
 pub struct UpArgs {
@@ -379,5 +393,26 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+    #[test]
+    fn every_flag_of_the_table_of_settings_is_one_of_the_command_line_and_no_other_is() {
+        let command = SettingArgs::augment_args(clap::Command::new("up"));
+        let ours = ["--config", "--set"];
+        let mut there: Vec<String> = command
+            .get_arguments()
+            .filter_map(|arg| arg.get_long())
+            .map(|long| format!("--{long}"))
+            .collect();
+        there.retain(|flag| !ours.contains(&flag.as_str()));
+        there.sort();
+        let mut told: Vec<&str> =
+            crate::settings::SETTINGS.iter().filter_map(|setting| setting.flag).collect();
+        told.sort_unstable();
+        assert_eq!(there, told);
+        for flag in told {
+            let given = Cli::try_parse_from(["tidefold", "config", flag, "x"]).unwrap();
+            let Command::Config(args) = given.command else { panic!("{given:?}") };
+            assert_eq!(args.settings.given(flag), Some("x"), "{flag}");
+        }
     }
 }

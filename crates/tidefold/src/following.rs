@@ -1,16 +1,12 @@
 //! Control as a process follows it that does not fold: told to the APIs once the tables it names can be read here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tidefold_app::App;
 use tidefold_control::Control;
 use tidefold_store::{SharedStore, StoreError, Table};
-use tidefold_telemetry::clock;
+use tidefold_telemetry::{Retry, Stopped};
 use tokio::sync::watch;
-
-/// Pause between attempts while the store does not answer.
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// What control says, of which every active generation's tables are open in this process.
 pub(crate) struct Opened {
@@ -18,6 +14,7 @@ pub(crate) struct Opened {
     store: SharedStore,
     source: watch::Receiver<Arc<Control>>,
     told: watch::Sender<Arc<Control>>,
+    retry: Retry,
 }
 
 // === impl Opened ===
@@ -31,9 +28,10 @@ impl Opened {
         app: Arc<App>,
         store: SharedStore,
         source: watch::Receiver<Arc<Control>>,
+        retry: Retry,
     ) -> Result<Opened, StoreError> {
         let told = watch::channel(Arc::new(Control::default())).0;
-        let mut opened = Opened { app, store, source, told };
+        let mut opened = Opened { app, store, source, told, retry };
         opened.advance().await?;
         Ok(opened)
     }
@@ -62,18 +60,12 @@ impl Opened {
             .flat_map(|tables| tables.all().cloned().collect::<Vec<_>>())
             .map(|table| Table { id: table.id, layout: table.layout })
             .collect();
-        let mut said = false;
-        loop {
-            match self.store.open(&tables).await {
-                Ok(()) => break,
-                Err(error @ StoreError::Unavailable { .. }) => {
-                    if !std::mem::replace(&mut said, true) {
-                        tracing::warn!(%error, "waiting for the store");
-                    }
-                    clock::pause(AGAIN).await;
-                }
-                Err(error) => return Err(error),
-            }
+        let passes = |error: &StoreError| matches!(error, StoreError::Unavailable { .. });
+        match self.retry.run("open the tables", passes, || self.store.open(&tables)).await {
+            Ok(()) => {}
+            Err(Stopped::Lasting(error)) => return Err(error),
+            // Nobody does.
+            Err(Stopped::Cancelled) => return Ok(()),
         }
         self.told.send_replace(control);
         Ok(())

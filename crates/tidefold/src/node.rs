@@ -14,9 +14,8 @@ use tidefold_coordinator::{Coordinator, Options};
 use tidefold_http::paths::{OUTCOME, Port, Service};
 use tidefold_http::{Gate, Limits, Problem, ProblemKind, Readiness};
 use tidefold_log::ReadLimit;
-use tidefold_telemetry::Telemetry;
+use tidefold_telemetry::{Supervised, Supervisor, Telemetry};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use crate::backend::{self, Backends};
 use crate::failure::{Code, Failure};
@@ -55,7 +54,10 @@ pub struct Node {
     ports: Ports,
     control: ControlSource,
     /// Counts dead letters, where this node folds.
-    dead_letters: Option<JoinHandle<()>>,
+    dead_letters: Option<Supervised>,
+    supervisor: Supervisor,
+    /// Open until the node stops.
+    staying: Gate,
     _folding: Option<Folding>,
 }
 
@@ -64,7 +66,7 @@ enum ControlSource {
     /// It folds, so it drives.
     Operator(Arc<Operator>),
     /// It follows the control topic.
-    Following(watch::Receiver<Arc<Control>>, [JoinHandle<()>; 2]),
+    Following(watch::Receiver<Arc<Control>>, [Supervised; 2]),
 }
 
 /// The runtime that folds. Dropped anywhere, it ends without waiting: a runtime must not be waited for on another one.
@@ -131,14 +133,14 @@ impl Node {
     /// a fleet is given a log or store that no other process can open.
     pub async fn start(app: App, settings: &Settings, role: Role) -> Result<Node, Failure> {
         let store_alone = needs_the_store_alone(settings, role)?;
-        let parts = Parts { app: Arc::new(app), telemetry: Telemetry::new(), readiness: Readiness::new() };
+        let parts = Parts::new(app);
         parts.telemetry.build_info(VERSION, REVISION).set(1);
         let gate = parts.readiness.gate(if role.folds() { "projections" } else { "control" });
-        let http = (role.writes() || role.reads()).then_some(settings.http);
-        let (readiness, telemetry) = (&parts.readiness, &parts.telemetry);
-        let ports = Ports::open(http, settings, limits(settings), readiness, telemetry).await?;
+        let http = (role.writes() || role.reads()).then_some(settings.listen.http);
+        let Parts { readiness, telemetry, supervisor, .. } = &parts;
+        let ports = Ports::open(http, settings, limits(settings), readiness, supervisor, telemetry).await?;
         let backends = match store_alone {
-            true => Backends::open_store(settings, readiness).await?,
+            true => Backends::open_store(settings, readiness, telemetry).await?,
             false => Backends::open(&parts.app, settings, role.name(), readiness, telemetry).await?,
         };
         let folding = if role.folds() { Some(folding_runtime()?) } else { None };
@@ -154,8 +156,10 @@ impl Node {
             ports,
             dead_letters: control.operator().map(|operator| {
                 let watch = operate::watch(Arc::downgrade(operator), parts.telemetry.clone());
-                tokio::runtime::Handle::current().spawn(watch)
+                supervisor.spawn("dead-letters", watch)
             }),
+            supervisor: supervisor.clone(),
+            staying: parts.staying(),
             control,
             _folding: folding,
         };
@@ -176,14 +180,15 @@ impl Node {
     }
 
     /// Stops accepting, answers what is open, finishes the batches in hand, closes the log and the store.
-    pub async fn stop(mut self) {
-        self.ports.close().await;
-        if let Some(task) = self.dead_letters.take() {
-            task.abort();
-            let _ = task.await;
+    pub async fn stop(self) {
+        self.supervisor.stopping();
+        self.staying.close("the node stops: it finishes what is open");
+        let _told_until_the_end = self.ports.close().await;
+        if let Some(task) = self.dead_letters {
+            task.end().await;
         }
         match self.control {
-            ControlSource::Following(_, tasks) => tasks.iter().for_each(JoinHandle::abort),
+            ControlSource::Following(_, tasks) => drop(tasks),
             ControlSource::Operator(operator) => match Arc::try_unwrap(operator) {
                 Ok(operator) => operator.shutdown().await,
                 Err(_) => {
@@ -231,11 +236,27 @@ struct Parts {
     app: Arc<App>,
     telemetry: Telemetry,
     readiness: Readiness,
+    supervisor: Supervisor,
 }
 
 // === impl Parts ===
 
 impl Parts {
+    fn new(app: App) -> Parts {
+        let telemetry = Telemetry::new();
+        let supervisor = Supervisor::new(telemetry.clone());
+        Parts { app: Arc::new(app), telemetry, readiness: Readiness::new(), supervisor }
+    }
+
+    /// The last gates: tasks that last as long as the node, and that it is not to stop.
+    fn staying(&self) -> Gate {
+        let supervisor = self.supervisor.clone();
+        self.readiness.gate("tasks").open_until(move || supervisor.ended());
+        let staying = self.readiness.gate("staying");
+        staying.open();
+        staying
+    }
+
     /// Starts folding, or follows control where this node does not fold.
     async fn control(
         &self,
@@ -253,12 +274,15 @@ impl Parts {
             let copy = ControlCopy::open(store, &self.app.name, &waiting).await.map_err(refused)?;
             let control = copy.watch();
             same_definition(&self.app, &control.borrow())?;
-            return self.follow(control, runtime.spawn(copy.keep_up()), backends).await;
+            let source = self.supervisor.spawn("control-copy", copy.keep_up());
+            return self.follow(control, source, backends).await;
         };
         let app = Arc::clone(&self.app);
         let Some(folding) = folding else {
             let control_log = introduce(app, log, &waiting).await.map_err(refused)?;
-            return self.follow(control_log.watch(), runtime.spawn(control_log.keep_up()), backends).await;
+            let control = control_log.watch();
+            let source = self.supervisor.spawn("control", control_log.keep_up());
+            return self.follow(control, source, backends).await;
         };
         let handle = folding.0.as_ref().map(|runtime| runtime.handle().clone());
         let (handle, telemetry) = (handle.unwrap_or(runtime), self.telemetry.clone());
@@ -277,7 +301,7 @@ impl Parts {
             log,
             store,
             coordinator,
-            settings.topic_prefix.clone(),
+            settings.log.topic_prefix.clone(),
         ))))
     }
 
@@ -285,13 +309,14 @@ impl Parts {
     async fn follow(
         &self,
         control: watch::Receiver<Arc<Control>>,
-        source: JoinHandle<()>,
+        source: Supervised,
         backends: &Backends,
     ) -> Result<ControlSource, Failure> {
-        let opened = Opened::new(Arc::clone(&self.app), Arc::clone(&backends.store), control).await;
+        let retry = self.telemetry.retry();
+        let opened = Opened::new(Arc::clone(&self.app), Arc::clone(&backends.store), control, retry).await;
         let opened = opened.map_err(|error| Failure::from_error(Code::Conflict, &error))?;
         let control = opened.watch();
-        let opening = tokio::runtime::Handle::current().spawn(opened.keep_up());
+        let opening = self.supervisor.spawn("tables", opened.keep_up());
         Ok(ControlSource::Following(control, [source, opening]))
     }
 
@@ -331,8 +356,8 @@ impl Parts {
                 telemetry: self.telemetry.clone(),
                 settings: tidefold_ingest::Settings {
                     limits: limits(settings),
-                    memory_bytes: settings.ingest_memory_bytes,
-                    append_timeout: settings.append_timeout,
+                    memory_bytes: settings.ingest.memory_bytes,
+                    append_timeout: settings.ingest.append_timeout,
                     ..Default::default()
                 },
                 clock: Arc::new(tidefold_telemetry::clock::now_micros),
@@ -404,30 +429,31 @@ fn folding_runtime() -> Result<Folding, Failure> {
 
 fn options(settings: &Settings) -> Options {
     let mut options = Options::default();
-    options.lanes.batch = ReadLimit { records: settings.batch_records, bytes: settings.batch_bytes };
-    options.lanes.stalled_after = settings.stall;
-    if !settings.breaker {
+    options.lanes.batch =
+        ReadLimit { records: settings.projector.batch_records, bytes: settings.projector.batch_bytes };
+    options.lanes.stalled_after = settings.projector.stall;
+    if !settings.projector.breaker {
         options.lanes.breaker = None;
     }
-    options.cache_bytes = settings.cache_bytes;
-    options.batch_bytes = settings.memory_bytes;
-    options.window = settings.window;
-    options.drain = settings.drain;
+    options.cache_bytes = settings.projector.cache_bytes;
+    options.batch_bytes = settings.projector.memory_bytes;
+    options.window = settings.fold.window as u64;
+    options.drain = settings.run.drain;
     options
 }
 
 fn limits(settings: &Settings) -> Limits {
     Limits {
-        body_bytes: settings.body_bytes,
-        line_bytes: settings.line_bytes,
-        body_stall: settings.body_stall,
-        body_rate: settings.body_rate,
-        body_time: settings.body_time,
-        connections: settings.connections,
-        waits: settings.waiting,
-        address_share: settings.address_share,
-        requests: settings.concurrent_requests,
-        drain: settings.drain,
+        body_bytes: settings.ingest.body_bytes,
+        line_bytes: settings.ingest.line_bytes,
+        body_stall: settings.ingest.stall,
+        body_rate: settings.ingest.body_rate,
+        body_time: settings.ingest.body_time,
+        connections: settings.listen.connections,
+        waits: settings.listen.waiting,
+        address_share: settings.listen.address_share,
+        requests: settings.ingest.concurrent_requests,
+        drain: settings.run.drain,
         ..Limits::default()
     }
 }

@@ -7,9 +7,8 @@ use axum::Router;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tidefold_http::paths::Port;
 use tidefold_http::{Admission, Drained, Limits, Readiness, Routes, Server};
-use tidefold_telemetry::Telemetry;
+use tidefold_telemetry::{Supervised, Supervisor, Telemetry};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::failure::{Code, Failure};
@@ -25,9 +24,23 @@ pub(crate) struct Ports {
     public: Routes,
     /// What the operators' API answers with.
     operators: Routes,
-    servers: Vec<JoinHandle<Drained>>,
+    servers: Vec<Supervised<Drained>>,
+    last: Last,
+    supervisor: Supervisor,
     shutdown: CancellationToken,
     _dropped: DropGuard,
+}
+
+/// What the admin port answers with while a node stops: probes are told so until the end, whoever asks for more is not served.
+struct Last {
+    listener: std::net::TcpListener,
+    routes: Routes,
+    server: Server,
+}
+
+/// The admin port of a node that stops, until this is dropped.
+pub(crate) struct Leaving {
+    _served: Option<Supervised<Drained>>,
 }
 
 /// Connections of the admin port.
@@ -52,28 +65,22 @@ impl Ports {
         settings: &Settings,
         limits: Limits,
         readiness: &Readiness,
+        supervisor: &Supervisor,
         telemetry: &Telemetry,
     ) -> Result<Ports, Failure> {
         let public_listener = match http {
             Some(address) => Some(bind(address)?),
             None => None,
         };
-        let admin_listener = bind(settings.admin)?;
+        let admin_listener = bind(settings.listen.admin)?;
         let before = tidefold_http::admin(readiness.clone(), telemetry.clone());
-        let shutdown = CancellationToken::new();
-        let mut ports = Ports {
-            http: public_listener.as_ref().map(TcpListener::local_addr).transpose()?,
-            admin: admin_listener.local_addr()?,
-            public: Routes::later(Router::new(), readiness),
-            operators: Routes::later(before, readiness),
-            servers: Vec::new(),
-            _dropped: shutdown.clone().drop_guard(),
-            shutdown,
-        };
         let telemetry = telemetry.clone();
-        let admission = Admission { origins: settings.origins.clone(), ..Admission::default() };
-        let operators =
-            Admission { hosts: Some(settings.admin_hosts.clone()), operators: true, ..admission.clone() };
+        let admission = Admission { origins: settings.listen.origins.clone(), ..Admission::default() };
+        let operators = Admission {
+            hosts: Some(settings.listen.admin_hosts.clone()),
+            operators: true,
+            ..admission.clone()
+        };
         let files = raise_open_files();
         let limits = Limits { connections: limits.connections.min(connections_of(files)), ..limits };
         // Probes and operators: they find a place whatever happens at the other port.
@@ -81,6 +88,21 @@ impl Ports {
         let of_admin = Limits { connections: least, address_share: 1, ..limits };
         let server =
             Server { name: "admin", limits: of_admin, admission: operators, telemetry: telemetry.clone() };
+        let (admin_listener, listener) = twice(admin_listener)?;
+        let last =
+            Last { listener, routes: Routes::later(before.clone(), readiness), server: server.clone() };
+        let shutdown = CancellationToken::new();
+        let mut ports = Ports {
+            http: public_listener.as_ref().map(TcpListener::local_addr).transpose()?,
+            admin: admin_listener.local_addr()?,
+            public: Routes::later(Router::new(), readiness),
+            operators: Routes::later(before, readiness),
+            servers: Vec::new(),
+            last,
+            supervisor: supervisor.clone(),
+            _dropped: shutdown.clone().drop_guard(),
+            shutdown,
+        };
         ports.serve(admin_listener, ports.operators.clone(), server);
         if let Some(listener) = public_listener {
             let server = Server { name: "public", limits, admission, telemetry };
@@ -98,20 +120,50 @@ impl Ports {
         self.operators.set(operators.0, operators.1);
     }
 
-    /// Stops accepting and answers what is open.
-    pub(crate) async fn close(self) {
+    /// Stops accepting and answers what is open. Probes are told meanwhile, and until what is returned is dropped, that the
+    /// node stops.
+    pub(crate) async fn close(self) -> Leaving {
         self.shutdown.cancel();
+        let leaving = self.last.serve(&self.supervisor);
         for server in self.servers {
-            if let Ok(Drained::Cut(open)) = server.await {
+            if let Some(Drained::Cut(open)) = server.ended().await {
                 tracing::warn!(open, "connections were cut at the end of the time allowed");
             }
         }
+        leaving
     }
 
     fn serve(&mut self, listener: TcpListener, routes: Routes, server: Server) {
+        let name = server.name;
         let served = tidefold_http::serve(listener, routes, self.shutdown.clone(), server);
-        self.servers.push(tokio::runtime::Handle::current().spawn(served));
+        self.servers.push(self.supervisor.spawn(name, served));
     }
+}
+
+// === impl Last ===
+
+impl Last {
+    fn serve(self, supervisor: &Supervisor) -> Leaving {
+        match TcpListener::from_std(self.listener) {
+            Ok(listener) => {
+                // Dropped, the task ends, and what it serves with it.
+                let forever = CancellationToken::new();
+                let served = tidefold_http::serve(listener, self.routes, forever, self.server);
+                Leaving { _served: Some(supervisor.spawn("admin", served)) }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "probes are not told that the node stops");
+                Leaving { _served: None }
+            }
+        }
+    }
+}
+
+/// A listener, and another that takes its connections once the first takes none any more.
+fn twice(listener: TcpListener) -> std::io::Result<(TcpListener, std::net::TcpListener)> {
+    let listener = listener.into_std()?;
+    let other = listener.try_clone()?;
+    Ok((TcpListener::from_std(listener)?, other))
 }
 
 /// Raises the limit of open files as far as this process may, and says how many that is.

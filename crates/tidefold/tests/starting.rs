@@ -105,12 +105,14 @@ async fn whoever_asks_a_node_that_waits_is_told_what_for_and_a_signal_ends_it() 
         let node = Starting::of("up", &flags, folder.path());
         let livez = client.get(&format!("{}/livez", node.admin), &[]).await;
         assert_eq!((livez.status, livez.body.as_str()), (200, Some("ok\n")), "{flags:?}");
-        let mut ready = client.get(&format!("{}/readyz", node.admin), &[]).await;
+        let mut ready = client.get(&format!("{}/readyz?verbose", node.admin), &[]).await;
         let waits = format!("[-]{check} failed: waiting for the {check}: ");
         while !ready.body.as_str().unwrap().contains(&waits) {
             assert_eq!(ready.status, 503, "{flags:?}: {ready:?}");
-            ready = client.get(&format!("{}/readyz", node.admin), &[]).await;
+            ready = client.get(&format!("{}/readyz?verbose", node.admin), &[]).await;
         }
+        let told = client.get(&format!("{}/readyz", node.admin), &[]).await;
+        assert_eq!((told.status, &told.body["ready"]), (503, &json!(false)), "{told:?}");
         let one = client.get(&format!("{}/readyz/{check}", node.admin), &[]).await;
         assert_eq!(one.status, 503, "{one:?}");
         let metrics = client.get(&format!("{}/metrics", node.admin), &[]).await;

@@ -12,7 +12,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Answer, Client, Node, root, tidefold};
 
 /// Compiles what is loaded before the C library; `None` where this machine has no C compiler.
@@ -85,7 +85,10 @@ async fn a_disk_that_is_full_or_fails_is_named_and_the_node_is_not_ready() {
         let ready = Client::new().get(&format!("{}/readyz", node.admin), &[]).await;
         let text = ready.body.to_string();
         assert_eq!(ready.status, 503, "{name} {errno}: {text}");
-        assert!(text.contains(&format!("[-]{name} failed")) && text.contains(said), "{name} {errno}: {text}");
+        let named = |check: &&Value| check["name"] == name && check["ready"] == false;
+        let check = ready.body["checks"].as_array().unwrap().iter().find(named);
+        let reason = check.and_then(|check| check["reason"].as_str());
+        assert!(reason.is_some_and(|reason| reason.contains(said)), "{name} {errno}: {text}");
         let read = Client::new().get(&format!("{}/v1/storefront/orders/o-1", node.http), &[]).await;
         assert_eq!(read.status, 200, "{name} {errno}: reads go on: {read:?}");
         if name == "store" {

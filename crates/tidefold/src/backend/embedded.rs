@@ -3,57 +3,55 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tidefold_http::Gate;
-use tidefold_log::SharedLog;
+use futures_util::future::FutureExt;
 use tidefold_log_embedded::EmbeddedLog;
 use tidefold_store::SharedStore;
 use tidefold_store_embedded::EmbeddedStore;
 
-use super::OfLog;
+use super::kind::{Kind, OfLog, OfStore, OpenLog, OpenStore, OpenedLog, Place};
 use crate::failure::{Code, Failure};
-use crate::settings::Settings;
 
-/// The log, and its identity.
-pub(super) fn log(
-    folder: &Path,
-    settings: &Settings,
-    of_log: &OfLog<'_>,
-    gate: &Gate,
-) -> Result<(SharedLog, String), Failure> {
-    create(folder)?;
+pub(super) const LOG: Kind<OpenLog> = Kind {
+    scheme: "embedded",
+    on_servers: false,
+    open: |place, told| async move { log(&place, told) }.boxed(),
+};
+
+pub(super) const STORE: Kind<OpenStore> = Kind {
+    scheme: "embedded",
+    on_servers: false,
+    open: |place, told| async move { store(&place, told) }.boxed(),
+};
+
+fn log(place: &Place<'_>, told: OfLog) -> Result<OpenedLog, Failure> {
+    create(&place.folder)?;
     let usual = tidefold_log_embedded::Settings::default();
     let of_log = tidefold_log_embedded::Settings {
-        queue_bytes: settings.log_queue_bytes,
-        record_bytes: usual.record_bytes.max(of_log.record_bytes),
+        queue_bytes: place.settings.log.queue_bytes,
+        record_bytes: usual.record_bytes.max(told.record_bytes),
         ..usual
     };
-    let log = EmbeddedLog::open(folder.join("log"), of_log)
+    let log = EmbeddedLog::open(place.folder.join("log"), of_log)
         .map_err(|error| Failure::from_error(Code::Conflict, &error))?;
     let identity = log.id().to_string();
     let log = Arc::new(log);
-    let told = Arc::downgrade(&log);
-    gate.open_until(move || told.upgrade().and_then(|log| log.ended()));
-    Ok((log, identity))
+    let asked = Arc::downgrade(&log);
+    place.gate.open_until(move || asked.upgrade().and_then(|log| log.ended()));
+    Ok(OpenedLog { log, identity })
 }
 
-/// The store; `owner` says of which app and log its rows are.
-pub(super) fn store(
-    folder: &Path,
-    owner: String,
-    settings: &Settings,
-    gate: &Gate,
-) -> Result<SharedStore, Failure> {
-    create(folder)?;
+fn store(place: &Place<'_>, told: OfStore) -> Result<SharedStore, Failure> {
+    create(&place.folder)?;
     let of_store = tidefold_store_embedded::Settings {
-        cache_bytes: settings.store_cache_bytes as u64,
-        identity: Some(owner),
+        cache_bytes: place.settings.store.cache_bytes as u64,
+        identity: Some(told.owner),
         ..Default::default()
     };
-    let store = EmbeddedStore::open(folder.join("store"), of_store)
+    let store = EmbeddedStore::open(place.folder.join("store"), of_store)
         .map_err(|error| Failure::from_error(Code::Conflict, &error))?;
     let store = Arc::new(store);
-    let told = Arc::downgrade(&store);
-    gate.open_until(move || told.upgrade().and_then(|store| store.ended()));
+    let asked = Arc::downgrade(&store);
+    place.gate.open_until(move || asked.upgrade().and_then(|store| store.ended()));
     Ok(store)
 }
 

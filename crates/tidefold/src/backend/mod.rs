@@ -1,21 +1,24 @@
 //! Which log and which store: the only place that knows what backends there are.
 //!
-//! A backend is named by a URL: `embedded`, `kafka://host:port,host:port`, `scylla://host:port,host:port`.
+//! A backend is named by a URL: `embedded`, `kafka://host:port,host:port`, `scylla://host:port,host:port`. Each is a row of
+//! [`LOGS`] or [`STORES`]; what every backend needs (a gate, an observer) is seen to here, once.
 
 mod embedded;
-#[cfg(feature = "kafka")]
 mod kafka;
-#[cfg(feature = "scylla")]
+mod kind;
 mod scylla;
 
+use std::sync::Arc;
+
 use tidefold_app::App;
-use tidefold_http::{Gate, Readiness};
+use tidefold_http::Readiness;
 use tidefold_log::SharedLog;
 use tidefold_store::SharedStore;
 use tidefold_telemetry::Telemetry;
 
 use crate::failure::{Code, Failure};
 use crate::settings::Settings;
+use kind::{Kind, OfLog, OfStore, OpenLog, OpenStore, OpenedLog, Place};
 
 /// The log and the store of an app.
 pub(crate) struct Backends {
@@ -24,27 +27,15 @@ pub(crate) struct Backends {
     pub(crate) store: SharedStore,
 }
 
+/// Every log.
+const LOGS: &[Kind<OpenLog>] = &[embedded::LOG, kafka::LOG];
+/// Every store.
+const STORES: &[Kind<OpenStore>] = &[embedded::STORE, scylla::STORE];
+
 /// What a record has beside its message: key, headers, framing.
 const ENVELOPE: usize = 40_000;
 
-/// What a log is told beside its settings.
-#[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "a log in a folder has no clients"))]
-struct OfLog<'a> {
-    /// The largest record, in its encoding.
-    record_bytes: usize,
-    /// How this process calls itself.
-    client: &'a str,
-    telemetry: &'a Telemetry,
-}
-
-/// What a URL names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Named {
-    /// In the data folder of this process.
-    Embedded,
-    /// Servers, by their addresses.
-    Servers(Vec<String>),
-}
+// === impl Backends ===
 
 impl Backends {
     /// Opens both, and tells `readiness` what is waited for meanwhile, and later whether one has ended. Servers that do not
@@ -57,104 +48,82 @@ impl Backends {
         telemetry: &Telemetry,
     ) -> Result<Backends, Failure> {
         let (log_gate, store_gate) = (readiness.gate("log"), readiness.gate("store"));
-        let log = named("log.url", &settings.log_url, "kafka")?;
-        let store = named("store.url", &settings.store_url, "scylla")?;
-        let folder = settings.data_folder.join(&app.name);
+        let (of_log, log_at) = named("log.url", &settings.log.url, LOGS)?;
+        let (of_store, store_at) = named("store.url", &settings.store.url, STORES)?;
+        let folder = settings.data.folder.join(&app.name);
+        let place = |addresses, gate| Place { addresses, folder: folder.clone(), settings, gate, telemetry };
         let largest = app.topics.iter().map(|topic| topic.max_message_bytes).max().unwrap_or(0);
-        let client = format!("tidefold-{}-{role}", app.name);
-        let of_log = OfLog { record_bytes: largest + ENVELOPE, client: &client, telemetry };
-        let (log, identity) = match log {
-            Named::Embedded => embedded::log(&folder, settings, &of_log, &log_gate)?,
-            Named::Servers(addresses) => {
-                (kafka_log(addresses, settings, &of_log, &log_gate).await?, settings.log_url.clone())
-            }
+        let observer = tidefold_log::observer::SharedObserver::new(telemetry.log(of_log.scheme));
+        let told = OfLog {
+            observer: observer.clone(),
+            record_bytes: largest + ENVELOPE,
+            client: format!("tidefold-{}-{role}", app.name),
         };
-        let store = match store {
-            // Rows say nothing of another log's records, even of the same app's.
-            Named::Embedded => {
-                embedded::store(&folder, format!("app {}, log {identity}", app.name), settings, &store_gate)?
-            }
-            Named::Servers(addresses) => scylla_store(addresses, settings, &store_gate).await?,
-        };
+        let OpenedLog { log, identity } = (of_log.open)(place(log_at, log_gate), told).await?;
+        let log = Arc::new(tidefold_log::observer::Observed::new(log, observer));
+        // Rows say nothing of another log's records, even of the same app's.
+        let owner = format!("app {}, log {identity}", app.name);
+        let store = open_store(of_store, place(store_at, store_gate), owner).await?;
         Ok(Backends { log: Some(log), store })
     }
 
     /// Opens a store on servers alone, without a log.
-    pub(crate) async fn open_store(settings: &Settings, readiness: &Readiness) -> Result<Backends, Failure> {
-        let gate = readiness.gate("store");
-        match named("store.url", &settings.store_url, "scylla")? {
-            Named::Servers(addresses) => {
-                Ok(Backends { log: None, store: scylla_store(addresses, settings, &gate).await? })
-            }
-            Named::Embedded => Err(Failure::new(Code::Usage, "the embedded store belongs to one process")),
+    pub(crate) async fn open_store(
+        settings: &Settings,
+        readiness: &Readiness,
+        telemetry: &Telemetry,
+    ) -> Result<Backends, Failure> {
+        let (kind, addresses) = named("store.url", &settings.store.url, STORES)?;
+        if !kind.on_servers {
+            return Err(Failure::new(
+                Code::Usage,
+                format!("the store {} belongs to one process", kind.scheme),
+            ));
         }
+        let (gate, folder) = (readiness.gate("store"), settings.data.folder.clone());
+        let place = Place { addresses, folder, settings, gate, telemetry };
+        Ok(Backends { log: None, store: open_store(kind, place, String::new()).await? })
     }
+}
+
+async fn open_store(kind: &Kind<OpenStore>, place: Place<'_>, owner: String) -> Result<SharedStore, Failure> {
+    let observer = tidefold_store::observer::SharedObserver::new(place.telemetry.store(kind.scheme));
+    let store = (kind.open)(place, OfStore { observer: observer.clone(), owner }).await?;
+    Ok(Arc::new(tidefold_store::observer::Observed::new(store, observer)))
 }
 
 /// Whether the log and the store can be shared by several processes; if not, which setting keeps them from it.
 pub(crate) fn not_shared(settings: &Settings) -> Vec<&'static str> {
-    let both = [("log.url", &settings.log_url), ("store.url", &settings.store_url)];
-    both.into_iter().filter(|(_, url)| url.as_str() == "embedded").map(|(key, _)| key).collect()
+    let log = named("log.url", &settings.log.url, LOGS).is_ok_and(|(kind, _)| !kind.on_servers);
+    let store = named("store.url", &settings.store.url, STORES).is_ok_and(|(kind, _)| !kind.on_servers);
+    [("log.url", log), ("store.url", store)].into_iter().filter(|(_, own)| *own).map(|(key, _)| key).collect()
 }
 
-fn named(setting: &str, url: &str, scheme: &str) -> Result<Named, Failure> {
-    if url == "embedded" {
-        return Ok(Named::Embedded);
-    }
-    let addresses = url.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")).map(|rest| {
-        let all = rest.trim_end_matches('/').split(',').map(str::trim);
-        all.map(str::to_owned).collect::<Vec<_>>()
-    });
-    match addresses {
-        Some(all) if all.iter().all(|address| is_address(address)) => Ok(Named::Servers(all)),
-        _ => {
-            let text = format!(
-                "{setting} = \"{url}\" is neither \"embedded\" nor \"{scheme}://host:port\" (several hosts with commas)"
-            );
-            Err(Failure::new(Code::Usage, text))
+/// The kind that a URL names, and the addresses in it.
+fn named<O>(
+    setting: &str,
+    url: &str,
+    kinds: &'static [Kind<O>],
+) -> Result<(&'static Kind<O>, Vec<String>), Failure> {
+    let found = kinds.iter().find_map(|kind| {
+        let rest = url.strip_prefix(kind.scheme)?;
+        if !kind.on_servers {
+            return rest.is_empty().then(|| (kind, Vec::new()));
         }
-    }
+        let all = rest.strip_prefix("://")?.trim_end_matches('/').split(',').map(str::trim);
+        let all: Vec<_> = all.map(str::to_owned).collect();
+        all.iter().all(|address| is_address(address)).then_some((kind, all))
+    });
+    found.ok_or_else(|| {
+        let known: Vec<_> = kinds.iter().map(Kind::shape).collect();
+        let text =
+            format!("{setting} = \"{url}\" is neither {} (several hosts with commas)", known.join(" nor "));
+        Failure::new(Code::Usage, text)
+    })
 }
 
 fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
-}
-
-#[cfg(feature = "kafka")]
-async fn kafka_log(
-    addresses: Vec<String>,
-    settings: &Settings,
-    of_log: &OfLog<'_>,
-    gate: &Gate,
-) -> Result<SharedLog, Failure> {
-    kafka::log(addresses, settings, of_log, gate).await
-}
-
-#[cfg(not(feature = "kafka"))]
-async fn kafka_log(_: Vec<String>, _: &Settings, _: &OfLog<'_>, _: &Gate) -> Result<SharedLog, Failure> {
-    Err(without("log.url", "Kafka", "kafka"))
-}
-
-#[cfg(feature = "scylla")]
-async fn scylla_store(
-    addresses: Vec<String>,
-    settings: &Settings,
-    gate: &Gate,
-) -> Result<SharedStore, Failure> {
-    scylla::store(addresses, settings, gate).await
-}
-
-#[cfg(not(feature = "scylla"))]
-async fn scylla_store(_: Vec<String>, _: &Settings, _: &Gate) -> Result<SharedStore, Failure> {
-    Err(without("store.url", "ScyllaDB", "scylla"))
-}
-
-#[cfg(not(all(feature = "kafka", feature = "scylla")))]
-fn without(setting: &str, server: &str, feature: &str) -> Failure {
-    let text = format!(
-        "{setting} names {server}, and this binary was built without it: build it with `--features {feature}`"
-    );
-    Failure::new(Code::Usage, text)
 }
 
 #[cfg(test)]
@@ -163,10 +132,10 @@ mod tests {
 
     #[test]
     fn a_url_names_servers_or_the_data_folder() {
-        let servers = |all: &[&str]| Named::Servers(all.iter().map(|&a| a.to_owned()).collect());
-        assert_eq!(named("log.url", "embedded", "kafka").unwrap(), Named::Embedded);
-        assert_eq!(named("log.url", "kafka://a:1", "kafka").unwrap(), servers(&["a:1"]));
-        assert_eq!(named("log.url", "kafka://a:1, [::1]:2/", "kafka").unwrap(), servers(&["a:1", "[::1]:2"]));
+        let read = |url| named("log.url", url, LOGS).map(|(kind, all)| (kind.scheme, all)).unwrap();
+        assert_eq!(read("embedded"), ("embedded", vec![]));
+        assert_eq!(read("kafka://a:1"), ("kafka", vec!["a:1".to_owned()]));
+        assert_eq!(read("kafka://a:1, [::1]:2/"), ("kafka", vec!["a:1".to_owned(), "[::1]:2".to_owned()]));
     }
 
     #[test]
@@ -174,8 +143,17 @@ mod tests {
         for url in
             ["", "kafka", "kafka://", "kafka://a", "kafka://a:b", "kafka://a:1,", "scylla://a:1", "Embedded"]
         {
-            let failure = named("log.url", url, "kafka").unwrap_err();
-            assert!(failure.text.contains("kafka://host:port"), "{url}: {}", failure.text);
+            let failure = named("log.url", url, LOGS).map(drop).unwrap_err();
+            let told = "is neither \"embedded\" nor \"kafka://host:port\" (several hosts with commas)";
+            assert!(failure.text.contains(told), "{url}: {}", failure.text);
         }
+    }
+
+    #[test]
+    fn the_settings_say_which_backends_there_are() {
+        let about = |key| crate::settings::SETTINGS.iter().find(|s| s.key == key).unwrap().about;
+        let says = |key, scheme: &str| assert!(about(key).contains(scheme), "{key} does not say {scheme}");
+        LOGS.iter().for_each(|kind| says("log.url", kind.scheme));
+        STORES.iter().for_each(|kind| says("store.url", kind.scheme));
     }
 }

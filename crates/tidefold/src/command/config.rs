@@ -61,15 +61,9 @@ pub(super) fn resolve(args: &SettingArgs) -> Result<Resolved, Failure> {
         })?;
         layers.file = Some((path.clone(), text));
     }
-    let flags = [
-        ("--http", "listen.http", &args.http),
-        ("--admin", "listen.admin", &args.admin),
-        ("--log", "log.url", &args.log),
-        ("--store", "store.url", &args.store),
-        ("--data", "data.folder", &args.data),
-    ];
-    for (flag, key, value) in flags {
-        layers.flags.extend(value.clone().map(|value| (flag, key.to_owned(), value)));
+    for setting in SETTINGS {
+        let given = setting.flag.and_then(|flag| Some((flag, args.given(flag)?)));
+        layers.flags.extend(given.map(|(flag, value)| (flag, setting.key.to_owned(), value.to_owned())));
     }
     for pair in &args.set {
         let Some((key, value)) = pair.split_once('=') else {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tidefold_app::App;
 use tidefold_telemetry::logging::{self, Format};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 use tracing::Level;
 
 use crate::cli::UpArgs;
@@ -29,10 +30,10 @@ pub(super) async fn up(args: UpArgs, role: Role, output: &Output) -> Result<Exit
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let name = app.name.clone();
-    let mut starting =
-        tokio::runtime::Handle::current().spawn(async move { Node::start(app, &settings, role).await });
+    let mut starting = JoinSet::new();
+    starting.spawn(async move { Node::start(app, &settings, role).await });
     let node = tokio::select! {
-        started = &mut starting => started??,
+        Some(started) = starting.join_next() => started??,
         (code, by) = stop_signal(&mut interrupt, &mut terminate) => {
             let fields = [("app", name.as_str().into()), ("signal", by.into())];
             output.say_with("stopped while it was starting", &fields);

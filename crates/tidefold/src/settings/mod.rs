@@ -1,21 +1,18 @@
 //! Settings: flag, environment, file, default, in that order; each knows where its value came from.
 //!
-//! One flat table (`table`) says what there is. Everything else (the environment names, the file's sections, the
-//! nearest valid name, `tidefold config`) follows from it.
+//! One table (`table`) says what there is, by section. Everything else (types, the environment names, the file's sections,
+//! the nearest valid name, `tidefold config`) follows from it.
 
 mod parse;
 mod table;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 pub use parse::{parse_bytes, parse_duration};
 use table::NOT_SETTINGS;
-pub use table::{Kind, SETTINGS, Setting};
-use tidefold_telemetry::logging::Format;
+pub use table::{Data, Fold, Ingest, Listen, Log, Projector, Run, SETTINGS, Setting, Settings, Store};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,63 +30,6 @@ pub enum Origin {
 /// Every setting's text and origin, by key; and the properties of the section `kafka`, by librdkafka's names.
 #[derive(Clone, Default)]
 pub struct Resolved(pub BTreeMap<&'static str, (String, Origin)>, pub BTreeMap<String, (String, Origin)>);
-
-/// The settings, typed. Not to be printed: some are secrets.
-#[derive(Clone)]
-#[allow(missing_docs, reason = "each is a row of SETTINGS")]
-pub struct Settings {
-    pub http: SocketAddr,
-    pub admin: SocketAddr,
-    pub connections: usize,
-    pub waiting: usize,
-    pub address_share: usize,
-    pub origins: Vec<String>,
-    pub admin_hosts: Vec<String>,
-    pub data_folder: PathBuf,
-    pub log_url: String,
-    pub store_url: String,
-    pub topic_prefix: String,
-    pub log_replication: Option<i32>,
-    pub message_timeout: Duration,
-    pub session_timeout: Duration,
-    pub assignor: String,
-    pub group_protocol: String,
-    pub instance_id: Option<String>,
-    pub client_id: Option<String>,
-    pub statistics: Duration,
-    /// Properties of librdkafka, from the section `kafka`.
-    pub kafka: BTreeMap<String, String>,
-    pub keyspace_prefix: String,
-    pub store_replication: Option<u32>,
-    pub datacenter: Option<String>,
-    pub store_user: Option<String>,
-    pub store_password: Option<String>,
-    pub store_tls: bool,
-    pub store_tls_ca: Option<PathBuf>,
-    pub store_tls_certificate: Option<PathBuf>,
-    pub store_tls_key: Option<PathBuf>,
-    pub store_tls_address: bool,
-    pub store_in_flight: usize,
-    pub log_queue_bytes: usize,
-    pub store_cache_bytes: usize,
-    pub body_bytes: usize,
-    pub line_bytes: usize,
-    pub body_stall: Duration,
-    pub body_rate: usize,
-    pub body_time: Duration,
-    pub concurrent_requests: usize,
-    pub ingest_memory_bytes: usize,
-    pub append_timeout: Duration,
-    pub batch_records: usize,
-    pub batch_bytes: usize,
-    pub memory_bytes: usize,
-    pub cache_bytes: usize,
-    pub stall: Duration,
-    pub breaker: bool,
-    pub window: u64,
-    pub drain: Duration,
-    pub log_format: Format,
-}
 
 /// A setting that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -280,67 +220,6 @@ impl Resolved {
         let properties = self.1.iter().map(|(name, (text, _))| (format!("kafka.{name}"), text));
         known.chain(properties).map(|(key, text)| (key.clone(), shown(&key, text).into_owned())).collect()
     }
-
-    /// The settings, typed.
-    ///
-    /// # Errors
-    /// Every setting whose text is not of its kind.
-    pub fn settings(&self) -> Result<Settings, Vec<SettingError>> {
-        let mut reader = parse::Reader::new(self);
-        let settings = Settings {
-            http: reader.address("listen.http"),
-            admin: reader.address("listen.admin"),
-            connections: reader.count("listen.connections"),
-            waiting: reader.count("listen.waiting"),
-            address_share: reader.count("listen.address_share"),
-            origins: reader.list("listen.origins"),
-            admin_hosts: reader.list("listen.admin_hosts"),
-            data_folder: reader.path("data.folder"),
-            log_url: reader.text("log.url"),
-            store_url: reader.text("store.url"),
-            topic_prefix: reader.text("log.topic_prefix"),
-            log_replication: reader.number("log.replication"),
-            message_timeout: reader.duration("log.message_timeout"),
-            session_timeout: reader.duration("log.session_timeout"),
-            assignor: reader.text("log.assignor"),
-            group_protocol: reader.text("log.group_protocol"),
-            instance_id: reader.given("log.instance_id"),
-            client_id: reader.given("log.client_id"),
-            statistics: reader.duration("log.statistics"),
-            kafka: self.1.iter().map(|(name, (text, _))| (name.clone(), text.clone())).collect(),
-            keyspace_prefix: reader.text("store.keyspace_prefix"),
-            store_replication: reader.number("store.replication"),
-            datacenter: reader.given("store.datacenter"),
-            store_user: reader.given("store.user"),
-            store_password: reader.given("store.password"),
-            store_tls: reader.switch("store.tls"),
-            store_tls_ca: reader.of_tls("store.tls_ca"),
-            store_tls_certificate: reader.of_tls("store.tls_certificate"),
-            store_tls_key: reader.of_tls("store.tls_key"),
-            store_tls_address: reader.switch("store.tls_address"),
-            store_in_flight: reader.count("store.in_flight"),
-            log_queue_bytes: reader.bytes("log.queue_bytes"),
-            store_cache_bytes: reader.bytes("store.cache_bytes"),
-            body_bytes: reader.bytes("ingest.body_bytes"),
-            line_bytes: reader.bytes("ingest.line_bytes"),
-            body_stall: reader.duration("ingest.stall"),
-            body_rate: reader.bytes("ingest.body_rate"),
-            body_time: reader.duration("ingest.body_time"),
-            concurrent_requests: reader.count("ingest.concurrent_requests"),
-            ingest_memory_bytes: reader.bytes("ingest.memory_bytes"),
-            append_timeout: reader.duration("ingest.append_timeout"),
-            batch_records: reader.count("projector.batch_records"),
-            batch_bytes: reader.bytes("projector.batch_bytes"),
-            memory_bytes: reader.bytes("projector.memory_bytes"),
-            cache_bytes: reader.bytes("projector.cache_bytes"),
-            stall: reader.duration("projector.stall"),
-            breaker: reader.switch("projector.breaker"),
-            window: reader.count("fold.window") as u64,
-            drain: reader.duration("run.drain"),
-            log_format: reader.log_format("run.log_format"),
-        };
-        reader.finish().map(|()| settings)
-    }
 }
 
 #[cfg(test)]
@@ -372,7 +251,7 @@ mod tests {
             without_flag.0["listen.http"],
             ("127.0.0.1:3".into(), Origin::Environment("TIDEFOLD_LISTEN__HTTP".into()))
         );
-        assert_eq!(resolved.settings().unwrap().http.port(), 4);
+        assert_eq!(resolved.settings().unwrap().listen.http.port(), 4);
     }
 
     #[test]
@@ -427,7 +306,7 @@ mod tests {
         let settings = resolved.settings().ok().unwrap();
         assert_eq!(settings.kafka["sasl.password"], "hush");
         assert_eq!(settings.kafka["security.protocol"], "SASL_SSL");
-        assert_eq!(settings.store_password.as_deref(), Some("hush"));
+        assert_eq!(settings.store.password.as_deref(), Some("hush"));
     }
 
     #[test]
@@ -443,7 +322,7 @@ mod tests {
         };
         let refused = settings(vec![ca.clone()]).err().unwrap();
         assert!(refused.contains("store.tls_ca") && refused.contains("set store.tls to on"), "{refused}");
-        assert_eq!(settings(vec![ca, tls]).ok().unwrap().store_tls_ca, Some("/ca.pem".into()));
+        assert_eq!(settings(vec![ca, tls]).ok().unwrap().store.tls_ca, Some("/ca.pem".into()));
     }
 
     #[test]

@@ -39,12 +39,9 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number above 0, if there is one.
-    pub(super) fn number<T: std::str::FromStr + PartialOrd + From<u8>>(
-        &mut self,
-        key: &'static str,
-    ) -> Option<T> {
+    pub(super) fn number(&mut self, key: &'static str) -> Option<u32> {
         self.given(key)?;
-        self.read(key, "a whole number above 0", |text| text.parse().ok().filter(|n| *n > T::from(0)))
+        self.read(key, "a whole number above 0", |text| text.parse().ok().filter(|n| *n > 0))
     }
 
     pub(super) fn path(&mut self, key: &'static str) -> PathBuf {

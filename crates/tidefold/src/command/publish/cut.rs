@@ -75,6 +75,7 @@ pub(super) async fn unless_signalled(
 ) -> Result<ExitCode, Failure> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    #[expect(clippy::disallowed_methods, reason = "it is waited for or cut right below")]
     let mut running = tokio::runtime::Handle::current().spawn(run);
     let (code, by) = tokio::select! {
         done = &mut running => return match done {
