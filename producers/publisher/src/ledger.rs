@@ -7,9 +7,9 @@
 //! The ledger is there while a run is unfinished. A finished run takes it away, unless some lines were accepted and others
 //! refused: then those can be mended and sent without the others.
 //!
-//! Of every accepted line it keeps the number and a fingerprint. A run is gone on with only where each of them is as it was
-//! and stands where it stood; whatever else the source has was never accepted, so it is sent, under the run's id and its
-//! line's number.
+//! Of every accepted line it keeps the number and a fingerprint, and of those that are sent next, since the write API may
+//! have taken them when a run is cut. A run is gone on with only where each of them is as it was and stands where it stood;
+//! whatever else the source has was never sent, or refused, so it is sent, under the run's id and its line's number.
 //!
 //! Everything that was settled is on the disk before the next lines are sent. A line that was cut off itself is passed over.
 
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use self::notes::{Entry, Header, Mended, Unread, print};
+use self::notes::{Entry, Header, Known, Mended, Unread, print};
 pub use self::notes::{Pin, RunId, Standing, Subject};
 use crate::line::{Line, SourceError};
 
@@ -84,8 +84,13 @@ pub enum LedgerError {
         /// As it is.
         is: String,
     },
-    /// A line that the run had accepted is not as it was, or not where it was.
-    #[error("{}: line {line} {}", path.display(), if *is_gone { "was accepted, and there is none now" } else { "is not the one that was accepted there" })]
+    /// A line that the run had accepted, or that was on its way when it was cut, is not as it was, or not where it was.
+    #[error("{}: line {line} {}", path.display(), match (*is_gone, *was_accepted) {
+        (true, true) => "was accepted, and there is none now",
+        (false, true) => "is not the one that was accepted there",
+        (true, false) => "was on its way when the run was cut, and there is none now",
+        (false, false) => "is not the one that was on its way when the run was cut",
+    })]
     Changed {
         /// The ledger.
         path: PathBuf,
@@ -93,6 +98,8 @@ pub enum LedgerError {
         line: u64,
         /// Whether there is no such line any more.
         is_gone: bool,
+        /// Whether it was accepted; else it is not known whether the write API took it.
+        was_accepted: bool,
     },
     /// It was written by an earlier version, which did not note what the accepted lines were.
     #[error("{} is of an earlier version of publish, which does not tell whether the accepted lines are as they were", .0.display())]
@@ -205,7 +212,7 @@ impl Ledger {
     }
 
     /// What of the source is left to send: every line that was not accepted, and of a run that was cut not what it had
-    /// refused already. First all that was accepted is read, to be sure that it is as it was and where it was.
+    /// refused already. First all that was accepted or on its way is read, to be sure that it is as it was and where it was.
     ///
     /// # Errors
     /// When it is not: with the first line that differs.
@@ -219,19 +226,30 @@ impl Ledger {
             Err(SourceError::Line { number, .. }) => Some(*number),
             Err(_) => None,
         };
-        let prints = std::mem::take(&mut self.standing.prints);
-        let changed = |line: u64, is_gone| LedgerError::Changed { path: self.path.clone(), line, is_gone };
-        let mut expected = prints.into_iter().peekable();
+        let known = std::mem::take(&mut self.standing.known);
+        let through = done.max(known.last_key_value().map_or(0, |(line, _)| *line));
+        let path = &self.path;
+        let changed = |line, is_gone, was: Known| LedgerError::Changed {
+            path: path.clone(),
+            line,
+            is_gone,
+            was_accepted: was.was_accepted,
+        };
+        let mut expected = known.into_iter().peekable();
         let mut lines = lines.peekable();
         let mut unsent = Vec::new();
-        while let Some(line) = lines.next_if(|line| number(line).is_some_and(|line| line <= done)) {
+        while let Some(line) = lines.next_if(|line| number(line).is_some_and(|line| line <= through)) {
             let at = number(&line).unwrap_or_default();
-            if let Some((gone, _)) = expected.next_if(|(expected, _)| *expected < at) {
-                return Err(changed(gone, true));
+            if let Some((gone, was)) = expected.next_if(|(expected, _)| *expected < at) {
+                return Err(changed(gone, true, was));
             }
             match expected.next_if(|(expected, _)| *expected == at) {
-                Some((_, was)) if line.as_ref().is_ok_and(|line| print(line) == was) => {}
-                Some(_) => return Err(changed(at, false)),
+                Some((_, was)) if line.as_ref().is_ok_and(|line| print(line) == was.print) => {
+                    if !was.was_accepted {
+                        unsent.push(line);
+                    }
+                }
+                Some((_, was)) => return Err(changed(at, false, was)),
                 None if self.standing.refused.contains(&at) => {}
                 None => unsent.push(line),
             }
@@ -241,16 +259,26 @@ impl Ledger {
             return Ok(Box::new(std::iter::once(broken)));
         }
         match expected.next() {
-            Some((gone, _)) => Err(changed(gone, true)),
+            Some((gone, was)) => Err(changed(gone, true, was)),
             None => Ok(Box::new(unsent.into_iter().chain(lines))),
         }
     }
 
-    /// Makes sure that the run's id is on the disk: before the first lines are sent.
+    /// Makes sure that the run's id, what was settled, and what is sent next are on the disk: before it is sent.
     ///
     /// # Errors
     /// When it cannot be written: nothing may be sent.
-    pub(crate) fn begin_sending(&mut self) -> Result<(), LedgerError> {
+    pub(crate) fn begin_sending(&mut self, lines: &[Line]) -> Result<(), LedgerError> {
+        self.head()?;
+        let mut entry = Entry { done: self.standing.done, ..Entry::default() };
+        lines.iter().for_each(|line| entry.send(line));
+        self.put(&entry)?;
+        let synced = self.file.sync_data();
+        synced.map_err(|source| LedgerError::Io { path: self.path.clone(), source })
+    }
+
+    /// Writes what a run begins with, once.
+    fn head(&mut self) -> Result<(), LedgerError> {
         if let Some(mended) = self.mended.take() {
             let entry = Entry { done: self.standing.done, mended: Some(mended), ..Entry::default() };
             return self.put(&entry);
@@ -280,7 +308,7 @@ impl Ledger {
     }
 
     /// Notes that lines were answered, and with them every line up to `through`; `refused` are those that were not accepted,
-    /// and others that were not even sent.
+    /// and others that were not even sent. It is on the disk before more is sent.
     ///
     /// # Errors
     /// When it cannot be written: nothing more may be sent.
@@ -306,7 +334,8 @@ impl Ledger {
         if self.standing.refused.is_empty() || self.standing.accepted == 0 {
             return self.remove();
         }
-        self.append(&Entry { done: self.standing.done, end: true, ..Entry::default() })
+        self.append(&Entry { done: self.standing.done, end: true, ..Entry::default() })?;
+        self.file.sync_data().map_err(|source| LedgerError::Io { path: self.path.clone(), source })
     }
 
     fn remove(&self) -> Result<(), LedgerError> {
@@ -314,7 +343,7 @@ impl Ledger {
     }
 
     fn append(&mut self, entry: &Entry) -> Result<(), LedgerError> {
-        self.begin_sending()?;
+        self.head()?;
         // What cannot be noted was taken all the same.
         let noted = self.put(entry);
         self.in_doubt |= noted.is_err();
@@ -379,8 +408,7 @@ fn read(path: &Path, text: &str) -> Result<Option<(Header, Standing)>, LedgerErr
 fn put(file: &mut File, value: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
-    file.write_all(&line)?;
-    file.sync_data()
+    file.write_all(&line)
 }
 
 /// Sees to it that a new file is found again.

@@ -236,7 +236,7 @@ impl Run<'_> {
         if let Some(ledger) = &mut self.ledger
             && !batch.is_empty()
         {
-            let begun = ledger.begin_sending();
+            let begun = ledger.begin_sending(batch);
             let accepted = self.report.progress.accepted;
             begun.map_err(|source| PublishError::Ledger { accepted, source })?;
         }

@@ -22,7 +22,8 @@ fn line(partition: &Value) -> String {
     }
 }
 
-/// What a status says of active generations' partitions that are not folded to their end, or are halted, as an operation's
+/// What a status says of active generations' partitions that are not folded to their end, are halted, or have acknowledged
+/// records that an open transaction keeps from being read, as an operation's
 /// report has it; generations that are not folded at all are named as a whole.
 pub(super) fn of_status(status: &Value) -> Value {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
@@ -42,9 +43,13 @@ pub(super) fn of_status(status: &Value) -> Value {
         for partition in list(&generation["partitions"]) {
             let position = format!("{topic}:{}:{}", partition["partition"], partition["next"]);
             let halted = reason(&partition);
-            if halted.is_some() || partition["lag_records"].as_u64().unwrap_or(0) > 0 {
+            let number = |name: &str| partition[name].as_u64().unwrap_or(0);
+            let records = number("lag_records") + number("waiting_records");
+            if halted.is_some() || records > 0 {
+                // What can be read yet is folded first.
+                let waits = if number("lag_records") == 0 { &partition["waits"] } else { &Value::Null };
                 unfolded.push(
-                    json!({ "position": position, "records": partition["lag_records"], "halted": halted }),
+                    json!({ "position": position, "records": records, "halted": halted, "waits": waits }),
                 );
             }
         }
@@ -101,6 +106,13 @@ mod tests {
                 false,
             ),
             (json!([partition(7, 0, "halted: cut")]), None, "\n  orders:3:7: halted: cut", false),
+            (
+                json!([{ "partition": 3, "next": 7, "lag_records": 0, "state": "waiting; it is open",
+                         "waits": "it is open", "waiting_records": 2 }]),
+                None,
+                "\n  orders:3:7: waits, 2 records are not folded: it is open",
+                true,
+            ),
             (json!([]), Some("it was replaced"), "\n  orders g2: halted: it was replaced", false),
         ] {
             let unfolded = of_status(&status(&partitions, halted));

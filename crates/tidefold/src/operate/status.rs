@@ -63,8 +63,14 @@ pub struct PartitionReport {
     pub lag_records: u64,
     /// Seconds behind.
     pub lag_seconds: f64,
-    /// What the lane does.
+    /// What the lane does, and what it waits for.
     pub state: String,
+    /// What has to end before what was acknowledged can be folded: another producer's open transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
+    /// Offsets that wait for it, beyond `end`.
+    #[serde(default)]
+    pub waiting_records: u64,
     /// Whether it stands still while its log moves.
     pub stalled: bool,
 }
@@ -151,32 +157,44 @@ fn partitions<'a>(
     bounds: &[Bounds],
     now_micros: i64,
 ) -> Vec<PartitionReport> {
-    let here = lanes.iter().map(|lane| (lane.partition.0, (lane.clone(), told(&lane.state))));
-    let mut all: BTreeMap<u32, (LaneStatus, String)> = here.collect();
-    let unknown = |number, state: &str| (LaneStatus::new(Partition(number)), state.to_owned());
+    let seen = |lane: LaneStatus, state| Seen { lane, state, behind: 0, open_from: None };
+    let here = lanes.iter().map(|lane| (lane.partition.0, seen(lane.clone(), told(&lane.state))));
+    let mut all: BTreeMap<u32, Seen> = here.collect();
+    let unknown = |number, state: &str| seen(LaneStatus::new(Partition(number)), state.to_owned());
     for other in others {
         let number = other.partition.0;
-        let (lane, _) = all.entry(number).or_insert_with(|| unknown(number, "owned elsewhere"));
+        let Seen { lane, .. } = all.entry(number).or_insert_with(|| unknown(number, "owned elsewhere"));
         // A lane that found its place in between knows better.
         if lane.next == Offset::ZERO {
             (lane.next, lane.appended_at_micros) = (other.next, other.appended_at_micros);
         }
     }
     for (number, bounds) in (0..).zip(bounds) {
-        let (lane, state) = all.entry(number).or_insert_with(|| unknown(number, "changes its owner"));
-        lane.end = lane.end.max(bounds.end);
-        let behind = bounds.appended.distance_from(bounds.end);
-        if behind > 0 {
-            state.push_str(&format!(
-                "; another producer's transaction is open from {} on: {behind} offsets wait for its end",
-                bounds.end
-            ));
-        }
+        let seen = all.entry(number).or_insert_with(|| unknown(number, "changes its owner"));
+        seen.lane.end = seen.lane.end.max(bounds.end);
+        seen.behind = bounds.appended.distance_from(bounds.end);
+        seen.open_from = (seen.behind > 0).then_some(bounds.end);
     }
-    all.into_values().map(|(lane, state)| partition(&lane, state, now_micros)).collect()
+    all.into_values().map(|seen| partition(seen, now_micros)).collect()
 }
 
-fn partition(lane: &LaneStatus, state: String, now_micros: i64) -> PartitionReport {
+/// A partition, as far as it is known.
+struct Seen {
+    lane: LaneStatus,
+    state: String,
+    /// Offsets that an open transaction keeps from being read, and where it begins.
+    behind: u64,
+    open_from: Option<Offset>,
+}
+
+fn partition(seen: Seen, now_micros: i64) -> PartitionReport {
+    let Seen { lane, mut state, behind, open_from } = seen;
+    let waits = open_from.map(|from| {
+        format!("another producer's transaction is open from {from} on: {behind} offsets wait for its end")
+    });
+    if let Some(waits) = &waits {
+        state = format!("{state}; {waits}");
+    }
     PartitionReport {
         partition: lane.partition.0,
         next: lane.next.0,
@@ -184,6 +202,8 @@ fn partition(lane: &LaneStatus, state: String, now_micros: i64) -> PartitionRepo
         lag_records: lane.lag(),
         lag_seconds: lane.age_micros(now_micros) as f64 / 1e6,
         state,
+        waits,
+        waiting_records: behind,
         stalled: lane.stalled,
     }
 }
@@ -258,6 +278,7 @@ mod tests {
         assert_eq!(told[0].lag_records, 0, "nobody can fold it yet");
         let state = told[0].state.as_str();
         assert!(state.starts_with("waiting; ") && state.contains("from 5 on: 3 offsets"), "{state}");
+        assert!(told[0].waits.is_some() && told[0].waiting_records == 3, "{:?}", told[0]);
     }
 
     #[test]

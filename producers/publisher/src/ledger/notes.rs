@@ -65,6 +65,12 @@ pub(super) struct Entry {
     /// Which were refused since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) refused: Vec<u64>,
+    /// Which are sent next, by stretches as above. Until they are answered they may have been taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) sent: Vec<(u64, u64)>,
+    /// Their fingerprints, one behind the other.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) sent_prints: String,
     /// The source has no more lines.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) end: bool,
@@ -90,8 +96,16 @@ pub struct Standing {
     pub refused: BTreeSet<u64>,
     /// Whether the source was read to its end.
     pub ended: bool,
-    /// The fingerprint of each accepted line, as the ledger had them when it was opened.
-    pub(super) prints: BTreeMap<u64, u64>,
+    /// Each line that was accepted or on its way when the run was cut, as the ledger had them when it was opened.
+    pub(super) known: BTreeMap<u64, Known>,
+}
+
+/// What is known of a line that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) print: u64,
+    /// Else nobody knows whether it was taken.
+    pub(super) was_accepted: bool,
 }
 
 /// Text that is no ledger to go by.
@@ -149,7 +163,10 @@ impl Standing {
         }
         self.done = entry.done;
         self.refused.extend(&entry.refused);
-        for line in entry.lines() {
+        for line in &entry.refused {
+            self.known.remove(line);
+        }
+        for line in lines(&entry.accepted) {
             self.accepted += 1;
             self.refused.remove(&line);
         }
@@ -160,28 +177,36 @@ impl Standing {
 // === impl Entry ===
 
 impl Entry {
-    fn lines(&self) -> impl Iterator<Item = u64> {
-        self.accepted.iter().flat_map(|(first, last)| *first..=*last)
-    }
-
-    /// Of each accepted line the number and the fingerprint; nothing where they are not as many.
-    fn prints(&self) -> Option<Vec<(u64, u64)>> {
-        let digits = self.prints.as_bytes().chunks(PRINT_DIGITS);
-        let prints = digits.map(|print| u64::from_str_radix(std::str::from_utf8(print).ok()?, 16).ok());
-        let prints = prints.collect::<Option<Vec<_>>>()?;
-        let count = self.accepted.iter().try_fold(0u64, |count, (first, last)| {
-            count.checked_add(last.checked_sub(*first)?.checked_add(1)?)
-        });
-        (count == Some(prints.len() as u64)).then(|| self.lines().zip(prints).collect())
-    }
-
     pub(super) fn accept(&mut self, line: &Line) {
-        match self.accepted.last_mut() {
-            Some((_, last)) if *last + 1 == line.number => *last = line.number,
-            _ => self.accepted.push((line.number, line.number)),
-        }
-        self.prints.push_str(&format!("{:0PRINT_DIGITS$x}", print(line)));
+        add(&mut self.accepted, &mut self.prints, line);
     }
+
+    pub(super) fn send(&mut self, line: &Line) {
+        add(&mut self.sent, &mut self.sent_prints, line);
+    }
+}
+
+fn lines(stretches: &[(u64, u64)]) -> impl Iterator<Item = u64> {
+    stretches.iter().flat_map(|(first, last)| *first..=*last)
+}
+
+fn add(stretches: &mut Vec<(u64, u64)>, prints: &mut String, line: &Line) {
+    match stretches.last_mut() {
+        Some((_, last)) if *last + 1 == line.number => *last = line.number,
+        _ => stretches.push((line.number, line.number)),
+    }
+    prints.push_str(&format!("{:0PRINT_DIGITS$x}", print(line)));
+}
+
+/// Of each line the number and the fingerprint; nothing where they are not as many.
+fn printed(stretches: &[(u64, u64)], prints: &str) -> Option<Vec<(u64, u64)>> {
+    let digits = prints.as_bytes().chunks(PRINT_DIGITS);
+    let prints = digits.map(|print| u64::from_str_radix(std::str::from_utf8(print).ok()?, 16).ok());
+    let prints = prints.collect::<Option<Vec<_>>>()?;
+    let count = stretches
+        .iter()
+        .try_fold(0u64, |count, (first, last)| count.checked_add(last.checked_sub(*first)?.checked_add(1)?));
+    (count == Some(prints.len() as u64)).then(|| lines(stretches).zip(prints).collect())
 }
 
 /// What stands in a ledger; nothing where its first line was cut off, before anything was sent.
@@ -198,8 +223,12 @@ pub(super) fn read(text: &str) -> Result<Option<(Header, Standing)>, Unread> {
     let mut standing = Standing::default();
     for line in lines {
         let mut entry: Entry = serde_json::from_str(line).map_err(|_| Unread::Foreign)?;
-        standing.prints.extend(entry.prints().ok_or(Unread::Foreign)?);
         standing.add(&entry);
+        let accepted = printed(&entry.accepted, &entry.prints).ok_or(Unread::Foreign)?;
+        let sent = printed(&entry.sent, &entry.sent_prints).ok_or(Unread::Foreign)?;
+        let known = |was_accepted| move |(line, print)| (line, Known { print, was_accepted });
+        standing.known.extend(accepted.into_iter().map(known(true)));
+        standing.known.extend(sent.into_iter().map(known(false)));
         if let Some(mended) = entry.mended.take() {
             header.subject.input = mended.input;
         }

@@ -48,6 +48,43 @@ fn a_run_that_was_cut_is_gone_on_with_under_its_id_behind_what_it_settled() {
     assert_eq!(numbers(ledger.rest(source(6)).unwrap()), [4, 5, 6]);
 }
 
+/// A run that settled its first lines, and was cut while others were on their way.
+fn cut_on_the_way(place: &Place, settled: u64, through: u64) {
+    let mut ledger = Ledger::begin(&place.path, subject(), false).unwrap();
+    let lines: Vec<_> = (1..=through).map(line).collect();
+    ledger.begin_sending(&lines).unwrap();
+    ledger.settle(&lines[..settled as usize], settled, vec![]).unwrap();
+}
+
+#[test]
+fn a_line_that_was_on_its_way_is_sent_again_as_it_was_or_not_at_all() {
+    let place = place();
+    cut_on_the_way(&place, 2, 5);
+    let resumed = |source: Vec<Line>| {
+        let mut ledger = Ledger::resume(&place.path, &subject()).unwrap();
+        ledger.rest(source.into_iter().map(Ok)).map(numbers)
+    };
+    let as_it_was: Vec<_> = (1..=7).map(line).collect();
+    assert_eq!(resumed(as_it_was.clone()).unwrap(), [3, 4, 5, 6, 7]);
+    // Of the same length, beyond what was answered.
+    let mut edited = as_it_was.clone();
+    edited[3].text = edited[3].text.replace('4', "9");
+    let told = resumed(edited).unwrap_err();
+    assert!(
+        matches!(told, LedgerError::Changed { line: 4, is_gone: false, was_accepted: false, .. }),
+        "{told}"
+    );
+    let told = resumed(as_it_was[..4].to_vec()).unwrap_err();
+    assert!(
+        matches!(told, LedgerError::Changed { line: 5, is_gone: true, was_accepted: false, .. }),
+        "{told}"
+    );
+    // What was never sent may be anything.
+    let mut edited = as_it_was;
+    edited[5].text = "{}".to_owned();
+    assert_eq!(resumed(edited).unwrap(), [3, 4, 5, 6, 7]);
+}
+
 #[test]
 fn a_new_run_does_not_pass_over_one_that_left_something_to_do() {
     let place = place();
@@ -66,7 +103,7 @@ fn a_new_run_does_not_pass_over_one_that_left_something_to_do() {
 fn a_finished_run_leaves_no_ledger_and_one_that_sent_nothing_neither() {
     let place = place();
     let mut ledger = Ledger::begin(&place.path, subject(), false).unwrap();
-    ledger.begin_sending().unwrap();
+    ledger.begin_sending(&[line(1)]).unwrap();
     assert!(place.path.exists());
     ledger.finish().unwrap();
     assert!(!place.path.exists());
@@ -74,7 +111,7 @@ fn a_finished_run_leaves_no_ledger_and_one_that_sent_nothing_neither() {
     drop(Ledger::begin(&place.path, subject(), false).unwrap());
     assert!(!place.path.exists());
     let mut unanswered = Ledger::begin(&place.path, subject(), false).unwrap();
-    unanswered.begin_sending().unwrap();
+    unanswered.begin_sending(&[line(1)]).unwrap();
     assert!(!unanswered.stop().unwrap());
     assert!(!place.path.exists());
 }
@@ -158,7 +195,7 @@ proptest! {
     ) {
         let place = place();
         let mut ledger = Ledger::begin(&place.path, subject(), false).unwrap();
-        ledger.begin_sending().unwrap();
+        ledger.begin_sending(&[line(1)]).unwrap();
         let (run, mut at, mut places) = (ledger.run().clone(), 0, vec![0]);
         for step in steps {
             let lines: Vec<_> = (at + 1..=at + step).map(line).collect();
@@ -206,7 +243,7 @@ fn send(mut ledger: Ledger, texts: &[String], counted: &mut Counted, batch: usiz
         if at == batches {
             return true;
         }
-        ledger.begin_sending().unwrap();
+        ledger.begin_sending(&[line(1)]).unwrap();
         let refused: Vec<_> =
             lines.iter().filter(|line| line.text.contains('x')).map(|line| line.number).collect();
         for line in lines.iter().filter(|line| !refused.contains(&line.number)) {
@@ -315,7 +352,7 @@ fn a_run_of_which_nothing_was_accepted_leaves_no_ledger() {
     assert!(!place.path.exists());
     // Where it is not known whether lines were taken, it stays.
     let mut ledger = Ledger::begin(&place.path, subject(), false).unwrap();
-    ledger.begin_sending().unwrap();
+    ledger.begin_sending(&[line(1)]).unwrap();
     ledger.doubt();
     assert!(ledger.stop().unwrap() && place.path.exists());
 }
