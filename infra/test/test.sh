@@ -18,6 +18,11 @@ for tool in java mvn; do
   command -v $tool >/dev/null || { java=no; missing+=("$tool (Debian: openjdk-17-jdk-headless maven)"); }
 done
 
+# A test whose servers are not named when it is built is ignored, and says so.
+if [ $java = yes ]; then
+  if [ $kafka = yes ]; then export TIDEFOLD_TEST_KAFKA=127.0.0.1:$KAFKA_PORT; fi
+  export TIDEFOLD_TEST_CQL=127.0.0.1:$CQL_PORT
+fi
 scope=(--workspace)
 if [ $kafka = yes ]; then scope+=(--features tidefold/kafka); else scope+=(--exclude tidefold-log-kafka); fi
 cargo test "${scope[@]}" --all-targets --no-run
@@ -30,8 +35,6 @@ if [ $java = yes ]; then
   trap '$servers down' EXIT
   $servers reset
   $servers up
-  if [ $kafka = yes ]; then export TIDEFOLD_TEST_KAFKA=127.0.0.1:$KAFKA_PORT; fi
-  export TIDEFOLD_TEST_CQL=127.0.0.1:$CQL_PORT
 fi
 
 cargo test "${scope[@]}" --all-targets

@@ -71,9 +71,10 @@ async fn until(owned: &mut watch::Receiver<Owned>, what: &str, holds: impl FnMut
     found.unwrap_or_else(|_| panic!("never: {what}")).unwrap().clone()
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_with_more_partitions_or_one_that_loses_records_is_refused() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let log = support::connect(&broker);
     let kept = [("retention.ms", "-1"), ("retention.bytes", "-1")];
     for (name, partitions, config, told) in [
@@ -96,9 +97,10 @@ async fn a_topic_with_more_partitions_or_one_that_loses_records_is_refused() {
     }
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_made_anew_is_told_from_the_old_one() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let log = support::connect(&broker);
     let name = support::unique("anew");
     let old = log.open(&spec(&name, 1)).await.unwrap();
@@ -143,9 +145,10 @@ async fn replace(broker: &str, name: &TopicName, old: &Topic) -> Topic {
     new
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn who_only_appends_to_a_topic_made_anew_is_not_acknowledged() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let log = support::connect(&broker);
     let name = support::unique("appended");
     let old = log.open(&spec(&name, 1)).await.unwrap();
@@ -164,9 +167,10 @@ async fn who_only_appends_to_a_topic_made_anew_is_not_acknowledged() {
     assert!(detail.contains(&new.incarnation) && detail.contains("tidefold replay"), "{detail}");
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn appends_of_few_records_name_the_topic_by_its_id_and_never_reach_one_made_anew() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let log = support::connect(&broker);
     let name = support::unique("empty");
     let old = log.open(&spec(&name, 1)).await.unwrap();
@@ -177,9 +181,10 @@ async fn appends_of_few_records_name_the_topic_by_its_id_and_never_reach_one_mad
     assert_eq!(read_all(&support::connect(&broker), &name).await, ["x"]);
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_at_the_end_of_a_topic_made_anew_hears_of_it() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let log = support::connect(&broker);
     let name = support::unique("waited");
     let old = log.open(&spec(&name, 1)).await.unwrap();
@@ -193,9 +198,10 @@ async fn who_waits_at_the_end_of_a_topic_made_anew_hears_of_it() {
     assert!(matches!(watched, LogError::Mismatch { .. }), "{watched}");
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn aborted_transactions_and_markers_are_stepped_over() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let log = support::connect(&broker);
     let name = support::unique("transactions");
     log.open(&spec(&name, 1)).await.unwrap();
@@ -237,9 +243,10 @@ async fn aborted_transactions_and_markers_are_stepped_over() {
     );
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_at_the_end_hears_of_records_of_others() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let (log, other) = (support::connect(&broker), support::connect(&broker));
     let name = support::unique("watched");
     log.open(&spec(&name, 1)).await.unwrap();
@@ -254,9 +261,10 @@ async fn who_waits_at_the_end_hears_of_records_of_others() {
     }
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_at_many_places_all_read_everything() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let log = support::connect(&broker);
     let name = support::unique("readers");
     log.open(&spec(&name, 1)).await.unwrap();
@@ -279,9 +287,10 @@ async fn readers_at_many_places_all_read_everything() {
     futures_util::future::join_all(readers).await;
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn members_share_partitions_and_take_over_from_one_that_leaves() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let (one, two) = (support::connect(&broker), support::connect(&broker));
     let name = support::unique("shared");
     one.open(&spec(&name, 4)).await.unwrap();
@@ -330,9 +339,10 @@ async fn a_cluster_that_is_away_is_told_by_every_call() {
     }
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_far_behind_reads_everything_within_its_budget() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let log = KafkaLog::connect(Settings { fetch_bytes: 1 << 20, ..support::settings(&broker) }).unwrap();
     let name = support::unique("behind");
     log.open(&spec(&name, 2)).await.unwrap();

@@ -71,9 +71,10 @@ async fn taken(log: &KafkaLog, topic: &TopicName) {
     tokio::time::timeout(PATIENCE, taken).await.expect("it is taken again once it is right");
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_comes_to_forget_records_takes_none_until_it_is_right() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let log = support::connect(&broker);
     let name = support::unique("forgets");
     log.open(&spec(&name, 2)).await.unwrap();
@@ -90,9 +91,10 @@ async fn a_topic_that_comes_to_forget_records_takes_none_until_it_is_right() {
     }
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_given_partitions_or_loses_its_start_takes_nothing_more() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let log = support::connect(&broker);
     let (grown, cut) = (support::unique("grown"), support::unique("cut"));
     for name in [&grown, &cut] {
@@ -115,9 +117,10 @@ async fn a_topic_that_is_given_partitions_or_loses_its_start_takes_nothing_more(
     }
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stands_behind_an_open_transaction_is_appended_and_cannot_be_read_yet() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let log = support::connect(&broker);
     let (name, id) = (support::unique("open"), support::unique("writer"));
     log.open(&spec(&name, 1)).await.unwrap();
@@ -152,9 +155,10 @@ async fn what_stands_behind_an_open_transaction_is_appended_and_cannot_be_read_y
     assert_eq!(log.bounds(&name, P0).await.unwrap().appended, Offset(3));
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_is_as_large_as_the_log_was_told_and_the_topic_takes() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let settings = Settings { record_bytes: 3_000_000, ..support::settings(&broker) };
     let log = KafkaLog::connect(settings).unwrap();
     let name = support::unique("large");
@@ -176,9 +180,10 @@ async fn a_record_is_as_large_as_the_log_was_told_and_the_topic_takes() {
     log.append(&name, P0, batch(&vec![7; 400_000])).await.unwrap();
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_joins_by_either_protocol_under_a_lasting_name_and_counts() {
-    let Some(broker) = support::broker() else { return };
+    let broker = support::broker();
     let name = support::unique("joined");
     for protocol in ["classic", "consumer"] {
         let (sent, clients) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));

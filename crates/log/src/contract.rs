@@ -23,11 +23,12 @@ pub trait Subject: Send + Sync {
     fn open(&self) -> BoxFuture<'_, SharedLog>;
 }
 
-/// Makes one test of each promise; the argument is an expression that gives a new, empty [`Subject`].
+/// Makes one test of each promise; the argument is an expression that gives a new, empty [`Subject`], behind attributes
+/// of the tests in brackets, if they have some.
 #[macro_export]
 macro_rules! log_contract {
-    ($subject:expr) => {
-        $crate::log_contract!(@each $subject;
+    ([$($attribute:tt)*] $subject:expr) => {
+        $crate::log_contract!(@each [$($attribute)*] $subject;
             records_of_one_append_and_of_following_ones_stand_in_order,
             every_acknowledged_offset_holds_exactly_its_record,
             a_read_returns_no_more_than_asked_but_at_least_one,
@@ -43,12 +44,19 @@ macro_rules! log_contract {
             an_appended_batch_larger_than_a_stored_unit_reads_whole,
         );
     };
-    (@each $subject:expr; $($name:ident),* $(,)?) => {$(
+    ($subject:expr) => {
+        $crate::log_contract!([] $subject);
+    };
+    (@each $attributes:tt $subject:expr; $($name:ident),* $(,)?) => {
+        $($crate::log_contract!(@one $attributes $subject; $name);)*
+    };
+    (@one [$($attribute:tt)*] $subject:expr; $name:ident) => {
+        $($attribute)*
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
             $crate::contract::$name(&$subject).await;
         }
-    )*};
+    };
 }
 
 const ALL: ReadLimit = ReadLimit { records: usize::MAX, bytes: usize::MAX };

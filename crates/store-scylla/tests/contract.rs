@@ -2,7 +2,7 @@
 
 mod cql;
 
-tidefold_store::store_contract!({
-    let Some(cql) = cql::Cql::new() else { return };
-    cql
-});
+tidefold_store::store_contract!(
+    [#[cfg_attr(not(cql_is_there), ignore = "needs a CQL server: TIDEFOLD_TEST_CQL (make servers-up)")]]
+    cql::Cql::new()
+);

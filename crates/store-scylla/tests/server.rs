@@ -10,9 +10,10 @@ use tidefold_table::TableKind;
 
 use crate::cql::Cql;
 
+#[cfg_attr(not(cql_is_there), ignore = "needs a CQL server: TIDEFOLD_TEST_CQL (make servers-up)")]
 #[tokio::test]
 async fn a_row_written_without_our_stamp_is_damaged() {
-    let Some(cql) = Cql::new() else { return };
+    let cql = Cql::new();
     let (store, entities) = (cql.store(), table("orders", TableKind::Entity));
     store.open(std::slice::from_ref(&entities)).await.expect("opens");
     let rows = vec![put(b"a", b"1", 3), put(b"b", b"2", 5)];
@@ -29,9 +30,10 @@ async fn a_row_written_without_our_stamp_is_damaged() {
     assert!(matches!(damaged, Err(StoreError::Damaged(_))), "{damaged:?}");
 }
 
+#[cfg_attr(not(cql_is_there), ignore = "needs a CQL server: TIDEFOLD_TEST_CQL (make servers-up)")]
 #[tokio::test]
 async fn an_empty_key_is_a_key() {
-    let Some(cql) = Cql::new() else { return };
+    let cql = Cql::new();
     let (store, entities) = (cql.store(), table("orders", TableKind::Entity));
     store.open(std::slice::from_ref(&entities)).await.expect("opens");
     let rows = vec![put(b"", b"1", 3), put(b"\0", b"2", 3), put(b"\0\0", b"3", 3)];
@@ -42,9 +44,10 @@ async fn an_empty_key_is_a_key() {
     assert_eq!(found, [text(b"1"), text(b"2"), text(b"3"), None]);
 }
 
+#[cfg_attr(not(cql_is_there), ignore = "needs a CQL server: TIDEFOLD_TEST_CQL (make servers-up)")]
 #[tokio::test]
 async fn an_altered_table_is_refused_with_all_that_is_wrong() {
-    let Some(cql) = Cql::new() else { return };
+    let cql = Cql::new();
     let (store, entities) = (cql.store(), table("orders", TableKind::Entity));
     store.open(std::slice::from_ref(&entities)).await.expect("opens");
     cql.by_hand(&[
@@ -62,18 +65,20 @@ async fn an_altered_table_is_refused_with_all_that_is_wrong() {
     }
 }
 
+#[cfg_attr(not(cql_is_there), ignore = "needs a CQL server: TIDEFOLD_TEST_CQL (make servers-up)")]
 #[tokio::test]
 async fn another_layout_under_the_same_name_is_refused() {
-    let Some(cql) = Cql::new() else { return };
+    let cql = Cql::new();
     let store = cql.store();
     store.open(&[table("orders", TableKind::Entity)]).await.expect("opens");
     let refused = store.open(&[table("orders", TableKind::Index)]).await;
     assert!(matches!(refused, Err(StoreError::Refused { .. })), "{refused:?}");
 }
 
+#[cfg_attr(not(cql_is_there), ignore = "needs a CQL server: TIDEFOLD_TEST_CQL (make servers-up)")]
 #[tokio::test]
 async fn a_put_with_the_stamp_of_a_delete_is_refused() {
-    let Some(cql) = Cql::new() else { return };
+    let cql = Cql::new();
     let (store, entities) = (cql.store(), table("orders", TableKind::Entity));
     store.open(std::slice::from_ref(&entities)).await.expect("opens");
     for wrong in [put(b"a", b"1", 4), delete(b"a", 5), put(b"a", b"1", 1), put(b"a", b"1", u64::MAX)] {
@@ -97,17 +102,19 @@ async fn no_contact_point_is_refused() {
     assert!(matches!(refused, Some(StoreError::Refused { .. })), "{refused:?}");
 }
 
+#[cfg_attr(not(cql_is_there), ignore = "needs a CQL server: TIDEFOLD_TEST_CQL (make servers-up)")]
 #[tokio::test]
 async fn an_unknown_data_center_is_refused_with_the_known_ones() {
-    let Some(cql) = Cql::new() else { return };
+    let cql = Cql::new();
     let settings = Settings { local_datacenter: Some("moon".to_owned()), ..cql.settings() };
     let refused = ScyllaStore::connect(settings).await.err();
     assert!(matches!(refused, Some(StoreError::Refused { .. })), "{refused:?}");
 }
 
+#[cfg_attr(not(cql_is_there), ignore = "needs a CQL server: TIDEFOLD_TEST_CQL (make servers-up)")]
 #[tokio::test]
 async fn the_longest_keyspace_is_taken_and_one_longer_is_refused_before_the_server_is_asked() {
-    let Some(cql) = Cql::new() else { return };
+    let cql = Cql::new();
     let entities = [table("orders", TableKind::Entity)];
     let prefix = |len: usize| format!("{:p<len$}", cql.settings().keyspace_prefix);
     let longest = Settings { keyspace_prefix: prefix(48 - "contract".len()), ..cql.settings() };
@@ -127,9 +134,10 @@ fn a_password_is_not_printed() {
 }
 
 /// The other one stands for a node that was killed with its CREATE under way: its table is described before it is there.
+#[cfg_attr(not(cql_is_there), ignore = "needs a CQL server: TIDEFOLD_TEST_CQL (make servers-up)")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_another_node_is_making_is_opened() {
-    let Some(cql) = Cql::new() else { return };
+    let cql = Cql::new();
     let ours = cql.store();
     let other = ScyllaStore::connect(cql.settings()).await.expect("connects");
     for round in 0..20 {

@@ -32,11 +32,12 @@ pub trait Harness {
     fn reopen(&mut self);
 }
 
-/// Makes a `#[tokio::test]` of every behaviour; the argument makes a [`Harness`](crate::contract::Harness).
+/// Makes a `#[tokio::test]` of every behaviour; the argument makes a [`Harness`](crate::contract::Harness), behind
+/// attributes of the tests in brackets, if they have some.
 #[macro_export]
 macro_rules! store_contract {
-    ($harness:expr) => {
-        $crate::store_contract!(@ $harness;
+    ([$($attribute:tt)*] $harness:expr) => {
+        $crate::store_contract!(@each [$($attribute)*] $harness;
             last_stamp_wins_in_any_order, a_delete_settles_by_stamp_like_a_put, equal_stamps_change_nothing,
             random_writes_settle_like_the_model, repeated_writes_and_deletes_in_one_table_settle,
             load_keeps_the_order_of_keys, values_are_kept_to_the_byte, open_is_idempotent,
@@ -48,13 +49,18 @@ macro_rules! store_contract {
             rows_at_the_bounds_are_kept,
         );
     };
-    (@ $harness:expr; $($behaviour:ident),+ $(,)?) => {
-        $(
-            #[tokio::test]
-            async fn $behaviour() {
-                $crate::contract::$behaviour(&mut $harness).await;
-            }
-        )+
+    ($harness:expr) => {
+        $crate::store_contract!([] $harness);
+    };
+    (@each $attributes:tt $harness:expr; $($behaviour:ident),+ $(,)?) => {
+        $($crate::store_contract!(@one $attributes $harness; $behaviour);)+
+    };
+    (@one [$($attribute:tt)*] $harness:expr; $behaviour:ident) => {
+        $($attribute)*
+        #[tokio::test]
+        async fn $behaviour() {
+            $crate::contract::$behaviour(&mut $harness).await;
+        }
     };
 }
 

@@ -44,8 +44,8 @@ fn topic() -> TopicName {
     TopicName::new(TOPIC)
 }
 
-async fn folded() -> Option<Folded> {
-    let fleet = Fleet::of_kinds(&[Kind::Project, Kind::Project, Kind::Ingest, Kind::Query])?;
+async fn folded() -> Folded {
+    let fleet = Fleet::of_kinds(&[Kind::Project, Kind::Project, Kind::Ingest, Kind::Query]);
     let mut chaos = Chaos::over(fleet);
     chaos.load(60).done().await;
     chaos.settle().await;
@@ -66,7 +66,7 @@ async fn folded() -> Option<Folded> {
     }
     chaos.look().await;
     let before = tables.rows().await;
-    Some(Folded { chaos, topics, tables, before, history })
+    Folded { chaos, topics, tables, before, history }
 }
 
 /// Every projector's status, until each says all of these words.
@@ -129,9 +129,13 @@ impl Folded {
     }
 }
 
+#[cfg_attr(
+    not(servers_are_there),
+    ignore = "needs Kafka and a CQL server: TIDEFOLD_TEST_KAFKA, TIDEFOLD_TEST_CQL (make servers-up)"
+)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_made_again_halts_its_projection_though_it_is_longer_than_before() {
-    let Some(mut folded) = folded().await else { return };
+    let mut folded = folded().await;
     folded.topics.recreate(TOPIC, PARTITIONS as i32).await;
     folded.refill(3).await;
     // Whoever looks between the two sees a topic that is gone.
@@ -141,9 +145,13 @@ async fn a_topic_made_again_halts_its_projection_though_it_is_longer_than_before
     folded.chaos.fleet.end();
 }
 
+#[cfg_attr(
+    not(servers_are_there),
+    ignore = "needs Kafka and a CQL server: TIDEFOLD_TEST_KAFKA, TIDEFOLD_TEST_CQL (make servers-up)"
+)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_truncated_topic_halts_its_projection() {
-    let Some(mut folded) = folded().await else { return };
+    let mut folded = folded().await;
     folded.topics.truncate(TOPIC, PARTITIONS as i32).await;
     let told = ["storefront.orders has lost records", "partition 11 starts at", "from a backup", "unlimited"];
     folded.halts("topic truncated", &told).await;
@@ -152,9 +160,13 @@ async fn a_truncated_topic_halts_its_projection() {
     folded.chaos.fleet.end();
 }
 
+#[cfg_attr(
+    not(servers_are_there),
+    ignore = "needs Kafka and a CQL server: TIDEFOLD_TEST_KAFKA, TIDEFOLD_TEST_CQL (make servers-up)"
+)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_with_more_partitions_halts_its_projection() {
-    let Some(mut folded) = folded().await else { return };
+    let mut folded = folded().await;
     folded.topics.grow(TOPIC, 15).await;
     let told = [TOPIC, "15 partitions", "12", "fixed for ever"];
     folded.halts("topic given more partitions", &told).await;
@@ -162,9 +174,13 @@ async fn a_topic_with_more_partitions_halts_its_projection() {
     folded.chaos.fleet.end();
 }
 
+#[cfg_attr(
+    not(servers_are_there),
+    ignore = "needs Kafka and a CQL server: TIDEFOLD_TEST_KAFKA, TIDEFOLD_TEST_CQL (make servers-up)"
+)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_compacted_topic_halts_its_projection_until_it_is_set_right() {
-    let Some(mut folded) = folded().await else { return };
+    let mut folded = folded().await;
     folded.topics.clean_up_by(TOPIC, "compact").await;
     let told = [TOPIC, "cleanup.policy is compact", "set cleanup.policy=delete"];
     folded.halts("topic set to compact", &told).await;
@@ -176,9 +192,10 @@ async fn a_compacted_topic_halts_its_projection_until_it_is_set_right() {
     folded.chaos.fleet.end();
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_takes_and_folds_messages_again_once_the_settings_of_its_topic_are_right() {
-    let Some(backends) = Backends::of("kafka", "embedded") else { return };
+    let backends = Backends::of("kafka", "embedded");
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start_with("storefront", folder.path(), &backends.flags());
     let (topics, client) = (Topics::of(&backends), Client::new());

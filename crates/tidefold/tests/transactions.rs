@@ -74,9 +74,10 @@ fn caught_up(node: &Node) {
     assert_eq!(code, 0, "{err}");
 }
 
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn verify_and_replay_say_what_is_so_whatever_transactions_others_ran() {
-    let Some(backends) = Backends::of("kafka", "embedded") else { return };
+    let backends = Backends::of("kafka", "embedded");
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start_with("storefront", folder.path(), &backends.flags());
     let topic = format!("{}storefront.orders", backends.prefix());
@@ -102,6 +103,10 @@ async fn verify_and_replay_say_what_is_so_whatever_transactions_others_ran() {
     send(&writer, &topic, OPEN, 0);
     writer.flush(PATIENCE).unwrap();
     assert_eq!(place_order(&node, OPEN).await, format!("orders:{OPEN}:2"));
+    let waiting = ["status", "--wait", "--timeout", "500ms", "--node", &node.admin];
+    let (code, _, err) = tidefold(&waiting);
+    assert_eq!(code, 7, "{err}");
+    assert!(err.contains(&format!("orders:{OPEN}:1: waits, 2 records are not folded")), "{err}");
     let (code, report) = told(&node, &["verify", "storefront"]);
     assert_eq!((code, &report["complete"], &report["equal"]), (6, &json!(false), &json!(true)), "{report}");
     waits(&report["unfolded"]);

@@ -74,12 +74,10 @@ async fn frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
     Some(frame)
 }
 
-fn broker() -> Option<String> {
-    let broker = std::env::var("TIDEFOLD_TEST_KAFKA").ok();
-    if broker.is_none() {
-        eprintln!("skipped: TIDEFOLD_TEST_KAFKA is not set (make servers-up)");
-    }
-    Some(broker?.split(',').next().unwrap().to_owned())
+fn broker() -> String {
+    let broker =
+        std::env::var("TIDEFOLD_TEST_KAFKA").expect("TIDEFOLD_TEST_KAFKA was set when the tests were built");
+    broker.split(',').next().unwrap().to_owned()
 }
 
 fn properties() -> BTreeMap<String, String> {
@@ -88,19 +86,15 @@ fn properties() -> BTreeMap<String, String> {
     text.lines().filter_map(property).collect()
 }
 
-/// A log whose direct way leads through a breaker, and a topic of its own; none without a broker.
-async fn log(name: &str, message_timeout: Duration) -> Option<(KafkaLog, Arc<Breaker>, TopicName)> {
-    let broker = broker()?;
-    if !properties().is_empty() {
-        eprintln!("skipped: what stands before the broker here speaks no TLS");
-        return None;
-    }
+/// A log whose direct way leads through a breaker, which speaks no TLS, and a topic of its own.
+async fn log(name: &str, message_timeout: Duration) -> (KafkaLog, Arc<Breaker>, TopicName) {
+    let broker = broker();
     let settings = Settings { bootstrap: vec![broker.clone()], message_timeout, ..Settings::default() };
     let breaker = Breaker::before(&broker).await;
     let mut log = KafkaLog::connect(settings.clone()).unwrap();
     log.direct = Some(Direct::of(&Shared::through(&settings, breaker.at.clone())));
     let topic = open(&log, name).await;
-    Some((log, breaker, topic))
+    (log, breaker, topic)
 }
 
 /// A topic that no other run uses.
@@ -116,9 +110,13 @@ fn batch(records: usize) -> BatchBuilder {
     batch
 }
 
+#[cfg_attr(
+    not(all(kafka_is_there, kafka_is_plain)),
+    ignore = "needs Kafka without TLS: TIDEFOLD_TEST_KAFKA (make servers-up)"
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn records_whose_acknowledgement_was_lost_are_acknowledged_where_they_stand_and_stand_once() {
-    let Some((log, breaker, topic)) = log("lost", Duration::from_secs(8)).await else { return };
+    let (log, breaker, topic) = log("lost", Duration::from_secs(8)).await;
     assert_eq!(log.append(&topic, P0, batch(2)).await, Ok(Appended::From(Offset(0))));
     assert_eq!(breaker.produced(), 1, "it took the direct way");
     breaker.lose.store(2, Ordering::SeqCst);
@@ -131,9 +129,13 @@ async fn records_whose_acknowledgement_was_lost_are_acknowledged_where_they_stan
     );
 }
 
+#[cfg_attr(
+    not(all(kafka_is_there, kafka_is_plain)),
+    ignore = "needs Kafka without TLS: TIDEFOLD_TEST_KAFKA (make servers-up)"
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_are_never_acknowledged_are_unknown_and_the_next_ones_are_taken() {
-    let Some((log, breaker, topic)) = log("never", Duration::from_secs(1)).await else { return };
+    let (log, breaker, topic) = log("never", Duration::from_secs(1)).await;
     breaker.lose.store(usize::MAX, Ordering::SeqCst);
     let error = log.append(&topic, P0, batch(3)).await.unwrap_err();
     assert!(matches!(error, LogError::Unknown { .. }), "{error}");
@@ -145,9 +147,13 @@ async fn records_that_are_never_acknowledged_are_unknown_and_the_next_ones_are_t
     );
 }
 
+#[cfg_attr(
+    not(all(kafka_is_there, kafka_is_plain)),
+    ignore = "needs Kafka without TLS: TIDEFOLD_TEST_KAFKA (make servers-up)"
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn appends_that_come_together_share_requests_whatever_their_partitions() {
-    let Some((log, breaker, topic)) = log("together", Duration::from_secs(8)).await else { return };
+    let (log, breaker, topic) = log("together", Duration::from_secs(8)).await;
     let appends = (0..90).map(|i| log.append(&topic, Partition(i % 3), batch(2)));
     let appended = futures_util::future::join_all(appends).await;
     for partition in 0..3 {
@@ -166,9 +172,13 @@ async fn appends_that_come_together_share_requests_whatever_their_partitions() {
     assert!(breaker.produced() < 30, "{} requests for 90 appends", breaker.produced());
 }
 
+#[cfg_attr(
+    not(all(kafka_is_there, kafka_is_plain)),
+    ignore = "needs Kafka without TLS: TIDEFOLD_TEST_KAFKA (make servers-up)"
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_topic_finds_too_large_is_told_as_that_and_leaves_nothing() {
-    let Some((log, _, topic)) = log("large", Duration::from_secs(8)).await else { return };
+    let (log, _, topic) = log("large", Duration::from_secs(8)).await;
     let admin = &log.cluster.admin;
     let set = AlterConfig::new(ResourceSpecifier::Topic(topic.as_str())).set("max.message.bytes", "9000");
     admin.alter_configs([&set], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
@@ -187,9 +197,13 @@ async fn what_a_topic_finds_too_large_is_told_as_that_and_leaves_nothing() {
     assert!(fits(log.append(&topic, P0, batch(1)).await));
 }
 
+#[cfg_attr(
+    not(all(kafka_is_there, kafka_is_plain)),
+    ignore = "needs Kafka without TLS: TIDEFOLD_TEST_KAFKA (make servers-up)"
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_larger_than_the_settings_allow_does_not_go_the_direct_way() {
-    let Some((mut log, breaker, topic)) = log("limit", Duration::from_secs(8)).await else { return };
+    let (mut log, breaker, topic) = log("limit", Duration::from_secs(8)).await;
     log.settings.record_bytes = 100;
     log.direct = Some(Direct::of(&Shared::through(&log.settings, breaker.at.clone())));
     let known = log.cluster.find(&topic, P0).await.unwrap();
@@ -201,9 +215,13 @@ async fn a_record_larger_than_the_settings_allow_does_not_go_the_direct_way() {
     assert!(direct.send(&known, P0, batch(1)).is_ok());
 }
 
+#[cfg_attr(
+    not(all(kafka_is_there, kafka_is_plain)),
+    ignore = "needs Kafka without TLS: TIDEFOLD_TEST_KAFKA (make servers-up)"
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_cannot_be_reached_directly_is_left_to_librdkafka() {
-    let Some((mut log, _, topic)) = log("away", Duration::from_secs(8)).await else { return };
+    let (mut log, _, topic) = log("away", Duration::from_secs(8)).await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = nobody.local_addr().unwrap().port();
     drop(nobody);
@@ -220,9 +238,13 @@ async fn a_broker_that_cannot_be_reached_directly_is_left_to_librdkafka() {
     assert_eq!(log.append(&topic, P0, batch(2)).await, Ok(Appended::From(Offset(0))));
 }
 
+#[cfg_attr(
+    not(all(kafka_is_there, kafka_is_plain)),
+    ignore = "needs Kafka without TLS: TIDEFOLD_TEST_KAFKA (make servers-up)"
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_far_behind_reads_every_record_once_and_in_order() {
-    let Some((log, _, topic)) = log("behind", Duration::from_secs(8)).await else { return };
+    let (log, _, topic) = log("behind", Duration::from_secs(8)).await;
     let mut written = Vec::new();
     // Large appends are compressed, small ones are not: batches of both kinds in turn.
     for round in 0..40 {
@@ -253,9 +275,13 @@ async fn who_is_far_behind_reads_every_record_once_and_in_order() {
     assert_eq!((end.len(), end.next_offset()), (0, at));
 }
 
+#[cfg_attr(
+    not(all(kafka_is_there, kafka_is_plain)),
+    ignore = "needs Kafka without TLS: TIDEFOLD_TEST_KAFKA (make servers-up)"
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn records_are_read_however_others_compressed_them() {
-    let Some((log, _, topic)) = log("compressed", Duration::from_secs(8)).await else { return };
+    let (log, _, topic) = log("compressed", Duration::from_secs(8)).await;
     let mut written = Vec::new();
     for codec in ["none", "zstd", "lz4", "gzip", "snappy"] {
         let mut config = rdkafka::ClientConfig::new();
@@ -280,9 +306,10 @@ async fn records_are_read_however_others_compressed_them() {
 }
 
 /// `make secured` runs it for every way in.
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_direct_way_is_secured_by_librdkafkas_properties() {
-    let Some(broker) = broker() else { return };
+    let broker = broker();
     let settings = Settings { bootstrap: vec![broker], properties: properties(), ..Settings::default() };
     let log = KafkaLog::connect(settings).unwrap();
     let topic = open(&log, "secured").await;

@@ -1,6 +1,7 @@
 //! Which log and store a test runs on: embedded, or the real servers that the environment names.
 //!
-//! `TIDEFOLD_TEST_KAFKA` and `TIDEFOLD_TEST_CQL` are `host:port`; `make test` starts servers and sets both.
+//! `TIDEFOLD_TEST_KAFKA` and `TIDEFOLD_TEST_CQL` are `host:port`; `make test` starts servers and sets both. A test that needs
+//! one that is not there when the tests are built is ignored, and says so.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,13 +23,13 @@ pub struct Backends {
 }
 
 impl Backends {
-    /// `embedded` or `kafka`, and `embedded` or `scylla`; none where the servers are not there, which is said.
-    pub fn of(log: &str, store: &str) -> Option<Backends> {
+    /// `embedded` or `kafka`, and `embedded` or `scylla`.
+    pub fn of(log: &str, store: &str) -> Backends {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let own = format!("t{}_{}_", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let (mut flags, mut kafka) = (Vec::new(), None);
         if log == "kafka" {
-            let brokers = server("TIDEFOLD_TEST_KAFKA")?;
+            let brokers = server("TIDEFOLD_TEST_KAFKA");
             flags.extend(["--log".into(), format!("kafka://{brokers}")]);
             kafka = Some(brokers);
             flags.extend(["--set".into(), format!("log.topic_prefix={own}")]);
@@ -37,10 +38,10 @@ impl Backends {
             flags.extend(["--set".into(), "log.statistics=500ms".into()]);
         }
         if store == "scylla" {
-            flags.extend(["--store".into(), format!("scylla://{}", server("TIDEFOLD_TEST_CQL")?)]);
+            flags.extend(["--store".into(), format!("scylla://{}", server("TIDEFOLD_TEST_CQL"))]);
             flags.extend(["--set".into(), format!("store.keyspace_prefix={own}")]);
         }
-        Some(Backends { own, log: kafka, store_is_embedded: store == "embedded", flags })
+        Backends { own, log: kafka, store_is_embedded: store == "embedded", flags }
     }
 
     /// Whether everything is in one process.
@@ -100,40 +101,39 @@ fn kafka(brokers: &str, prefix: &str) -> SharedLog {
 
 #[cfg(not(feature = "kafka"))]
 fn kafka(_: &str, _: &str) -> SharedLog {
-    unreachable!("the test is skipped")
+    unreachable!("the test is ignored")
 }
 
-fn server(variable: &str) -> Option<String> {
-    if variable == "TIDEFOLD_TEST_KAFKA" && !cfg!(feature = "kafka") {
-        println!("skipped: built without the feature kafka");
-        return None;
-    }
-    let found = std::env::var(variable).ok();
-    if found.is_none() {
-        println!("skipped: {variable} is not set (make servers-up)");
-    }
-    found
+fn server(variable: &str) -> String {
+    std::env::var(variable)
+        .unwrap_or_else(|_| panic!("{variable} was set when the tests were built, and is not now"))
 }
 
 /// Makes a test of each function on each log and store.
 #[macro_export]
 macro_rules! on_every_log_and_store {
     ($($test:ident),+ $(,)?) => {
-        on_every_log_and_store!(@ embedded, "embedded", "embedded"; $($test),+);
-        on_every_log_and_store!(@ kafka, "kafka", "embedded"; $($test),+);
-        on_every_log_and_store!(@ scylla, "embedded", "scylla"; $($test),+);
-        on_every_log_and_store!(@ kafka_and_scylla, "kafka", "scylla"; $($test),+);
+        on_every_log_and_store!(@ embedded, "embedded", "embedded", []; $($test),+);
+        on_every_log_and_store!(@ kafka, "kafka", "embedded", [
+            #[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
+        ]; $($test),+);
+        on_every_log_and_store!(@ scylla, "embedded", "scylla", [
+            #[cfg_attr(not(cql_is_there), ignore = "needs a CQL server: TIDEFOLD_TEST_CQL (make servers-up)")]
+        ]; $($test),+);
+        on_every_log_and_store!(@ kafka_and_scylla, "kafka", "scylla", [
+            #[cfg_attr(not(servers_are_there), ignore = "needs Kafka and a CQL server (make servers-up)")]
+        ]; $($test),+);
     };
-    (@ $pair:ident, $log:literal, $store:literal; $($test:ident),+) => {
+    (@ $pair:ident, $log:literal, $store:literal, $attributes:tt; $($test:ident),+) => {
         mod $pair {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $test() {
-                    if let Some(backends) = $crate::support::backends::Backends::of($log, $store) {
-                        super::$test(&backends).await;
-                    }
-                }
-            )+
+            $(on_every_log_and_store!(@one $log, $store, $attributes; $test);)+
+        }
+    };
+    (@one $log:literal, $store:literal, [$($attribute:tt)*]; $test:ident) => {
+        $($attribute)*
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            super::$test(&$crate::support::backends::Backends::of($log, $store)).await;
         }
     };
 }
