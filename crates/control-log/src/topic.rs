@@ -45,6 +45,7 @@ impl ControlLog {
         let app: Arc<str> = app.into();
         let (asks, asked) = mpsc::channel(ASKS);
         let (writer, read) = Writer::new(Arc::clone(&log), Arc::clone(&app), topic.clone());
+        #[expect(clippy::disallowed_methods, reason = "it ends with the control log, which owns it")]
         let task = tokio::runtime::Handle::current().spawn(writer.run(asked));
         let _writer = Arc::new(AbortOnDropHandle::new(task));
         let control_log = ControlLog { log, app, topic, asks, read, _writer };

@@ -81,7 +81,7 @@ fn fold(app: &Arc<App>, said: &[(&str, String, &str)]) -> WholeFold {
 fn dead(whole: &WholeFold, offset: u64) -> Option<(String, String)> {
     let row = whole.row(TableSlot::Verdicts, &verdict_key(0, Offset(offset)))?;
     match Verdict::decode(&row) {
-        Some(Verdict::Dead(reason)) => Some((reason.code, reason.detail)),
+        Ok(Verdict::Dead(reason)) => Some((reason.code, reason.detail)),
         other => panic!("{other:?}"),
     }
 }

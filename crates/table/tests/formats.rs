@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use bumpalo::Bump;
 use tidefold_codec::{Datum, Type};

@@ -18,7 +18,7 @@ use tidefold_record::headers::Known;
 use tidefold_record::{BatchBuilder, HeadersBuilder, Partition, SchemaId, frame, partition_of};
 use tidefold_table::rollup;
 use tidefold_table::verdict::verdict_key;
-use tidefold_table::{TableKind, TableLayout, Verdict};
+use tidefold_table::{Row, TableId, TableKind, TableLayout, Verdict};
 
 /// A row's key text and its columns.
 type Object = (String, Map<String, Value>);

@@ -19,7 +19,6 @@ use tidefold_http::{Caller, Preferences, Problem, ProblemKind};
 use tidefold_log::ReadLimit;
 use tidefold_record::headers::Known;
 use tidefold_record::{Offset, Partition, Position};
-use tidefold_store::StoreError;
 use tidefold_table::Verdict;
 use tidefold_telemetry::clock;
 

@@ -6,7 +6,6 @@ use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::ReadLimit;
 use tidefold_record::{Offset, Partition, Position, RecordBatch};
-use tidefold_store::StoreError;
 use tidefold_store::published::Published;
 use tidefold_table::verdict::DeadReason;
 use tidefold_table::{GenerationTables, Verdict};

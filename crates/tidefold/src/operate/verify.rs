@@ -19,7 +19,8 @@ use tidefold_http::Problem;
 use tidefold_log::ReadLimit;
 use tidefold_record::{Offset, Partition, SchemaId};
 use tidefold_store::Scan;
-use tidefold_table::{Checkpoint, GenerationTables};
+use tidefold_store::published::Published;
+use tidefold_table::GenerationTables;
 use tokio::sync::mpsc;
 
 use super::routes::{ndjson, ndjson_line};
