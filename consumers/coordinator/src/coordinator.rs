@@ -1,6 +1,7 @@
 //! What the composition root starts: everything an app needs to be folded in this process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidefold_app::App;
 use tidefold_control::Control;
@@ -19,6 +20,7 @@ use crate::operations::begin::{self, Builds};
 use crate::operations::build::Build;
 use crate::options::Options;
 use crate::process::Process;
+use crate::quiesce::Quiesced;
 use crate::schemas::Schemas;
 use crate::source::Source;
 use crate::status::GenerationStatus;
@@ -153,10 +155,22 @@ impl Coordinator {
         self.builds.all()
     }
 
+    /// Lets the active generation of a topic finish the batches in hand and stop there, in every process. Its log goes on
+    /// growing.
+    ///
+    /// # Errors
+    /// When the topic has no active generation, or it does not come to a stand within `limit`.
+    pub async fn quiesce(&self, topic: &str, limit: Duration) -> Result<Quiesced, CoordinatorError> {
+        let process = &self.process;
+        let source = process.source(topic)?;
+        let generation = process.active(source).await?;
+        process.quiesce(source, generation, limit).await
+    }
+
     /// Ends everything, letting every lane finish the batch in hand; then leaves the group, so that others take over.
     pub async fn shutdown(self) {
         let Process { work, keepers, closing, lanes, membership, options, .. } = &*self.process;
-        work.end_within(std::time::Duration::ZERO).await;
+        work.end_within(Duration::ZERO).await;
         closing.cancel();
         // What is not released in time, the others release.
         keepers.end_within(options.drain).await;

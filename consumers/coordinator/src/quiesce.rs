@@ -8,7 +8,6 @@ use tidefold_record::Offset;
 use tidefold_telemetry::clock;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::coordinator::Coordinator;
 use crate::error::CoordinatorError;
 use crate::holds::hold_of;
 use crate::process::Process;
@@ -155,21 +154,5 @@ async fn keep(
     let released = Entry::Released { topic: topic.clone(), generation };
     if let Err(error) = process.say(&source, at, &released).await {
         tracing::warn!(topic, generation, %error, "what is quiesced cannot be released yet");
-    }
-}
-
-// === impl Coordinator ===
-
-impl Coordinator {
-    /// Lets the active generation of a topic finish the batches in hand and stop there, in every process. Its log goes on
-    /// growing.
-    ///
-    /// # Errors
-    /// When the topic has no active generation, or it does not come to a stand within `limit`.
-    pub async fn quiesce(&self, topic: &str, limit: Duration) -> Result<Quiesced, CoordinatorError> {
-        let process = self.process();
-        let source = process.source(topic)?;
-        let generation = process.active(source).await?;
-        process.quiesce(source, generation, limit).await
     }
 }

@@ -162,7 +162,13 @@ impl Writer {
             | Entry::Standing { .. }
             | Entry::Released { .. }
             | Entry::Halted { .. } => tracing::debug!(%app, %offset, "control: {name}"),
-            _ => tracing::info!(%app, %offset, "control: {name}"),
+            Entry::Defined { .. }
+            | Entry::Building { .. }
+            | Entry::Activated { .. }
+            | Entry::Abandoned { .. }
+            | Entry::Retired { .. }
+            | Entry::DeadLetterAdded { .. }
+            | Entry::BreakerLifted { .. } => tracing::info!(%app, %offset, "control: {name}"),
         }
     }
 }
