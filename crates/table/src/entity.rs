@@ -57,7 +57,11 @@ impl<'a> StateRef<'a> {
         let version = reader.part("version", Reader::u64)?;
         let mark = reader.part("mark", Reader::byte)?;
         let ring = reader.part("list of ids", |reader| reader.take(usize::from(mark & 0x0f) * ID_BYTES))?;
-        Ok(StateRef { offset, version, deleted: mark & DELETED != 0, ring, columns: reader.rest() })
+        let deleted = mark & DELETED != 0;
+        if deleted {
+            reader.end()?;
+        }
+        Ok(StateRef { offset, version, deleted, ring, columns: reader.rest() })
     }
 
     /// The columns' values, one slot for each column of the entity; all NULL when deleted.
