@@ -30,7 +30,7 @@ pub(crate) async fn bootstrap(
     window: u64,
 ) -> Result<(), CoordinatorError> {
     define(app, control_log).await?;
-    for message in app.topics.iter().flat_map(|topic| &topic.messages) {
+    for message in app.messages() {
         register(&app.name, message, control_log).await?;
     }
     for source in sources {

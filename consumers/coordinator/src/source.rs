@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tidefold_app::App;
+use tidefold_app::model::Projection;
 use tidefold_control::Manifest;
 use tidefold_log::Topic;
 use tidefold_projector::Assignment;
@@ -18,20 +19,24 @@ pub(crate) struct Source {
     pub(crate) name: TopicName,
     /// The topic as it was opened, under the log's own name.
     pub(crate) there: Topic,
-    app: Arc<App>,
-    place: usize,
+    /// What is folded from it.
+    projection: Arc<Projection>,
+    /// The definition that it is of.
+    definition: String,
 }
 
 // === impl Source ===
 
 impl Source {
     /// The sources of an app, with its topics as they were opened, in its order.
-    pub(crate) fn all(app: &Arc<App>, topics: Vec<Topic>) -> Vec<Arc<Source>> {
-        let both = app.topics.iter().enumerate().zip(topics);
-        let source = both.map(|((place, topic), there)| {
-            Arc::new(Source { name: topic.name.clone(), there, app: Arc::clone(app), place })
-        });
-        source.collect()
+    pub(crate) fn all(app: &App, topics: Vec<Topic>) -> Vec<Arc<Source>> {
+        let source = |(projection, there): (&Arc<Projection>, Topic)| Source {
+            name: projection.topic.name.clone(),
+            there,
+            projection: Arc::clone(projection),
+            definition: app.definition_hash.clone(),
+        };
+        app.projections.iter().zip(topics).map(source).map(Arc::new).collect()
     }
 
     pub(crate) fn key(&self, generation: u32) -> Key {
@@ -44,17 +49,17 @@ impl Source {
 
     /// The tables of a generation.
     pub(crate) fn tables(&self, generation: u32) -> GenerationTables {
-        self.app.topics[self.place].generation(&self.app, generation)
+        self.projection.tables(generation)
     }
 
     /// What a generation that is built now is built from.
     pub(crate) fn manifest(&self, window: u64, verdicts_of: Option<u32>) -> Manifest {
-        manifest(&self.app, &self.there, window, verdicts_of)
+        manifest(&self.definition, &self.there, window, verdicts_of)
     }
 
     /// What the lanes of a generation fold, and into what.
     pub(crate) fn assignment(&self, generation: u32, window: u64, cache_bytes: usize) -> Assignment {
-        let (app, topic) = (Arc::clone(&self.app), self.place);
-        Assignment { app, topic, generation, window, partitions: Vec::new(), cache_bytes }
+        let projection = Arc::clone(&self.projection);
+        Assignment { projection, generation, window, partitions: Vec::new(), cache_bytes }
     }
 }

@@ -90,7 +90,7 @@ fn state_of(control: &Control, generation: u32) -> Option<GenerationState> {
 async fn damage_a_row(app: &App, store: &MemoryStore, generation: u32) {
     let view = store.restarted();
     open_tables(app, &view, generation).await;
-    let tables = app.topics[TOPIC].generation(app, generation);
+    let tables = app.projections[TOPIC].tables(generation);
     let entity = tables.entity.unwrap().id;
     let (key, (stamp, value)) = store.rows(&entity).into_iter().next().unwrap();
     let mut value = value.unwrap().to_vec();

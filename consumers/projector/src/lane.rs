@@ -84,29 +84,18 @@ impl Lane {
         orders: watch::Receiver<Orders>,
         cancel: CancellationToken,
         status: Arc<watch::Sender<LaneStatus>>,
-    ) -> Option<Lane> {
-        let topic = assignment.app.topics.get(assignment.topic)?;
-        let tables = topic.generation(&assignment.app, assignment.generation);
-        let metrics = LaneMetrics::new(
-            &components.telemetry,
-            &assignment.app.name,
-            &topic.name,
-            assignment.generation,
-            partition,
-        );
-        let observer = Observer {
-            topic: topic.name.clone(),
-            generation: assignment.generation,
-            partition,
-            metrics,
-            status,
-        };
+    ) -> Lane {
+        let (projection, generation) = (&assignment.projection, assignment.generation);
+        let (app, topic) = (&projection.app, &projection.topic.name);
+        let tables = projection.tables(generation);
+        let metrics = LaneMetrics::new(&components.telemetry, app, topic, generation, partition);
+        let observer = Observer { topic: topic.clone(), generation, partition, metrics, status };
         let io = Io {
             log: Arc::clone(&components.log),
             store: Arc::clone(&components.store),
             schemas: Arc::clone(&components.schemas),
             feed: components.feed.clone(),
-            topic: topic.name.in_app(&assignment.app.name),
+            topic: projection.log_topic(),
             partition,
             lane: StoreLane { checkpoints: tables.checkpoints.id.clone(), partition: partition.0 },
             observer,
@@ -115,9 +104,9 @@ impl Lane {
             rules: rules_of(&components.settings),
         };
         let fold = FoldSettings { window: assignment.window };
-        Some(Lane {
+        Lane {
             io: Arc::new(io),
-            folder: Folder::new(Arc::clone(&assignment.app), assignment.topic, partition, fold),
+            folder: Folder::new(Arc::clone(projection), partition, fold),
             tables,
             followed: None,
             publishes: false,
@@ -135,7 +124,7 @@ impl Lane {
             end: watch::channel(Offset::ZERO).1,
             budget: components.budget.clone(),
             settings: components.settings.clone(),
-        })
+        }
     }
 
     /// Works until it is told to end or has to halt; the status says which.
@@ -175,8 +164,7 @@ impl Lane {
     /// Forgets all it has read: it finds its place again at its checkpoint (I5).
     fn begin_anew(&mut self) {
         let fold = FoldSettings { window: self.window };
-        let (app, partition) = (Arc::clone(&self.assignment.app), self.io.partition);
-        self.folder = Folder::new(app, self.assignment.topic, partition, fold);
+        self.folder = Folder::new(Arc::clone(&self.assignment.projection), self.io.partition, fold);
         self.changes = Changes::default();
         self.in_hand = None;
         self.io.observer.state(LaneState::Starting);
@@ -232,11 +220,7 @@ impl Lane {
     fn follow(&mut self, orders: Orders) {
         self.publishes = orders.publishes;
         if orders.follows != self.followed.as_ref().map(|tables| tables.generation) {
-            let topic = self.assignment.app.topics.get(self.assignment.topic);
-            self.followed = orders
-                .follows
-                .zip(topic)
-                .map(|(followed, topic)| topic.generation(&self.assignment.app, followed));
+            self.followed = orders.follows.map(|followed| self.assignment.projection.tables(followed));
         }
     }
 

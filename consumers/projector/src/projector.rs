@@ -89,7 +89,6 @@ impl Projector {
         let cancel = CancellationToken::new();
         let (orders, status) = (self.orders.subscribe(), Arc::new(status));
         let lane = Lane::new(components, &self.assignment, partition, orders, cancel.clone(), status);
-        let Some(lane) = lane else { return };
         let watched = Watched::new(&lane, components);
         let mut tasks = JoinSet::new();
         tasks.spawn_on(lane.run(Arc::clone(&self.fresh)), &components.runtime);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidefold_app::App;
+use tidefold_app::model::Projection;
 use tidefold_control::Control;
 use tidefold_log::{ReadLimit, SharedLog};
 use tidefold_record::Partition;
@@ -75,10 +75,8 @@ pub struct Backoff {
 /// What a projector folds, and into what.
 #[derive(Clone)]
 pub struct Assignment {
-    /// The app.
-    pub app: Arc<App>,
-    /// The topic's place in it.
-    pub topic: usize,
+    /// What is folded: the generation's own definition.
+    pub projection: Arc<Projection>,
     /// The generation whose tables are written.
     pub generation: u32,
     /// The dedupe window of the generation's manifest, in offsets.

@@ -63,8 +63,7 @@ fn components(shop: &Shop, store: SharedStore, settings: Settings) -> Components
 
 fn assignment(shop: &Shop, generation: u32, cache_bytes: usize) -> Assignment {
     Assignment {
-        app: Arc::clone(&shop.app),
-        topic: TOPIC,
+        projection: Arc::clone(&shop.app.projections[TOPIC]),
         generation,
         window: WINDOW,
         partitions: (0..shop.partitions).map(Partition).collect(),

@@ -129,7 +129,7 @@ async fn read_row(
         let Some(visible) = api.visible(&table, key.partition, (asking, headers)).await? else { continue };
         let since = clock::instant();
         let found = read::row(&api.store, &table, &key.bytes, longs).await;
-        if api.generations.is_gone(table.topic, table.generation) {
+        if api.generations.is_gone(&table) {
             continue;
         }
         api.metrics.store_seconds.observe(since.elapsed().as_secs_f64());
@@ -145,7 +145,7 @@ async fn read_row(
 }
 
 /// A key in the path says all that can be said.
-fn no_parameters(table: &ReadTable<'_>, pairs: &[(String, String)]) -> Result<(), Problem> {
+fn no_parameters(table: &ReadTable, pairs: &[(String, String)]) -> Result<(), Problem> {
     let refuse = |(name, _): &(String, String)| {
         let detail = "a row's path takes no parameters".to_owned();
         FieldError::in_parameter(name.as_str(), "not_allowed_by_key", detail)
@@ -200,7 +200,7 @@ async fn read_list(
             Wanted::Key(key) => read::row(&api.store, &table, &key.bytes, longs).await.map(Page::of),
             Wanted::Range(query) => read::page(&api.store, &table, query).await,
         };
-        if api.generations.is_gone(table.topic, table.generation) {
+        if api.generations.is_gone(&table) {
             continue;
         }
         api.metrics.store_seconds.observe(since.elapsed().as_secs_f64());
@@ -251,7 +251,7 @@ impl Api {
         Err(Problem::new(ProblemKind::UnknownApp, format!("this node serves the app {here}")))
     }
 
-    async fn table(&self, app: &str, name: &str) -> Result<ReadTable<'_>, Problem> {
+    async fn table(&self, app: &str, name: &str) -> Result<ReadTable, Problem> {
         self.check_app(app)?;
         match self.generations.table(name).await {
             Some(Ok(table)) => Ok(table),
@@ -289,13 +289,13 @@ impl Api {
     /// in use by now and all has to be read again from that one.
     async fn visible(
         &self,
-        table: &ReadTable<'_>,
+        table: &ReadTable,
         partition: Option<u32>,
         (asking, headers): Asked<'_>,
     ) -> Result<Option<Visible>, Problem> {
         let which: Vec<u32> = match partition {
             Some(only) => vec![only],
-            None => (0..table.topic.partitions).collect(),
+            None => (0..table.topic().partitions).collect(),
         };
         let values: Vec<&str> =
             headers.get_all(MIN_POSITION).iter().map(|value| value.to_str().unwrap_or_default()).collect();
@@ -303,32 +303,30 @@ impl Api {
             let recent = table.recent.checkpoints(&self.store, &table.tables, &which).await;
             recent.map_err(position::store_problem)?
         } else {
-            let wanted = position::parse(&values.join(","), table.topic)?;
+            let wanted = position::parse(&values.join(","), table.topic())?;
             self.wait(table, &which, &wanted, asking).await?
         };
-        if !self.generations.saw(table.topic, table.generation, checkpoints.iter().map(|c| c.next)) {
+        if !self.generations.saw(table, checkpoints.iter().map(|c| c.next)) {
             return Ok(None);
         }
-        let log = self.log.as_ref().map(|log| (log, self.generations.app().name.as_str()));
-        Ok(Some(position::visible(table.topic, &checkpoints, partition, log)))
+        Ok(Some(position::visible(&table.projection, &checkpoints, partition, self.log.as_ref())))
     }
 
     async fn wait(
         &self,
-        table: &ReadTable<'_>,
+        table: &ReadTable,
         which: &[u32],
         wanted: &[Position],
         asking: &Asking,
     ) -> Result<Vec<Checkpoint>, Problem> {
         let halted = |partition: Partition| {
             let halts = self.halts.as_ref()?;
-            halts(table.topic.name.as_str(), table.generation, partition)
+            halts(table.projection.name(), table.generation, partition)
         };
         let since = clock::instant();
         let patience = asking.preferences.wait.unwrap_or(self.settings.patience);
         let patience = patience.min(self.settings.patience_max);
-        let app = self.generations.app().name.as_str();
-        let log = self.log.as_ref().map(|log| LogTopic::new(log, app, table.topic));
+        let log = self.log.as_ref().map(|log| LogTopic::new(log, &table.projection));
         let place = position::Place { store: &self.store, table, log: log.as_ref(), caller: &asking.caller };
         let reached = place.wait(which, wanted, patience, halted).await;
         if !wanted.is_empty() {
@@ -351,7 +349,7 @@ impl Api {
         counter.inc();
     }
 
-    fn absent(&self, table: &ReadTable<'_>, visible: &Visible, key: &str) -> Problem {
+    fn absent(&self, table: &ReadTable, visible: &Visible, key: &str) -> Problem {
         let mut problem =
             Problem::new(ProblemKind::RowNotFound, format!("{} has no row {key}", table.table.layout.name));
         for (name, value) in state_headers(table, visible) {
@@ -362,7 +360,7 @@ impl Api {
 }
 
 fn state_headers(
-    table: &ReadTable<'_>,
+    table: &ReadTable,
     visible: &Visible,
 ) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
     let positions =
@@ -372,7 +370,7 @@ fn state_headers(
     [Some((POSITION, positions)), age, Some(generation)].into_iter().flatten()
 }
 
-fn answer(table: &ReadTable<'_>, visible: &Visible, body: Body) -> Response {
+fn answer(table: &ReadTable, visible: &Visible, body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -381,7 +379,7 @@ fn answer(table: &ReadTable<'_>, visible: &Visible, body: Body) -> Response {
     response
 }
 
-fn answer_row(table: &ReadTable<'_>, visible: &Visible, asking: &Asking, found: Found) -> Response {
+fn answer_row(table: &ReadTable, visible: &Visible, asking: &Asking, found: Found) -> Response {
     let tag = EntityTag::of_row(found.version, table.generation, asking.preferences.longs_as_text);
     let unchanged = asking.conditions.if_none_match.as_ref().is_some_and(|known| known.include(&tag));
     let body = if unchanged { Body::empty() } else { Body::from(found.json) };
@@ -400,7 +398,7 @@ type NextPage = (String, String, Vec<(String, String)>);
 
 /// `items` is the rows' JSON, separated by commas.
 fn answer_list(
-    table: &ReadTable<'_>,
+    table: &ReadTable,
     visible: &Visible,
     items: Option<Vec<u8>>,
     next: Option<NextPage>,

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidefold_app::App;
-use tidefold_app::model::{Entity, Topic, View};
+use tidefold_app::model::{Entity, Projection, Topic, View};
 use tidefold_control::{Control, GenerationState};
 use tidefold_record::{Offset, Partition};
 use tidefold_store::published::Published;
@@ -23,8 +23,10 @@ pub struct Generations {
     app: Arc<App>,
     store: SharedStore,
     control: watch::Receiver<Arc<Control>>,
-    topics: HashMap<String, Served>,
-    tables: HashMap<String, TablePlace>,
+    /// By the topic's name.
+    served: HashMap<String, Served>,
+    /// The topic of each table.
+    tables: HashMap<String, String>,
 }
 
 /// One projection's generation in use.
@@ -39,31 +41,27 @@ struct Seen {
 /// A generation being read.
 #[derive(Clone, Debug)]
 pub struct Generation {
+    /// What it was built from.
+    pub projection: Arc<Projection>,
     /// Its tables.
     pub tables: Arc<GenerationTables>,
     /// Its checkpoints, as they were a moment ago.
     pub recent: Arc<Recent>,
 }
 
-#[derive(Clone, Copy)]
-struct TablePlace {
-    topic: usize,
-    table: TableOf,
-}
-
-/// Which table of its topic a table is.
+/// Which table of its projection a table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableOf {
     /// The entity.
     Entity,
-    /// `Topic::views[i]`.
+    /// `Projection::views[i]`.
     View(usize),
 }
 
 /// A table to be read, with all a read has to know.
-pub struct ReadTable<'a> {
-    /// Its topic.
-    pub topic: &'a Topic,
+pub struct ReadTable {
+    /// What the generation was built from.
+    pub projection: Arc<Projection>,
     /// Which table it is.
     pub of: TableOf,
     /// The generation.
@@ -82,20 +80,17 @@ impl Generations {
     /// The generations that control says are active, from now on.
     #[must_use]
     pub fn new(app: Arc<App>, store: SharedStore, control: watch::Receiver<Arc<Control>>) -> Generations {
-        let mut topics = HashMap::new();
+        let mut served = HashMap::new();
         let mut tables = HashMap::new();
-        for (at, topic) in app.topics.iter().enumerate() {
-            let high = vec![Offset::ZERO; topic.partitions as usize];
+        for projection in &app.projections {
+            let high = vec![Offset::ZERO; projection.topic.partitions as usize];
             let seen = Seen { current: None, high };
-            topics.insert(topic.name.as_str().to_owned(), Served(Mutex::new(seen)));
-            if let Some(entity) = &topic.entity {
-                tables.insert(entity.name.clone(), TablePlace { topic: at, table: TableOf::Entity });
-            }
-            for (view, name) in topic.views.iter().map(|view| view.name.clone()).enumerate() {
-                tables.insert(name, TablePlace { topic: at, table: TableOf::View(view) });
+            served.insert(projection.name().to_owned(), Served(Mutex::new(seen)));
+            for layout in projection.layouts() {
+                tables.insert(layout.name.clone(), projection.name().to_owned());
             }
         }
-        Generations { app, store, control, topics, tables }
+        Generations { app, store, control, served, tables }
     }
 
     /// The app.
@@ -114,52 +109,53 @@ impl Generations {
 
     /// The table of a name, in the generation to be read now. `None`: there is no such table.
     /// `Some(Err)`: its projection has no generation to be read, or the store did not say whether it may be.
-    pub async fn table(&self, name: &str) -> Option<Result<ReadTable<'_>, NotReadable>> {
-        let place = *self.tables.get(name)?;
-        let topic = self.app.topics.get(place.topic)?;
-        let generation = match self.generation(topic).await {
+    pub async fn table(&self, name: &str) -> Option<Result<ReadTable, NotReadable>> {
+        let projection = self.app.projection(self.tables.get(name)?)?;
+        let generation = match self.generation(projection).await {
             Ok(generation) => generation,
             Err(error) => return Some(Err(error)),
         };
-        let table = match place.table {
-            TableOf::Entity => generation.tables.entity.clone()?,
-            TableOf::View(at) => generation.tables.views.get(at)?.clone(),
+        let Generation { projection, tables, recent } = generation;
+        let of = TableOf::named(&projection, name)?;
+        let table = match of {
+            TableOf::Entity => tables.entity.clone()?,
+            TableOf::View(at) => tables.views.get(at)?.clone(),
         };
-        let Generation { tables, recent } = generation;
-        Some(Ok(ReadTable { topic, of: place.table, generation: tables.generation, table, tables, recent }))
+        Some(Ok(ReadTable { projection, of, generation: tables.generation, table, tables, recent }))
     }
 
     /// Takes note of what a caller is to see of a generation. `false`: another generation is in use by now, so what was
     /// read has to be read again from that one.
     #[must_use]
-    pub fn saw(&self, topic: &Topic, generation: u32, nexts: impl Iterator<Item = Offset>) -> bool {
-        let Some(served) = self.topics.get(topic.name.as_str()) else { return false };
+    pub fn saw(&self, table: &ReadTable, nexts: impl Iterator<Item = Offset>) -> bool {
+        let Some(served) = self.served.get(table.projection.name()) else { return false };
         let mut seen = served.seen();
-        if seen.current.as_ref().is_none_or(|current| current.tables.generation != generation) {
+        if seen.current.as_ref().is_none_or(|current| current.tables.generation != table.generation) {
             return false;
         }
         seen.high.iter_mut().zip(nexts).for_each(|(high, next)| *high = (*high).max(next));
         true
     }
 
-    /// Whether a generation's tables may be gone: rows read from it do not count then.
+    /// Whether a table of a generation may be gone: rows read from it do not count then.
     #[must_use]
-    pub fn is_gone(&self, topic: &Topic, generation: u32) -> bool {
+    pub fn is_gone(&self, table: &ReadTable) -> bool {
         let control = self.control.borrow();
-        let generations = control.projection(topic.name.as_str()).map(|projection| &projection.generations);
-        let state = generations.and_then(|all| all.get(&generation)).map(|generation| generation.state);
+        let generations = control.projection(table.projection.name());
+        let state = generations.and_then(|generations| generations.state(table.generation));
         state.is_none_or(|state| state == GenerationState::Gone)
     }
 
-    async fn generation(&self, topic: &Topic) -> Result<Generation, NotReadable> {
-        let name = topic.name.as_str();
-        let served = self.topics.get(name).ok_or(NotReadable::NotBuilt)?;
+    async fn generation(&self, projection: &Arc<Projection>) -> Result<Generation, NotReadable> {
+        let (name, partitions) = (projection.name(), projection.topic.partitions);
+        let served = self.served.get(name).ok_or(NotReadable::NotBuilt)?;
         let active = self.control.borrow().active(name).ok_or(NotReadable::NotBuilt)?;
         let next = {
             let mut seen = served.seen();
             let next = || Generation {
-                tables: Arc::new(topic.generation(&self.app, active)),
-                recent: Arc::new(Recent::new(topic.partitions)),
+                projection: Arc::clone(projection),
+                tables: Arc::new(projection.tables(active)),
+                recent: Arc::new(Recent::new(partitions)),
             };
             match &seen.current {
                 Some(current) if current.tables.generation == active => return Ok(current.clone()),
@@ -167,7 +163,7 @@ impl Generations {
                 None => return Ok(seen.current.insert(next()).clone()),
             }
         };
-        let checkpoints = load_checkpoints(&self.store, &next.tables, 0..topic.partitions);
+        let checkpoints = load_checkpoints(&self.store, &next.tables, 0..partitions);
         let checkpoints = checkpoints.await.map_err(NotReadable::Store)?;
         let mut seen = served.seen();
         let reached = checkpoints.iter().zip(&seen.high).all(|(checkpoint, high)| checkpoint.next >= *high);
@@ -199,13 +195,31 @@ pub enum NotReadable {
     Store(StoreError),
 }
 
+// === impl TableOf ===
+
+impl TableOf {
+    /// The table of a name.
+    fn named(projection: &Projection, name: &str) -> Option<TableOf> {
+        if projection.entity.as_ref().is_some_and(|entity| entity.name == name) {
+            return Some(TableOf::Entity);
+        }
+        projection.views.iter().position(|view| view.name == name).map(TableOf::View)
+    }
+}
+
 // === impl ReadTable ===
 
-impl ReadTable<'_> {
+impl ReadTable {
+    /// The topic it is folded from.
+    #[must_use]
+    pub fn topic(&self) -> &Topic {
+        &self.projection.topic
+    }
+
     /// The entity, if the table is one.
     #[must_use]
     pub fn entity(&self) -> Option<&Entity> {
-        self.topic.entity.as_ref().filter(|_| self.of == TableOf::Entity)
+        self.projection.entity.as_ref().filter(|_| self.of == TableOf::Entity)
     }
 
     /// The view, if the table is one.
@@ -213,7 +227,7 @@ impl ReadTable<'_> {
     pub fn view(&self) -> Option<&View> {
         match self.of {
             TableOf::Entity => None,
-            TableOf::View(at) => self.topic.views.get(at),
+            TableOf::View(at) => self.projection.views.get(at),
         }
     }
 }

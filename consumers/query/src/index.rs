@@ -61,14 +61,15 @@ async fn describe(api: &Api, place: Result<Path<String>, PathRejection>) -> Resu
     api.check_app(&name)?;
     let app = api.generations.app();
     let mut tables = Vec::new();
-    for (_, layout) in app.tables() {
+    for layout in app.layouts() {
         let example = match api.generations.table(&layout.name).await {
             Some(Ok(table)) => example(api, &name, &table).await,
             _ => None,
         };
         tables.push(table_json(&name, layout, example));
     }
-    let messages: Vec<Value> = app.topics.iter().flat_map(|topic| messages_json(&name, topic)).collect();
+    let topics = app.projections.iter().map(|projection| &projection.topic);
+    let messages: Vec<Value> = topics.flat_map(|topic| messages_json(&name, topic)).collect();
     Ok(Json(json!({
         "app": name,
         "definition": app.definition_hash,
@@ -135,7 +136,7 @@ fn messages_json(app: &str, topic: &Topic) -> Vec<Value> {
 }
 
 /// A link to a row or range that is there.
-async fn example(api: &Api, app: &str, table: &ReadTable<'_>) -> Option<String> {
+async fn example(api: &Api, app: &str, table: &ReadTable) -> Option<String> {
     let scan = Scan::All { after: None, limit: EXAMPLES };
     let rows = api.store.scan(&table.table.id, &scan).await.ok()?;
     let layout = &table.table.layout;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::TryFutureExt;
 use futures_util::future::try_join_all;
-use tidefold_app::model::Topic;
+use tidefold_app::model::{Projection, Topic};
 use tidefold_http::{Caller, FieldError, Problem, ProblemKind};
 use tidefold_log::SharedLog;
 use tidefold_record::{Partition, Position};
@@ -76,7 +76,7 @@ pub fn parse(header: &str, topic: &Topic) -> Result<Vec<Position>, Problem> {
 /// Where positions are waited for, and by whom.
 pub(crate) struct Place<'a> {
     pub(crate) store: &'a SharedStore,
-    pub(crate) table: &'a ReadTable<'a>,
+    pub(crate) table: &'a ReadTable,
     /// The log, where the node has one.
     pub(crate) log: Option<&'a LogTopic<'a>>,
     pub(crate) caller: &'a Caller,
@@ -103,7 +103,7 @@ impl Place<'_> {
         let looked_at: BTreeSet<u32> =
             which.iter().copied().chain(wanted.iter().map(|position| position.partition.0)).collect();
         let looked_at: Vec<u32> = looked_at.into_iter().collect();
-        let mut checkpoints = vec![Checkpoint::START; table.topic.partitions as usize];
+        let mut checkpoints = vec![Checkpoint::START; table.topic().partitions as usize];
         let mut waiting = None;
         loop {
             let looked = table.recent.look(store, &table.tables, &looked_at, &mut checkpoints).await;
@@ -183,10 +183,10 @@ fn too_many_wait() -> Problem {
 
 /// What to say of rows that come from one partition, or from any.
 pub fn visible(
-    topic: &Topic,
+    projection: &Projection,
     checkpoints: &[Checkpoint],
     partition: Option<u32>,
-    log: Option<(&SharedLog, &str)>,
+    log: Option<&SharedLog>,
 ) -> Visible {
     let mut positions = String::new();
     let (mut oldest_micros, mut any, mut unread) = (None, false, false);
@@ -195,8 +195,8 @@ pub fn visible(
         if partition.is_some_and(|only| only != at) {
             continue;
         }
-        let at_end = log.is_some_and(|(log, app)| {
-            let end = log.watch_end(&topic.name.in_app(app), Partition(at));
+        let at_end = log.is_some_and(|log| {
+            let end = log.watch_end(&projection.log_topic(), Partition(at));
             end.is_ok_and(|end| *end.borrow() <= checkpoint.next)
         });
         if checkpoint.next.0 == 0 {
@@ -208,7 +208,9 @@ pub fn visible(
         if !positions.is_empty() {
             positions.push(',');
         }
-        positions.push_str(&Position::new(topic.name.clone(), Partition(at), checkpoint.last).to_string());
+        positions.push_str(
+            &Position::new(projection.topic.name.clone(), Partition(at), checkpoint.last).to_string(),
+        );
         if !at_end && checkpoint.appended_at_micros > 0 {
             let appended = checkpoint.appended_at_micros;
             oldest_micros = Some(oldest_micros.map_or(appended, |oldest: i64| oldest.min(appended)));

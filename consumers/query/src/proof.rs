@@ -4,7 +4,7 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use tidefold_app::model::Topic;
+use tidefold_app::model::Projection;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::{Bounds, LogError, ReadLimit, SharedLog};
 use tidefold_record::{Offset, Partition, Position, TopicName};
@@ -26,10 +26,10 @@ pub struct LogTopic<'a> {
 // === impl LogTopic ===
 
 impl<'a> LogTopic<'a> {
-    /// A topic of an app.
+    /// The topic of a projection.
     #[must_use]
-    pub fn new(log: &'a SharedLog, app: &str, topic: &Topic) -> LogTopic<'a> {
-        LogTopic { log, name: topic.name.in_app(app) }
+    pub fn new(log: &'a SharedLog, projection: &Projection) -> LogTopic<'a> {
+        LogTopic { log, name: projection.log_topic() }
     }
 
     /// Refuses a position that the log does not reach to: nobody knows what will stand there.
@@ -54,7 +54,7 @@ impl<'a> LogTopic<'a> {
     /// `projection-halted` where it is not, `position-not-reached` where the log does not say.
     pub(crate) async fn prove(
         &self,
-        table: &ReadTable<'_>,
+        table: &ReadTable,
         position: &Position,
         checkpoint: &Checkpoint,
     ) -> Result<(), Problem> {
@@ -78,7 +78,7 @@ impl<'a> LogTopic<'a> {
 
     async fn compare(
         &self,
-        table: &ReadTable<'_>,
+        table: &ReadTable,
         partition: Partition,
         checkpoint: &Checkpoint,
     ) -> Result<Result<(), Contradiction>, LogError> {

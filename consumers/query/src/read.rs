@@ -71,7 +71,7 @@ const SCAN_ROWS: usize = 4_096;
 ///
 /// # Errors
 /// When the key has several columns, or the text is no value of the column.
-pub(crate) fn single_key(table: &ReadTable<'_>, key: &str) -> Result<Key, Problem> {
+pub(crate) fn single_key(table: &ReadTable, key: &str) -> Result<Key, Problem> {
     let layout = &table.table.layout;
     let mut columns = layout.key_columns();
     let (Some((at, column)), None) = (columns.next(), columns.next()) else {
@@ -97,7 +97,7 @@ pub(crate) fn single_key(table: &ReadTable<'_>, key: &str) -> Result<Key, Proble
 /// # Errors
 /// Every parameter that is wrong or missing.
 pub(crate) fn entity_key(
-    table: &ReadTable<'_>,
+    table: &ReadTable,
     pairs: &[(String, String)],
     limits: PageLimits,
 ) -> Result<Key, Problem> {
@@ -163,10 +163,10 @@ fn whole(key: Key, layout: &TableLayout) -> Result<Key, Problem> {
     Err(Problem::new(ProblemKind::InvalidQuery, allowed(layout)).with_errors(errors))
 }
 
-fn entity_key_of(table: &ReadTable<'_>, types: &[&Type], datums: &[tidefold_codec::Datum<'_>]) -> Key {
+fn entity_key_of(table: &ReadTable, types: &[&Type], datums: &[tidefold_codec::Datum<'_>]) -> Key {
     let mut key = Vec::new();
     text::write_key(types, datums, &mut key);
-    let partition = partition_of(&key, table.topic.partitions).0;
+    let partition = partition_of(&key, table.topic().partitions).0;
     Key { text: String::from_utf8_lossy(&key).into_owned(), bytes: key.into(), partition: Some(partition) }
 }
 
@@ -176,7 +176,7 @@ fn entity_key_of(table: &ReadTable<'_>, types: &[&Type], datums: &[tidefold_code
 /// The store's trouble, or a damaged row.
 pub(crate) async fn row(
     store: &SharedStore,
-    table: &ReadTable<'_>,
+    table: &ReadTable,
     key: &Bytes,
     longs: Longs,
 ) -> Result<Option<Found>, Problem> {
@@ -208,14 +208,14 @@ pub(crate) async fn row(
 ///
 /// # Errors
 /// The store's trouble, or a damaged row.
-pub(crate) async fn page(store: &SharedStore, table: &ReadTable<'_>, query: &Query) -> Result<Page, Problem> {
+pub(crate) async fn page(store: &SharedStore, table: &ReadTable, query: &Query) -> Result<Page, Problem> {
     match table.view().filter(|view| view.layout.kind == TableKind::Rollup) {
         Some(_) => rollup_page(store, table, query).await,
         None => index_page(store, table, query).await,
     }
 }
 
-async fn index_page(store: &SharedStore, table: &ReadTable<'_>, query: &Query) -> Result<Page, Problem> {
+async fn index_page(store: &SharedStore, table: &ReadTable, query: &Query) -> Result<Page, Problem> {
     let scanner = Scanner { store, table, query };
     let (mut json, mut rows, mut last, mut from) = (Vec::new(), 0, None::<Bytes>, query.from.clone());
     let mut bite = FIRST_ROWS.min(query.limit + 1);
@@ -246,14 +246,16 @@ async fn index_page(store: &SharedStore, table: &ReadTable<'_>, query: &Query) -
     }
 }
 
-async fn rollup_page(store: &SharedStore, table: &ReadTable<'_>, query: &Query) -> Result<Page, Problem> {
-    let wanted = (query.limit + 1) * table.topic.partitions as usize;
+async fn rollup_page(store: &SharedStore, table: &ReadTable, query: &Query) -> Result<Page, Problem> {
+    let wanted = (query.limit + 1) * table.topic().partitions as usize;
     let mut from = query.from.clone();
     let scanner = Scanner { store, table, query };
     let (mut json, mut written, mut last_key) = (Vec::new(), 0, Vec::new());
     loop {
-        let limit = wanted
-            .clamp(table.topic.partitions as usize + 1, SCAN_ROWS.max(table.topic.partitions as usize + 1));
+        let limit = wanted.clamp(
+            table.topic().partitions as usize + 1,
+            SCAN_ROWS.max(table.topic().partitions as usize + 1),
+        );
         let shards = scanner.rows(from, limit).await?;
         let at_end = shards.len() < limit;
         let groups = add_up(table, &shards, at_end)?;

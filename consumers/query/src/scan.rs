@@ -23,7 +23,7 @@ const AT_ONCE: usize = 16;
 /// A scan of one table for one query.
 pub(crate) struct Scanner<'s> {
     pub(crate) store: &'s SharedStore,
-    pub(crate) table: &'s ReadTable<'s>,
+    pub(crate) table: &'s ReadTable,
     pub(crate) query: &'s Query,
 }
 

@@ -268,7 +268,7 @@ async fn a_position_behind_an_open_transaction_is_not_reached_yet_rather_than_un
     let reader = Reader::open("storefront").await;
     let (partition, offset) = place_of(&place(&reader, "o-1").await);
     reader.fold().await;
-    let topic = reader.app.topics[0].name.in_app(&reader.app.name);
+    let topic = reader.app.projections[0].log_topic();
     reader.log.faults().open_transaction(&topic, Partition(partition), 3);
     for (beyond, told) in [
         (0, (200, String::new())),

@@ -203,13 +203,13 @@ async fn every_example_in_the_listing_is_answered() {
         assert_eq!(root["apps"][0]["href"], format!("/v1/{name}"));
         let listing = reader.get(root["apps"][0]["href"].as_str().unwrap()).await.ok();
         let tables = listing["read"].as_array().unwrap();
-        assert_eq!(tables.len(), reader.app.tables().count());
+        assert_eq!(tables.len(), reader.app.layouts().count());
         for table in tables {
             let example = table["example"].as_str().unwrap_or_else(|| panic!("{table} has no example"));
             let found = reader.get(example).await.ok();
             assert!(found["items"].as_array().is_none_or(|items| !items.is_empty()), "{example}");
         }
-        let messages: usize = reader.app.topics.iter().map(|topic| topic.messages.len()).sum();
+        let messages = reader.app.messages().count();
         assert_eq!(listing["write"].as_array().unwrap().len(), messages);
     }
 }

@@ -1,5 +1,6 @@
 //! A checked app. Everything here is plain data, made by [`crate::load`] and never changed.
 
+use std::fmt;
 use std::sync::Arc;
 
 use tidefold_codec::{ColumnType, RecordType};
@@ -9,13 +10,13 @@ use tidefold_table::{Column, GenerationTables, TableLayout};
 
 use crate::expr::{Expr, ViewSource};
 
-/// One app: the folder, checked.
+/// One app: the folder, checked. It is a proposal: what is folded, read and written by are the projections, one by one.
 #[derive(Debug)]
 pub struct App {
     /// Its name: `[a-z][a-z0-9_]*`.
     pub name: String,
-    /// Its topics, in the order of `app.toml`.
-    pub topics: Vec<Topic>,
+    /// One for each topic, in the order of `app.toml`.
+    pub projections: Vec<Arc<Projection>>,
     /// A hash over everything in the folder that has meaning, as 64 hex digits: comments and layout do not count.
     pub definition_hash: String,
     /// What is right in it and probably meant otherwise.
@@ -24,7 +25,26 @@ pub struct App {
     pub sources: Vec<crate::SourceFile>,
 }
 
-/// A topic, its messages and the projection folded from it.
+/// Everything folded from one topic, as one definition says: the unit that is built, compared, activated and read.
+#[derive(Debug)]
+pub struct Projection {
+    /// The app's name, which the topic and the tables are stored under.
+    pub app: Arc<str>,
+    /// Where its messages come from.
+    pub topic: Topic,
+    /// The entity folded from the topic, if it has one.
+    pub entity: Option<Entity>,
+    /// The views of the entity or, where there is none, of the events.
+    pub views: Vec<View>,
+    /// A hash over everything in the definition that it depends on, and nothing else.
+    pub hash: DefinitionHash,
+}
+
+/// What a projection's definition means, as 64 hex digits: equal where everything that the projection depends on is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DefinitionHash(pub(crate) Arc<str>);
+
+/// A topic and its messages.
 #[derive(Debug)]
 pub struct Topic {
     /// Its name in the app.
@@ -37,10 +57,6 @@ pub struct Topic {
     pub max_message_bytes: usize,
     /// Commands and events, in the order of `app.toml`, commands first.
     pub messages: Vec<Message>,
-    /// The entity folded from the topic, if it has one.
-    pub entity: Option<Entity>,
-    /// The views of the entity or, where there is none, of the events.
-    pub views: Vec<View>,
 }
 
 /// A field of the record key.
@@ -206,38 +222,76 @@ pub struct Aggregate {
     pub filter: Option<Expr>,
 }
 
+// === impl App ===
+
 impl App {
-    /// The topic of a name.
+    /// The projection of a topic's name.
     #[must_use]
-    pub fn topic(&self, name: &str) -> Option<&Topic> {
-        self.topics.iter().find(|topic| topic.name.as_str() == name)
+    pub fn projection(&self, topic: &str) -> Option<&Arc<Projection>> {
+        self.projections.iter().find(|projection| projection.name() == topic)
     }
 
-    /// The topic and message of a message type's name; names are unique in an app.
+    /// The projection and place in its topic of a message type's name; names are unique in an app.
     #[must_use]
-    pub fn message(&self, name: &str) -> Option<(&Topic, usize)> {
-        self.topics.iter().find_map(|topic| {
-            topic.messages.iter().position(|message| message.name == name).map(|index| (topic, index))
+    pub fn message(&self, name: &str) -> Option<(&Arc<Projection>, usize)> {
+        self.projections.iter().find_map(|projection| {
+            let place = projection.topic.messages.iter().position(|message| message.name == name)?;
+            Some((projection, place))
         })
     }
 
-    /// Every table that can be queried, with its topic: entities and views.
-    pub fn tables(&self) -> impl Iterator<Item = (&Topic, &Arc<TableLayout>)> {
-        self.topics.iter().flat_map(|topic| topic.tables().map(move |layout| (topic, layout)))
+    /// Every table that can be queried, topic by topic.
+    pub fn layouts(&self) -> impl Iterator<Item = &Arc<TableLayout>> {
+        self.projections.iter().flat_map(|projection| projection.layouts())
+    }
+
+    /// Every message, topic by topic.
+    pub fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.projections.iter().flat_map(|projection| &projection.topic.messages)
     }
 }
 
-impl Topic {
-    /// The tables of a generation of what is folded from the topic.
+// === impl Projection ===
+
+impl Projection {
+    /// Its name: its topic's, in the app.
     #[must_use]
-    pub fn generation(&self, app: &App, generation: u32) -> GenerationTables {
-        let entity = self.entity.as_ref().map(|entity| &entity.layout);
-        let views = self.views.iter().map(|view| &view.layout);
-        GenerationTables::new(&app.name, &self.name, entity, views, generation)
+    pub fn name(&self) -> &str {
+        self.topic.name.as_str()
     }
 
-    /// The projection's queryable tables: the entity, then the views.
-    pub fn tables(&self) -> impl Iterator<Item = &Arc<TableLayout>> {
+    /// Its topic's name in the log.
+    #[must_use]
+    pub fn log_topic(&self) -> TopicName {
+        self.topic.name.in_app(&self.app)
+    }
+
+    /// The tables that can be queried: the entity, then the views.
+    pub fn layouts(&self) -> impl Iterator<Item = &Arc<TableLayout>> {
         self.entity.iter().map(|entity| &entity.layout).chain(self.views.iter().map(|view| &view.layout))
+    }
+
+    /// The stored tables of a generation.
+    #[must_use]
+    pub fn tables(&self, generation: u32) -> GenerationTables {
+        let entity = self.entity.as_ref().map(|entity| &entity.layout);
+        let views = self.views.iter().map(|view| &view.layout);
+        GenerationTables::new(&self.app, &self.topic.name, entity, views, generation)
+    }
+}
+
+// === impl DefinitionHash ===
+
+impl DefinitionHash {
+    /// The 64 hex digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DefinitionHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }

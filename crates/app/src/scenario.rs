@@ -229,8 +229,7 @@ impl Parser<'_> {
         let message_type =
             self.reader.required_text(table, "type", "name a message of the app: type = \"PlaceOrder\"")?;
         if self.app.message(&message_type.value).is_none() {
-            let messages = self.app.topics.iter().flat_map(|topic| topic.messages.iter());
-            let known: Vec<&str> = messages.map(|message| message.name.as_str()).collect();
+            let known: Vec<&str> = self.app.messages().map(|message| message.name.as_str()).collect();
             self.unknown("message", &message_type, known);
         }
         if let Some(own) = self.time(table) {
@@ -309,8 +308,8 @@ impl Parser<'_> {
         let mut expected = Vec::new();
         for (key, value) in then.table.iter().filter(|(key, _)| key.get_ref() != "outcome") {
             let name = Text::new(key.get_ref(), key.span(), self.reader.file);
-            let Some((_, layout)) = app.tables().find(|(_, layout)| layout.name == name.value) else {
-                let known = app.tables().map(|(_, layout)| layout.name.as_str()).chain(["outcome"]).collect();
+            let Some(layout) = app.layouts().find(|layout| layout.name == name.value) else {
+                let known = app.layouts().map(|layout| layout.name.as_str()).chain(["outcome"]).collect();
                 self.unknown("table", &name, known);
                 continue;
             };

@@ -7,7 +7,7 @@ use tidefold_codec::schema::type_text;
 use tidefold_table::{TableKind, TableLayout};
 
 use crate::App;
-use crate::model::{MessageKind, Topic};
+use crate::model::{MessageKind, Projection};
 
 /// An app at a glance. Its `Display` is the plain text that `tidefold check` prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,11 +70,12 @@ pub fn summary(app: &App) -> Summary {
     Summary {
         app: app.name.clone(),
         definition_hash: app.definition_hash.clone(),
-        topics: app.topics.iter().map(topic).collect(),
+        topics: app.projections.iter().map(|projection| topic(projection)).collect(),
     }
 }
 
-fn topic(topic: &Topic) -> TopicSummary {
+fn topic(projection: &Projection) -> TopicSummary {
+    let topic = &projection.topic;
     let messages = |kind: MessageKind| {
         let of_kind = topic.messages.iter().filter(move |message| message.kind == kind);
         of_kind.map(|message| message.name.clone()).collect()
@@ -85,7 +86,7 @@ fn topic(topic: &Topic) -> TopicSummary {
         partitions: topic.partitions,
         commands: messages(MessageKind::Command),
         events: messages(MessageKind::Event),
-        tables: topic.tables().map(|layout| table(layout)).collect(),
+        tables: projection.layouts().map(|layout| table(layout)).collect(),
     }
 }
 

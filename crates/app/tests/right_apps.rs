@@ -29,7 +29,8 @@ fn every_app_of_the_repository_loads() {
 #[test]
 fn the_storefront_is_what_its_folder_says() {
     let app = app(folder("storefront"));
-    let topic = app.topic("orders").unwrap();
+    let projection = app.projection("orders").unwrap();
+    let topic = &projection.topic;
     assert_eq!((topic.partitions, topic.max_message_bytes), (12, 1_000_000));
     let key: Vec<&str> = topic.key.iter().map(|field| field.name.as_str()).collect();
     assert_eq!(key, ["order_id"]);
@@ -37,7 +38,7 @@ fn the_storefront_is_what_its_folder_says() {
     assert_eq!(messages, ["PlaceOrder", "PayOrder", "ShipOrder", "CancelOrder"]);
     assert!(topic.messages.iter().all(|message| message.kind == MessageKind::Command));
 
-    let entity = topic.entity.as_ref().unwrap();
+    let entity = projection.entity.as_ref().unwrap();
     assert_eq!((entity.key_columns, entity.columns.len(), entity.max_state_bytes), (1, 8, 65_536));
     assert_eq!(entity.columns[0].name, "order_id");
     let place = entity.transitions[0].as_ref().unwrap();
@@ -48,13 +49,13 @@ fn the_storefront_is_what_its_folder_says() {
     let pay = entity.transitions[1].as_ref().unwrap();
     assert_eq!((pay.when, pay.requires[0].code.as_str()), (When::Present, "not_payable"));
 
-    let kinds: Vec<(&str, bool)> = topic
+    let kinds: Vec<(&str, bool)> = projection
         .views
         .iter()
         .map(|view| (view.name.as_str(), matches!(view.kind, ViewKind::Index { .. })))
         .collect();
     assert_eq!(kinds, [("orders_by_customer", true), ("revenue_by_minute", false), ("units_by_sku", false)]);
-    let by_customer = &topic.views[0].layout;
+    let by_customer = &projection.views[0].layout;
     assert_eq!((by_customer.partition_key.as_slice(), by_customer.clustering.len()), ([0].as_slice(), 2));
     assert!(by_customer.clustering[0].descending && !by_customer.clustering[1].descending);
 }
@@ -63,8 +64,8 @@ fn the_storefront_is_what_its_folder_says() {
 fn only_fields_that_something_reads_are_used() {
     let app = app(folder("storefront"));
     let used = |name: &str| {
-        let (topic, at) = app.message(name).unwrap();
-        topic.messages[at].used.clone()
+        let (projection, at) = app.message(name).unwrap();
+        projection.topic.messages[at].used.clone()
     };
     assert_eq!(used("PlaceOrder"), [true; 5]);
     // The reason is kept in the log and read by nothing.
@@ -74,8 +75,8 @@ fn only_fields_that_something_reads_are_used() {
 #[test]
 fn a_message_schema_stands_on_its_own() {
     let app = app(folder("storefront"));
-    let (topic, at) = app.message("PlaceOrder").unwrap();
-    let message = &topic.messages[at];
+    let (projection, at) = app.message("PlaceOrder").unwrap();
+    let message = &projection.topic.messages[at];
     assert_eq!(
         message.schema_json,
         concat!(
@@ -110,11 +111,11 @@ fn types_of_other_files_and_namespaces_are_found() {
         }
     }
     let app = app(files);
-    let (topic, at) = app.message("PlaceOrder").unwrap();
-    let json = &topic.messages[at].schema_json;
+    let (projection, at) = app.message("PlaceOrder").unwrap();
+    let json = &projection.topic.messages[at].schema_json;
     assert_eq!(json.matches(r#""name":"shop.parts.Unit""#).count(), 1, "{json}");
     assert_eq!(json.matches(r#""shop.parts.Unit""#).count(), 2, "{json}");
-    assert_eq!(Schema::parse_str(json).unwrap(), topic.messages[at].schema);
+    assert_eq!(Schema::parse_str(json).unwrap(), projection.topic.messages[at].schema);
 }
 
 #[test]
@@ -264,8 +265,8 @@ partition_key = ["pageUrl"]
     let names = |view: &tidefold_app::model::View| -> Vec<String> {
         view.layout.columns.iter().map(|column| column.name.clone()).collect()
     };
-    assert_eq!(names(&app.topics[0].views[0]), ["customer_id", "orderId", "SHOP_ID"]);
-    assert_eq!(names(&app.topics[1].views[0]), ["pageUrl", "clicks"]);
+    assert_eq!(names(&app.projections[0].views[0]), ["customer_id", "orderId", "SHOP_ID"]);
+    assert_eq!(names(&app.projections[1].views[0]), ["pageUrl", "clicks"]);
     assert!(app.sources.iter().all(|source| !source.text.contains('\u{feff}')));
 
     let wrong = load(vec![
@@ -288,7 +289,8 @@ fn ignored_logical_types_are_their_base_types() {
         let patch = format!(r#""price_cents", "type": "long"}}, {{"name": "x", "type": {{{attributes}}}}}"#);
         let files = storefront_with(&[("OrderItem.avsc", r#""price_cents", "type": "long"}"#, &patch)]);
         let app = app(files);
-        let place = app.topics[0].messages.iter().find(|message| message.name == "PlaceOrder").unwrap();
+        let place =
+            app.projections[0].topic.messages.iter().find(|message| message.name == "PlaceOrder").unwrap();
         (place.schema_json.clone(), app.warnings.list.len())
     };
     let (json, warnings) = field(r#""type": "string", "logicalType": "email""#);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tidefold_app::model::Projection;
 use tidefold_fold::{Changes, Effect, FoldSettings, Folder, Given, RowCache, SchemaFate, checkpoint_after};
 use tidefold_record::{Offset, Partition, RecordBatch, SchemaId};
 use tidefold_table::Checkpoint;
@@ -20,8 +21,9 @@ pub(crate) fn run() -> Outcome {
         let text = text.replace("partitions = 12", "partitions = 1");
         text.split("[views.units_by_sku]").next().unwrap_or_default().to_owned()
     })?);
-    let Some(topic) = app.topics.first() else { return Err("the app has no topic".into()) };
-    let schemas: Vec<Arc<str>> = topic.messages.iter().map(|m| m.schema_json.as_str().into()).collect();
+    let Some(projection) = app.projections.first() else { return Err("the app has no topic".into()) };
+    let schemas: Vec<Arc<str>> =
+        projection.topic.messages.iter().map(|m| m.schema_json.as_str().into()).collect();
     let id = |schema: &str| SchemaId(schemas.iter().position(|known| &**known == schema).unwrap_or(0) as u32);
     let mut batches = Vec::new();
     for first in (0..RECORDS).step_by(BATCH as usize) {
@@ -29,10 +31,9 @@ pub(crate) fn run() -> Outcome {
             batches.push(builder.build(Partition(0), Offset(first)));
         }
     }
-    let views = topic.views.len();
     let (mut rates, mut typed) = ([0.0; 3], [0.0; 3]);
     for (rate, typed) in rates.iter_mut().zip(&mut typed) {
-        *rate = once(&app, views, &batches, &schemas)?;
+        *rate = once(projection, &batches, &schemas)?;
         *typed = once_typed(&batches)?;
     }
     let (rate, typed) = (median(rates), median(typed));
@@ -76,17 +77,17 @@ fn rate_of(
 }
 
 fn once(
-    app: &Arc<tidefold_app::App>,
-    views: usize,
+    projection: &Arc<Projection>,
     batches: &[RecordBatch],
     schemas: &[Arc<str>],
 ) -> Result<f64, Box<dyn std::error::Error + Send + Sync>> {
-    let mut folder = Folder::new(Arc::clone(app), 0, Partition(0), FoldSettings::default());
+    let mut folder = Folder::new(Arc::clone(projection), Partition(0), FoldSettings::default());
     for (at, schema) in schemas.iter().enumerate() {
         folder.learn(SchemaId(at as u32), &SchemaFate::Registered(Arc::clone(schema)));
     }
     let mut entities = RowCache::new(usize::MAX, true);
-    let mut rollups: Vec<RowCache> = (0..views).map(|_| RowCache::new(usize::MAX, true)).collect();
+    let mut rollups: Vec<RowCache> =
+        projection.views.iter().map(|_| RowCache::new(usize::MAX, true)).collect();
     let mut changes = Changes::default();
     let (mut applied, mut rows, mut checkpoint) = (0, 0, Checkpoint::START);
     let since = clock::instant();

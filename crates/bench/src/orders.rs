@@ -55,7 +55,7 @@ pub(crate) fn records(
     count: u64,
     ids: &dyn Fn(&str) -> SchemaId,
 ) -> Vec<BatchBuilder> {
-    let Some(topic) = app.topics.first() else { return Vec::new() };
+    let Some(topic) = app.projections.first().map(|projection| &projection.topic) else { return Vec::new() };
     let encoders: Vec<_> = topic
         .messages
         .iter()

@@ -40,7 +40,8 @@ async fn replay(folding: tokio::runtime::Handle) -> Outcome {
         Coordinator::start(Arc::clone(&app), shared_log, shared_store, telemetry, folding, options).await?;
     let control = coordinator.control_log().control();
     let id = |schema: &str| control.id_of(schema).unwrap_or(SchemaId(0));
-    let name = app.topics.first().map(|topic| topic.name.in_app(&app.name)).ok_or("the app has no topic")?;
+    let name =
+        app.projections.first().map(|projection| projection.log_topic()).ok_or("the app has no topic")?;
     let since = clock::instant();
     for first in (0..RECORDS).step_by(CHUNK as usize) {
         for (partition, batch) in records(&app, first, CHUNK, &id).into_iter().enumerate() {

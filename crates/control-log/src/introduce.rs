@@ -26,7 +26,7 @@ pub async fn introduce(
     patiently(waiting, || open_topics(&app, &*log)).await?;
     patiently(waiting, || async {
         define(&app, &control_log).await?;
-        for message in app.topics.iter().flat_map(|topic| &topic.messages) {
+        for message in app.messages() {
             register(&app.name, message, &control_log).await?;
         }
         Ok::<_, ControlLogError>(())
@@ -41,9 +41,9 @@ pub async fn introduce(
 /// When the log does not answer or a topic is another.
 pub async fn open_topics(app: &App, log: &dyn Log) -> Result<Vec<Topic>, ControlLogError> {
     let mut topics = Vec::new();
-    for topic in &app.topics {
-        let spec =
-            TopicSpec { name: topic.name.in_app(&app.name), partitions: topic.partitions, create: true };
+    for projection in &app.projections {
+        let (name, partitions) = (projection.log_topic(), projection.topic.partitions);
+        let spec = TopicSpec { name, partitions, create: true };
         topics.push(log.open(&spec).await.map_err(ControlLogError::log("open a topic"))?);
     }
     Ok(topics)

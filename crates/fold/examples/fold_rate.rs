@@ -56,13 +56,14 @@ fn main() -> Result<(), Failure> {
 
 /// Folds all batches; how many records were applied, how many rows written.
 fn fold(app: &Arc<App>, batches: &[RecordBatch]) -> Result<(u64, usize), Failure> {
-    let topic = &app.topics[0];
-    let mut folder = Folder::new(Arc::clone(app), 0, Partition(0), FoldSettings::default());
-    for (at, message) in topic.messages.iter().enumerate() {
+    let projection = &app.projections[0];
+    let mut folder = Folder::new(Arc::clone(projection), Partition(0), FoldSettings::default());
+    for (at, message) in projection.topic.messages.iter().enumerate() {
         folder.learn(SchemaId(at as u32), &SchemaFate::Registered(message.schema_json.as_str().into()));
     }
     let mut entities = RowCache::new(CACHE_BYTES, true);
-    let mut rollups: Vec<RowCache> = topic.views.iter().map(|_| RowCache::new(CACHE_BYTES, true)).collect();
+    let mut rollups: Vec<RowCache> =
+        projection.views.iter().map(|_| RowCache::new(CACHE_BYTES, true)).collect();
     let mut changes = Changes::default();
     let (mut applied, mut written, mut checkpoint) = (0, 0, Checkpoint::START);
     for batch in batches {
@@ -150,7 +151,7 @@ fn write_orders(writer: &mut Writer, records: u64) -> Result<(), Failure> {
 
 impl Writer {
     fn new(app: &App, len: usize) -> Writer {
-        let messages = &app.topics[0].messages;
+        let messages = &app.projections[0].topic.messages;
         Writer {
             encoders: messages
                 .iter()

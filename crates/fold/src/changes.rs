@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use tidefold_app::model::Topic;
+use tidefold_app::model::Projection;
 use tidefold_record::Offset;
 use tidefold_table::Verdict;
 use tidefold_table::component::Delta;
@@ -95,12 +95,12 @@ impl Changes {
 
     /// Takes in what the fold says of the next record, and the rows it makes in views.
     #[inline]
-    pub(crate) fn take(&mut self, topic: &Topic, transition: Transition<'_>, made: &mut [Made]) {
+    pub(crate) fn take(&mut self, projection: &Projection, transition: Transition<'_>, made: &mut [Made]) {
         if transition.known {
             return;
         }
         if let Some(feed) = &mut self.feed {
-            feed.push(FeedEntry::of(topic, &transition));
+            feed.push(FeedEntry::of(projection, &transition));
         }
         let offset = transition.offset;
         if let Verdict::Applied = transition.verdict {

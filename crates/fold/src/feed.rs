@@ -1,7 +1,7 @@
 //! The change feed's entries: one for each folded record, in offset order.
 
 use bytes::Bytes;
-use tidefold_app::model::Topic;
+use tidefold_app::model::Projection;
 use tidefold_codec::columns;
 use tidefold_record::Offset;
 use tidefold_table::Verdict;
@@ -28,9 +28,9 @@ pub struct FeedEntry {
 // === impl FeedEntry ===
 
 impl FeedEntry {
-    pub(crate) fn of(topic: &Topic, transition: &Transition<'_>) -> FeedEntry {
+    pub(crate) fn of(projection: &Projection, transition: &Transition<'_>) -> FeedEntry {
         let state = |slots: &[_]| {
-            let types = topic.entity.iter().flat_map(|entity| &entity.columns).map(|column| &column.column);
+            let types = projection.entity.iter().flat_map(|entity| &entity.columns).map(|column| &column.column);
             let mut bytes = Vec::new();
             columns::encode(types, slots, &mut bytes);
             Bytes::from(bytes)

@@ -13,8 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tidefold_app::App;
-use tidefold_app::model::{Topic, ViewKind};
+use tidefold_app::model::{Projection, ViewKind};
 use tidefold_record::{Offset, Partition, Position, RecordBatch, SchemaId};
 use tidefold_table::entity::StateRef;
 use tidefold_table::{Checkpoint, Verdict};
@@ -42,8 +41,7 @@ pub struct FoldSettings {
 /// One partition's fold.
 #[derive(Debug)]
 pub struct Folder {
-    pub(crate) app: Arc<App>,
-    pub(crate) topic: usize,
+    pub(crate) projection: Arc<Projection>,
     pub(crate) partition: Partition,
     pub(crate) schemas: Schemas,
     pub(crate) window: Window,
@@ -67,12 +65,10 @@ impl Default for FoldSettings {
 impl Folder {
     /// A fold of one partition of the app's topic at place `topic`, with an empty window.
     #[must_use]
-    pub fn new(app: Arc<App>, topic: usize, partition: Partition, settings: FoldSettings) -> Folder {
-        let found = app.topics.get(topic);
-        let lets = LetUse::new(found.and_then(|topic| topic.entity.as_ref()));
-        let views = found.map_or(&[][..], |topic| &topic.views).iter().map(ViewPlan::new).collect();
+    pub fn new(projection: Arc<Projection>, partition: Partition, settings: FoldSettings) -> Folder {
+        let lets = LetUse::new(projection.entity.as_ref());
+        let views = projection.views.iter().map(ViewPlan::new).collect();
         Folder {
-            topic,
             partition,
             schemas: Schemas::default(),
             window: Window::new(settings.window),
@@ -81,7 +77,7 @@ impl Folder {
             ahead: BTreeMap::new(),
             passed_over: BTreeMap::new(),
             scratch: Mutex::default(),
-            app,
+            projection,
         }
     }
 
@@ -103,9 +99,7 @@ impl Folder {
 
     /// Learns what an id stands for.
     pub fn learn(&mut self, id: SchemaId, fate: &SchemaFate) {
-        if let Some(topic) = self.app.topics.get(self.topic) {
-            self.schemas.learn(topic, id, fate);
-        }
+        self.schemas.learn(&self.projection.topic, id, fate);
     }
 
     /// Takes a record for dead because an operator says so: nothing of it is looked at.
@@ -116,8 +110,8 @@ impl Folder {
     /// Fills the window from records before the checkpoint, oldest first; their schema ids have been learned. `verdicts` are
     /// the verdict rows of their range: dead letters do not count.
     pub fn remember(&mut self, batch: &RecordBatch, verdicts: &BTreeMap<Offset, Verdict>) {
-        let app = Arc::clone(&self.app);
-        let Some(topic) = app.topics.get(self.topic) else { return };
+        let projection = Arc::clone(&self.projection);
+        let topic = &projection.topic;
         let mut scratch = std::mem::take(self.scratch());
         for record in batch.iter() {
             self.window.advance(record.offset);
@@ -150,13 +144,13 @@ impl Folder {
         entities: &mut RowCache,
         changes: &mut Changes,
     ) -> Result<(), FoldError> {
-        let app = Arc::clone(&self.app);
-        let Some(topic) = app.topics.get(self.topic) else { return Ok(()) };
+        let projection = Arc::clone(&self.projection);
+        let projection = &*projection;
         let mut scratch = std::mem::take(self.scratch());
-        let folded = self.prepare(topic, batch, given, entities, &mut scratch.slots).and_then(|()| {
-            shape(topic, changes, &mut scratch.made);
+        let folded = self.prepare(projection, batch, given, entities, &mut scratch.slots).and_then(|()| {
+            shape(projection, changes, &mut scratch.made);
             let Folder { partition, schemas, lets, views: plans, passed_over, window, .. } = self;
-            let with = With { topic, partition: *partition, schemas, lets, plans, passed_over, given };
+            let with = With { projection, partition: *partition, schemas, lets, plans, passed_over, given };
             let mut step = Step { with, window, entities, changes };
             for (at, record) in batch.iter().enumerate() {
                 step.record(&record, scratch.slots.get(at).copied().flatten(), &mut scratch)?;
@@ -175,7 +169,7 @@ impl Folder {
     /// Finds each record's entity row, and everything that stops the fold, before anything changes.
     fn prepare(
         &mut self,
-        topic: &Topic,
+        projection: &Projection,
         batch: &RecordBatch,
         given: Given<'_>,
         entities: &mut RowCache,
@@ -187,17 +181,17 @@ impl Folder {
         let mut furthest: Option<(String, Offset)> = None;
         for record in batch.iter() {
             if self.passed_over.contains_key(&record.offset) {
-                asked += usize::from(topic.entity.is_some() && record.key.is_some_and(is_row_key));
+                asked += usize::from(projection.entity.is_some() && record.key.is_some_and(is_row_key));
                 slots.push(None);
                 continue;
             }
             if let Some(id) = schema_of(&record)
                 && !self.schemas.knows(id)
             {
-                let position = Position::new(topic.name.clone(), self.partition, record.offset);
+                let position = Position::new(projection.topic.name.clone(), self.partition, record.offset);
                 return Err(FoldError::UnlearnedSchema { position, id });
             }
-            let (Some(entity), Some(key)) = (&topic.entity, record.key.filter(|key| is_row_key(key))) else {
+            let (Some(entity), Some(key)) = (&projection.entity, record.key.filter(|key| is_row_key(key))) else {
                 slots.push(None);
                 continue;
             };
@@ -242,8 +236,8 @@ impl Folder {
         changes: &mut Changes,
         rollups: &mut [RowCache],
     ) -> Result<(), FoldError> {
-        let app = Arc::clone(&self.app);
-        let views = app.topics.get(self.topic).map_or(&[][..], |topic| &topic.views);
+        let projection = Arc::clone(&self.projection);
+        let views = &projection.views;
         for ((view, changes), cache) in views.iter().zip(&changes.views).zip(rollups) {
             if let ViewChanges::Rollup(rollup) = changes {
                 issue::apply(view, rollup, cache, &mut self.scratch().blob)?;
@@ -268,17 +262,17 @@ impl Folder {
     }
 }
 
-/// Makes room for the topic's views.
-fn shape(topic: &Topic, changes: &mut Changes, made: &mut Vec<Made>) {
-    if changes.views.len() != topic.views.len() {
-        let views = topic.views.iter().map(|view| match &view.kind {
+/// Makes room for the projection's views.
+fn shape(projection: &Projection, changes: &mut Changes, made: &mut Vec<Made>) {
+    if changes.views.len() != projection.views.len() {
+        let views = projection.views.iter().map(|view| match &view.kind {
             ViewKind::Index { .. } => ViewChanges::Index(IndexChanges::default()),
             ViewKind::Rollup { .. } => ViewChanges::Rollup(RollupChanges::new(view.layout.components())),
         });
         changes.views = views.collect();
     }
-    if made.len() != topic.views.len() {
-        let views = topic.views.iter().map(|view| match &view.kind {
+    if made.len() != projection.views.len() {
+        let views = projection.views.iter().map(|view| match &view.kind {
             ViewKind::Index { .. } => Made::Index(IndexRows::default(), IndexRows::default()),
             ViewKind::Rollup { .. } => Made::Rollup(RollupRows::new(view.layout.components())),
         });

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bumpalo::Bump;
-use tidefold_app::model::Topic;
+use tidefold_app::model::Projection;
 use tidefold_record::{Offset, Partition, RecordRef};
 use tidefold_table::Verdict;
 use tidefold_table::verdict::PASSED_OVER;
@@ -43,7 +43,7 @@ pub(crate) struct Scratch {
 /// What a batch's records are folded with: nothing of it changes meanwhile.
 #[derive(Clone, Copy)]
 pub(crate) struct With<'a> {
-    pub(crate) topic: &'a Topic,
+    pub(crate) projection: &'a Projection,
     pub(crate) partition: Partition,
     pub(crate) schemas: &'a Schemas,
     pub(crate) lets: &'a LetUse,
@@ -99,7 +99,7 @@ impl Step<'_> {
         let onto = Onto { window: self.window, row, is_own, arena };
         let transition = self.with.transition(record, onto, Making { key, blob, made })?;
         let (applies, seen) = (transition.applies(), transition.counts());
-        self.changes.take(self.with.topic, transition, made);
+        self.changes.take(self.with.projection, transition, made);
         match seen {
             // It was looked for.
             Some(seen) if applies => self.window.push_new(seen),
@@ -150,12 +150,13 @@ impl<'f> With<'f> {
     where
         'f: 'a,
     {
-        let With { topic, partition, schemas, lets, plans, .. } = *self;
+        let With { projection, partition, schemas, lets, plans, .. } = *self;
+        let topic = &projection.topic;
         let Onto { window, row, is_own, arena } = onto;
         let reading = Reading { topic, partition, schemas, arena };
         let asks = self.asks(record, reading, transition)?;
         let message = form::read(reading, record, making.key, transition)?;
-        match (&topic.entity, row) {
+        match (&projection.entity, row) {
             (Some(entity), Some(row)) => {
                 let case =
                     Case { topic, entity, lets, message, seen: transition.seen, row, is_own, arena, asks };
@@ -174,7 +175,7 @@ impl<'f> With<'f> {
             }
             _ => dedupe(transition.seen, window, None)?,
         }
-        Ok(derive(topic, plans, partition, transition, arena, making.made)?)
+        Ok(derive(projection, plans, partition, transition, arena, making.made)?)
     }
 
     /// Whether guards are asked: not where the record is known to have been applied. Whether its id was seen still is: a

@@ -4,7 +4,7 @@
 use bumpalo::Bump;
 use smallvec::SmallVec;
 use tidefold_app::expr::{Expr, ViewSource};
-use tidefold_app::model::{Aggregate, RollupColumn, Topic, View, ViewKind};
+use tidefold_app::model::{Aggregate, Projection, RollupColumn, View, ViewKind};
 use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{ColumnType, Datum, columns};
 use tidefold_record::Partition;
@@ -50,7 +50,7 @@ pub(crate) type Room<'r> = Option<&'r mut usize>;
 /// of what happened. A row beyond the bounds makes the record dead.
 #[inline]
 pub(crate) fn derive<'a>(
-    topic: &'a Topic,
+    projection: &'a Projection,
     plans: &[ViewPlan],
     partition: Partition,
     transition: &Transition<'a>,
@@ -58,7 +58,7 @@ pub(crate) fn derive<'a>(
     made: &mut [Made],
 ) -> Result<(), TooLarge> {
     let mut room = limits::RECORD_ROWS_BYTES;
-    let has_entity = topic.entity.is_some();
+    let has_entity = projection.entity.is_some();
     let (before, after) = if has_entity {
         let env = |state: &'a [Datum<'a>]| Env { state, ..Env::new(arena) };
         (transition.old.map(env), transition.new.map(env))
@@ -66,7 +66,7 @@ pub(crate) fn derive<'a>(
         (None, transition.message.map(|message| of_event(&message, arena)))
     };
     let event = transition.message.map(|message| message.index);
-    for ((view, plan), made) in topic.views.iter().zip(plans).zip(made) {
+    for ((view, plan), made) in projection.views.iter().zip(plans).zip(made) {
         made.clear();
         if !has_entity && view.source.event != event {
             continue;

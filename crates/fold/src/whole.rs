@@ -2,7 +2,7 @@
 //! and, a record at a time with the rows read before and after, what `tidefold inspect` shows.
 //!
 //! ```text
-//!   let mut whole = WholeFold::new(app, topic, partition, settings);
+//!   let mut whole = WholeFold::new(projection, partition, settings);
 //!   for batch in the log { whole.fold(&batch, published, |id| fate)?; }   // single records: one step each
 //!   whole.rows(TableSlot::Entity)                                         // key and value, sorted, as a store has them
 //! ```
@@ -11,8 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidefold_app::App;
-use tidefold_app::model::ViewKind;
+use tidefold_app::model::{Projection, ViewKind};
 use tidefold_record::{Offset, Partition, RecordBatch, SchemaId};
 use tidefold_table::{Checkpoint, RowWrite, Verdict};
 
@@ -41,8 +40,8 @@ pub struct WholeFold {
 impl WholeFold {
     /// A fold with empty tables.
     #[must_use]
-    pub fn new(app: Arc<App>, topic: usize, partition: Partition, settings: FoldSettings) -> WholeFold {
-        let views = app.topics.get(topic).map_or(&[][..], |topic| &topic.views);
+    pub fn new(projection: Arc<Projection>, partition: Partition, settings: FoldSettings) -> WholeFold {
+        let views = &projection.views;
         let is_index: Vec<bool> =
             views.iter().map(|view| matches!(view.kind, ViewKind::Index { .. })).collect();
         WholeFold {
@@ -53,7 +52,7 @@ impl WholeFold {
             verdicts: BTreeMap::new(),
             changes: Changes::default(),
             checkpoint: Checkpoint::START,
-            folder: Folder::new(app, topic, partition, settings),
+            folder: Folder::new(projection, partition, settings),
         }
     }
 

@@ -264,7 +264,7 @@ fn a_decimal_on_fewer_bytes_than_its_digits_need_is_its_bytes() {
         let file = |path: &str, text: &str| tidefold_app::SourceFile { path: path.into(), text: text.into() };
         let app = tidefold_app::load(vec![file("app.toml", toml), file("a.avsc", &schemas)]);
         let app = app.unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let column = &app.topics[0].entity.as_ref().unwrap().columns[1].column.ty;
+        let column = &app.projections[0].entity.as_ref().unwrap().columns[1].column.ty;
         assert_eq!(
             matches!(column, Type::Decimal { .. }),
             is_decimal,

@@ -60,9 +60,10 @@ fn used() -> impl Strategy<Value = Used> {
 }
 
 fn fold(app: &Arc<App>, log: &[Used], cut: usize) -> WholeFold {
-    let message = &app.topics[0].messages[0];
+    let message = &app.projections[0].topic.messages[0];
     let encoder = JsonEncoder::new(Arc::clone(&message.record), message.key.clone(), JsonLimits::default());
-    let mut whole = WholeFold::new(Arc::clone(app), 0, Partition(0), FoldSettings { window: 1_000 });
+    let mut whole =
+        WholeFold::new(Arc::clone(&app.projections[0]), Partition(0), FoldSettings { window: 1_000 });
     for (part, events) in log.chunks(cut).enumerate() {
         let mut batch = BatchBuilder::new();
         for used in events {
@@ -90,7 +91,7 @@ proptest! {
     #[test]
     fn aggregates_over_events_are_those_of_a_list(log in prop::collection::vec(used(), 0..60), cut in 1..20usize) {
         let app = app();
-        let view = &app.topics[0].views[0];
+        let view = &app.projections[0].views[0];
         let whole = fold(&app, &log, cut);
         prop_assert_eq!(whole.rows(TableSlot::View(0)), fold(&app, &log, 1_000).rows(TableSlot::View(0)));
         let mut seen = BTreeSet::new();
@@ -133,7 +134,7 @@ proptest! {
     #[test]
     fn a_rollup_row_reads_as_it_was_written_and_shards_add_up(log in prop::collection::vec(used(), 1..40)) {
         let app = app();
-        let view = &app.topics[0].views[0];
+        let view = &app.projections[0].views[0];
         let one: Vec<_> = log.iter().map(|used| Used { account: "a".into(), ..used.clone() }).collect();
         let mut seen = BTreeSet::new();
         let one: Vec<_> = one.into_iter().filter(|used| seen.insert((used.account.clone(), used.id))).collect();
@@ -166,8 +167,8 @@ fn the_metering_app_folds() {
         text: std::fs::read_to_string(&path).unwrap(),
     });
     let app = Arc::new(tidefold_app::load(files.collect()).unwrap());
-    for topic in 0..app.topics.len() {
-        let whole = WholeFold::new(Arc::clone(&app), topic, Partition(0), FoldSettings::default());
+    for projection in &app.projections {
+        let whole = WholeFold::new(Arc::clone(projection), Partition(0), FoldSettings::default());
         assert_eq!(whole.rows(TableSlot::View(0)), vec![]);
     }
 }

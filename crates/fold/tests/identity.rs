@@ -121,7 +121,7 @@ fn second(app: &Arc<App>, schemas: &[String], sent: [(u32, Option<&str>, Vec<u8>
         ce_type.iter().for_each(|name| headers.push(Known::CeType, name.as_bytes()));
         batch.push(Some(b"a"), Some(&value), headers.as_headers());
     }
-    let mut whole = WholeFold::new(Arc::clone(app), 0, Partition(0), SETTINGS);
+    let mut whole = WholeFold::new(Arc::clone(&app.projections[0]), Partition(0), SETTINGS);
     let fate = |id: SchemaId| SchemaFate::Registered(schemas[id.0 as usize].as_str().into());
     whole.fold(&batch.build(Partition(0), Offset(0)), None, fate).unwrap();
     let found = verdicts(&whole);
@@ -290,7 +290,7 @@ fn equal_maps_are_kept_as_equal_bytes() {
         frame(SchemaId(0), &mut value);
         value.extend(parts.datum());
         batch.push(Some(b"a"), Some(&value), HeadersBuilder::new().as_headers());
-        let mut whole = WholeFold::new(Arc::clone(&app), 0, Partition(0), SETTINGS);
+        let mut whole = WholeFold::new(Arc::clone(&app.projections[0]), Partition(0), SETTINGS);
         let fate = |_| SchemaFate::Registered(schema("SetTags", FIELDS).as_str().into());
         whole.fold(&batch.build(Partition(0), Offset(0)), None, fate).unwrap();
         whole.row(TableSlot::Entity, b"a").unwrap()

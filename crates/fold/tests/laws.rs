@@ -109,7 +109,7 @@ proptest! {
 
 /// What became of each message; a duplicate says of which.
 fn outcomes(lab: &Lab, log: &[Message], settings: FoldSettings) -> Vec<String> {
-    let partitions = lab.app.topics[0].partitions;
+    let partitions = lab.app.projections[0].topic.partitions;
     let mut outcomes = vec!["applied".to_owned(); log.len()];
     for partition in 0..partitions {
         let here: Vec<_> = (0..log.len())

@@ -61,7 +61,7 @@ fn app() -> Arc<App> {
 
 /// Folds messages of kind, text and number under the key `k`.
 fn fold(app: &Arc<App>, said: &[(&str, String, &str)]) -> WholeFold {
-    let message = &app.topics[0].messages[0];
+    let message = &app.projections[0].topic.messages[0];
     let encoder = JsonEncoder::new(Arc::clone(&message.record), message.key.clone(), JsonLimits::default());
     let mut batch = BatchBuilder::new();
     for (kind, text, x) in said {
@@ -72,7 +72,7 @@ fn fold(app: &Arc<App>, said: &[(&str, String, &str)]) -> WholeFold {
         encoder.encode(json.as_bytes(), &mut value, &mut key).unwrap();
         batch.push(Some(&key), Some(&value), HeadersBuilder::new().as_headers());
     }
-    let mut whole = WholeFold::new(Arc::clone(app), 0, Partition(0), FoldSettings::default());
+    let mut whole = WholeFold::new(Arc::clone(&app.projections[0]), Partition(0), FoldSettings::default());
     let batch = batch.build(Partition(0), Offset(0));
     whole.fold(&batch, None, |_| SchemaFate::Registered(message.schema_json.as_str().into())).unwrap();
     whole
@@ -89,14 +89,14 @@ fn dead(whole: &WholeFold, offset: u64) -> Option<(String, String)> {
 /// The number of messages that a rollup counted: a dead one left nothing there.
 fn counted(app: &App, whole: &WholeFold) -> i64 {
     let rows = whole.rows(TableSlot::View(0));
-    rows.first().map_or(0, |(_, row)| Group::decode(&app.topics[0].views[0].layout, row).unwrap().count)
+    rows.first().map_or(0, |(_, row)| Group::decode(&app.projections[0].views[0].layout, row).unwrap().count)
 }
 
 #[test]
 fn a_row_at_its_bound_is_kept_and_one_past_it_makes_its_record_dead_and_no_other() {
     let app = app();
     // Behind the text two bytes, and behind `k` too.
-    let key = row_key_bytes(&app.topics[0].views[1].layout) - 2 - 3;
+    let key = row_key_bytes(&app.projections[0].views[1].layout) - 2 - 3;
     let zeros = |count: usize| "\\u0000".repeat(count / 2) + &"x".repeat(count % 2);
     let share = EXTREMES_BYTES / 2;
     // A text's length of four bytes stands before it.
@@ -139,7 +139,7 @@ fn a_row_at_its_bound_is_kept_and_one_past_it_makes_its_record_dead_and_no_other
 #[test]
 fn sums_past_128_bits_are_kept_exactly_and_their_rows_read_as_written() {
     let app = app();
-    let view = &app.topics[0].views[0];
+    let view = &app.projections[0].views[0];
     let most = "99999999999999999999999999999999999999";
     let least = format!("-{most}");
     let said = |x: &'static str, count: usize| vec![("none", String::new(), x); count];

@@ -148,7 +148,7 @@ fn message() -> impl Strategy<Value = Sent> {
 }
 
 fn folded(app: &Arc<App>, sent: &[Sent]) -> WholeFold {
-    let messages = &app.topics[0].messages;
+    let messages = &app.projections[0].topic.messages;
     let mut batch = BatchBuilder::new();
     for (which, time, json) in sent {
         let message = &messages[*which];
@@ -161,7 +161,7 @@ fn folded(app: &Arc<App>, sent: &[Sent]) -> WholeFold {
         headers.push(Known::CeTime, time.as_bytes());
         batch.push(Some(&key), Some(&value), headers.as_headers());
     }
-    let mut whole = WholeFold::new(Arc::clone(app), 0, Partition(0), FoldSettings::default());
+    let mut whole = WholeFold::new(Arc::clone(&app.projections[0]), Partition(0), FoldSettings::default());
     let fate = |id: SchemaId| SchemaFate::Registered(messages[id.0 as usize].schema_json.as_str().into());
     whole.fold(&batch.build(Partition(0), Offset(0)), None, fate).unwrap();
     whole
@@ -202,7 +202,7 @@ proptest! {
     fn every_row_is_read_as_it_was_written_and_within_the_bounds(sent in prop::collection::vec(message(), 1..20)) {
         let app = app();
         let whole = folded(&app, &sent);
-        let entity = app.topics[0].entity.as_ref().unwrap();
+        let entity = app.projections[0].entity.as_ref().unwrap();
         for (key, blob) in whole.rows(TableSlot::Entity) {
             let state = StateRef::parse(&blob).unwrap();
             let mut slots = vec![Datum::Null; entity.columns.len()];
@@ -212,7 +212,7 @@ proptest! {
             prop_assert!(new == state.columns, "the state of {:?}", key);
             prop_assert!(key.len() <= RECORD_KEY_BYTES && new.len() <= STATE_BYTES);
         }
-        for (at, view) in app.topics[0].views.iter().enumerate() {
+        for (at, view) in app.projections[0].views.iter().enumerate() {
             for (key, value) in whole.rows(TableSlot::View(at)) {
                 let (new_key, new_value) = again(view, &key, &value);
                 prop_assert!(new_key == key && new_value == value, "a row of {}", view.name);

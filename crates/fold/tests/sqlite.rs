@@ -331,7 +331,7 @@ fn sqlite() -> Connection {
 /// Puts the final entity states into SQLite.
 fn fill(db: &Connection, lab: &Lab, folds: &[WholeFold]) {
     db.execute_batch("DELETE FROM things; DELETE FROM tags;").unwrap();
-    let entity = lab.app.topics[0].entity.as_ref().unwrap();
+    let entity = lab.app.projections[0].entity.as_ref().unwrap();
     let place = |name: &str| entity.columns.iter().position(|column| column.name == name).unwrap();
     let tidefold_codec::Type::Array(tag) = &entity.columns[place("tags")].column.ty else { panic!("tags") };
     let tidefold_codec::Type::Record(record) = &tag.ty else { panic!("tag") };
@@ -407,7 +407,7 @@ proptest! {
             let folds = folds(&lab, log);
             fill(&db, &lab, &folds);
             for (at, view) in views.iter().enumerate() {
-                let ours = table(&lab.app.topics[0].views[at], TableSlot::View(at), &folds);
+                let ours = table(&lab.app.projections[0].views[at], TableSlot::View(at), &folds);
                 let theirs = ask(&db, &view.sql);
                 prop_assert_eq!(settled(ours), settled(theirs), "{}", view.sql);
             }
@@ -435,5 +435,5 @@ fn there_are_ten_thousand_cases_and_every_piece_of_sql_is_accepted() {
         format!("[views.v{i}]\n{}\n", text.toml)
     });
     let lab = Lab::new(&texts.collect::<String>());
-    assert_eq!(lab.app.topics[0].views.len(), views.len());
+    assert_eq!(lab.app.projections[0].views.len(), views.len());
 }

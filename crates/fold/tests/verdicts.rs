@@ -64,7 +64,7 @@ fn version(whole: &WholeFold, thing: &str) -> u64 {
 }
 
 fn column(lab: &Lab, whole: &WholeFold, thing: &str, name: &str) -> String {
-    let entity = lab.app.topics[0].entity.as_ref().unwrap();
+    let entity = lab.app.projections[0].entity.as_ref().unwrap();
     let blob = whole.row(TableSlot::Entity, thing.as_bytes()).unwrap();
     let mut slots = vec![Datum::Null; entity.columns.len()];
     StateRef::parse(&blob).unwrap().slots(&entity.columns, &mut slots).unwrap();
@@ -80,7 +80,7 @@ fn raw(key: Option<&[u8]>, value: Option<&[u8]>, headers: Headers<'_>) -> Record
 }
 
 fn raw_code(lab: &Lab, key: Option<&[u8]>, value: Option<&[u8]>) -> String {
-    let mut whole = WholeFold::new(Arc::clone(&lab.app), 0, Partition(0), SETTINGS);
+    let mut whole = WholeFold::new(Arc::clone(&lab.app.projections[0]), Partition(0), SETTINGS);
     whole.fold(&raw(key, value, Headers::default()), None, |id| lab.fate(id)).unwrap();
     assert_eq!(whole.rows(TableSlot::Entity), vec![]);
     dead_code(verdicts(&whole).get(&0)).to_owned()
@@ -115,7 +115,7 @@ fn a_record_in_another_partition_than_its_key_hashes_to_is_dead() {
     let (value, key) = lab.encode(&make("p"));
     let mut codes = Vec::new();
     for partition in 0..12 {
-        let mut whole = WholeFold::new(Arc::clone(&lab.app), 0, Partition(partition), SETTINGS);
+        let mut whole = WholeFold::new(Arc::clone(&lab.app.projections[0]), Partition(partition), SETTINGS);
         let batch = raw(Some(&key), Some(&value), Headers::default());
         whole.fold(&batch, None, |id| lab.fate(id)).unwrap();
         codes.extend(verdicts(&whole).get(&0).map(|verdict| dead_code(Some(verdict)).to_owned()));
@@ -128,7 +128,7 @@ fn headers_that_do_not_fit_make_a_record_dead() {
     let lab = Lab::new("");
     let code = |headers: &HeadersBuilder, message: &Message| {
         let (value, key) = lab.encode(message);
-        let mut whole = WholeFold::new(Arc::clone(&lab.app), 0, Partition(0), SETTINGS);
+        let mut whole = WholeFold::new(Arc::clone(&lab.app.projections[0]), Partition(0), SETTINGS);
         let batch = raw(Some(&key), Some(&value), headers.as_headers());
         whole.fold(&batch, None, |id| lab.fate(id)).unwrap();
         verdicts(&whole).get(&0).map(|verdict| dead_code(Some(verdict)).to_owned())
@@ -325,7 +325,7 @@ fn a_rebuild_takes_published_verdicts_and_asks_no_guards() {
         (Offset(4), dead),
         (Offset(5), Verdict::Duplicate(Offset(1))),
     ]);
-    let mut whole = WholeFold::new(Arc::clone(&lab.app), 0, Partition(0), SETTINGS);
+    let mut whole = WholeFold::new(Arc::clone(&lab.app.projections[0]), Partition(0), SETTINGS);
     whole.fold(&lab.batch(&log, 0, 0), Some(&published), |id| lab.fate(id)).unwrap();
     let found = verdicts(&whole);
     assert_eq!(found[&1], rejected(&["closed_that_day"]));
@@ -341,7 +341,7 @@ fn a_row_that_is_ahead_is_told_of_once_and_written_back_before_the_checkpoint_pa
     let lab = Lab::new("");
     let log = [make("p"), add("p", 1), add("p", 2), make("q")];
     let ahead = fold(&lab, &log).row(TableSlot::Entity, b"p").unwrap();
-    let mut folder = Folder::new(Arc::clone(&lab.app), 0, Partition(0), SETTINGS);
+    let mut folder = Folder::new(Arc::clone(&lab.app.projections[0]), Partition(0), SETTINGS);
     let (mut entities, mut changes) = (RowCache::new(usize::MAX, false), Changes::default());
     let own = BTreeMap::new();
     let mut written = Vec::new();
@@ -371,7 +371,7 @@ fn a_row_that_is_ahead_is_told_of_once_and_written_back_before_the_checkpoint_pa
 #[test]
 fn a_fold_that_stops_changes_nothing() {
     let lab = Lab::new(VIEWS);
-    let mut folder = Folder::new(Arc::clone(&lab.app), 0, Partition(0), SETTINGS);
+    let mut folder = Folder::new(Arc::clone(&lab.app.projections[0]), Partition(0), SETTINGS);
     let (mut entities, mut changes) = (RowCache::new(usize::MAX, false), Changes::default());
     let batch = lab.batch(&[make("p")], 0, 0);
     let found = folder.fold(&batch, Given::default(), &mut entities, &mut changes);

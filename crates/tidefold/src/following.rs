@@ -52,9 +52,9 @@ impl Opened {
 
     async fn advance(&mut self) -> Result<(), StoreError> {
         let control = Arc::clone(&self.source.borrow_and_update());
-        let active = self.app.topics.iter().filter_map(|topic| {
-            let generation = control.active(topic.name.as_str())?;
-            Some(topic.generation(&self.app, generation))
+        let active = self.app.projections.iter().filter_map(|projection| {
+            let generation = control.active(projection.name())?;
+            Some(projection.tables(generation))
         });
         let tables: Vec<Table> = active
             .flat_map(|tables| tables.all().cloned().collect::<Vec<_>>())

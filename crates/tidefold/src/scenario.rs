@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tidefold_app::App;
-use tidefold_app::model::Topic;
+use tidefold_app::model::Projection;
 use tidefold_app::scenario::{ExpectedRows, ExpectedTable, OutcomeKind, Scenario, ScenarioMessage};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
 use tidefold_codec::json_out::Longs;
@@ -15,7 +15,7 @@ use tidefold_fold::whole::WholeFold;
 use tidefold_fold::{FoldSettings, SchemaFate, TableSlot};
 use tidefold_query::rows;
 use tidefold_record::headers::Known;
-use tidefold_record::{BatchBuilder, HeadersBuilder, Partition, SchemaId, frame, partition_of};
+use tidefold_record::{BatchBuilder, HeadersBuilder, Partition, SchemaId, TopicName, frame, partition_of};
 use tidefold_table::rollup;
 use tidefold_table::verdict::verdict_key;
 use tidefold_table::{Row, TableId, TableKind, TableLayout, Verdict};
@@ -26,7 +26,8 @@ type Object = (String, Map<String, Value>);
 /// One scenario's log and tables.
 struct Stage {
     app: Arc<App>,
-    folds: BTreeMap<(usize, Partition), WholeFold>,
+    /// By topic and partition.
+    folds: BTreeMap<(TopicName, Partition), WholeFold>,
     serial: u64,
 }
 
@@ -103,7 +104,8 @@ fn is_expected(verdict: &Verdict, kind: OutcomeKind, codes: Option<&[String]>) -
 impl Stage {
     fn send(&mut self, message: &ScenarioMessage) -> Result<Verdict, String> {
         let app = Arc::clone(&self.app);
-        let (topic, place) = app.message(&message.message_type).ok_or("there is no such message")?;
+        let (projection, place) = app.message(&message.message_type).ok_or("there is no such message")?;
+        let topic = &projection.topic;
         let schema = topic.messages.get(place).ok_or("there is no such message")?;
         let encoder = JsonEncoder::new(Arc::clone(&schema.record), schema.key.clone(), JsonLimits::default());
         let (mut value, mut key) = (Vec::new(), Vec::new());
@@ -115,11 +117,10 @@ impl Stage {
         self.serial += 1;
         let headers = headers(message, &app.name, self.serial);
         let partition = partition_of(&key, topic.partitions);
-        let topic_place =
-            app.topics.iter().position(|t| t.name == topic.name).ok_or("there is no such topic")?;
-        let fold = self.folds.entry((topic_place, partition)).or_insert_with(|| {
-            WholeFold::new(Arc::clone(&app), topic_place, partition, FoldSettings::default())
-        });
+        let fold = self
+            .folds
+            .entry((topic.name.clone(), partition))
+            .or_insert_with(|| WholeFold::new(Arc::clone(projection), partition, FoldSettings::default()));
         let mut batch = BatchBuilder::new();
         batch.push(Some(&key), Some(&value), headers.as_headers());
         let offset = fold.next_offset();
@@ -174,36 +175,37 @@ impl Stage {
 
     /// Every row of a table in key order: its key text (of an entity) and its columns.
     fn table(&self, name: &str) -> Result<Vec<Object>, String> {
-        let (place, topic) = self
-            .app
-            .topics
-            .iter()
-            .enumerate()
-            .find(|(_, topic)| topic.tables().any(|table| table.name == name))
+        let mut projections = self.app.projections.iter();
+        let projection = projections
+            .find(|projection| projection.layouts().any(|table| table.name == name))
             .ok_or("there is no such table")?;
-        let slot = match topic.views.iter().position(|view| view.name == name) {
+        let slot = match projection.views.iter().position(|view| view.name == name) {
             Some(view) => TableSlot::View(view),
             None => TableSlot::Entity,
         };
         let mut stored: Vec<(Bytes, Bytes)> = Vec::new();
         for ((of, _), fold) in &self.folds {
-            if *of == place {
+            if *of == projection.topic.name {
                 stored.extend(fold.rows(slot));
             }
         }
         stored.sort();
-        objects(topic, slot, stored)
+        objects(projection, slot, stored)
     }
 }
 
-fn objects(topic: &Topic, slot: TableSlot, stored: Vec<(Bytes, Bytes)>) -> Result<Vec<Object>, String> {
+fn objects(
+    projection: &Projection,
+    slot: TableSlot,
+    stored: Vec<(Bytes, Bytes)>,
+) -> Result<Vec<Object>, String> {
     let mut found = Vec::new();
     let mut push = |key: &[u8], json: &[u8]| -> Result<(), String> {
         let object = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         found.push((String::from_utf8_lossy(key).into_owned(), object));
         Ok(())
     };
-    match (slot, &topic.entity) {
+    match (slot, &projection.entity) {
         (TableSlot::Entity, Some(entity)) => {
             for (key, value) in stored {
                 let mut json = Vec::new();
@@ -216,7 +218,7 @@ fn objects(topic: &Topic, slot: TableSlot, stored: Vec<(Bytes, Bytes)>) -> Resul
             }
         }
         (TableSlot::View(view), _) => {
-            let view = topic.views.get(view).ok_or("there is no such view")?;
+            let view = projection.views.get(view).ok_or("there is no such view")?;
             if view.layout.kind == TableKind::Index {
                 for (key, value) in logical(&view.layout, stored)? {
                     let mut json = Vec::new();

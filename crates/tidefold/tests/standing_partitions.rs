@@ -187,7 +187,7 @@ async fn damage_the_row(house: &House, key: &[u8]) {
     let app =
         tidefold_app::load(tidefold::folder::read(&house.folder.path().join("doors"), false).unwrap().0)
             .unwrap();
-    let tables = app.topic("doors").unwrap().generation(&app, 1);
+    let tables = app.projection("doors").unwrap().tables(1);
     let entity = tables.entity.clone().unwrap();
     let opened = Table { id: entity.id.clone(), layout: entity.layout.clone() };
     store.open(&[opened]).await.unwrap();

@@ -70,7 +70,8 @@ impl Catalog {
         let limits = JsonLimits { depth: settings.limits.depth, ..JsonLimits::default() };
         let (mut topics, mut messages, mut schemas) = (Vec::new(), Vec::new(), Vec::new());
         let mut lanes = 0;
-        for topic in &app.topics {
+        for projection in &app.projections {
+            let topic = &projection.topic;
             for message in &topic.messages {
                 messages.push(MessageEntry {
                     name: message.name.clone(),
@@ -83,15 +84,15 @@ impl Catalog {
             }
             topics.push(TopicEntry {
                 name: topic.name.clone(),
-                log_name: topic.name.in_app(&app.name),
+                log_name: projection.log_topic(),
                 partitions: topic.partitions,
                 max_message_bytes: topic.max_message_bytes,
                 first_lane: lanes,
-                has_entity: topic.entity.is_some(),
+                has_entity: projection.entity.is_some(),
             });
             lanes += topic.partitions as usize;
         }
-        let tables = app.tables().map(|(_, layout)| layout.name.clone()).collect();
+        let tables = app.layouts().map(|layout| layout.name.clone()).collect();
         let by_name = messages.iter().map(|m| (m.name.clone(), m.place)).collect();
         let ids = ArcSwap::from_pointee(SchemaIds::of(&control.borrow(), &schemas));
         Catalog { topics, messages, by_name, tables, lanes, schemas, ids, control }

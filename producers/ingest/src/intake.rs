@@ -124,8 +124,7 @@ impl Intake {
     /// A partition as the generation that queries read has it; none while nothing is active.
     pub(crate) fn folded(&self, topic: &TopicEntry, partition: Partition) -> Option<Folded> {
         let generation = self.catalog.control().active(topic.name.as_str())?;
-        let described = self.app.topic(topic.name.as_str())?;
-        let tables = described.generation(&self.app, generation);
+        let tables = self.app.projection(topic.name.as_str())?.tables(generation);
         Some(Folded {
             at: topic.lane(partition),
             topic: topic.log_name.clone(),

@@ -126,7 +126,7 @@ async fn pay_and_fold(
     verdicts: &[(u64, Verdict)],
 ) -> support::Answer {
     let partition = partition_of(b"o-1", 4);
-    let topic = shop.app.topic("orders").unwrap().name.in_app("shop");
+    let topic = shop.app.projection("orders").unwrap().log_topic();
     let mut end = tidefold_log::Log::watch_end(&shop.log, &topic, partition).unwrap();
     let folded = async {
         end.wait_for(|end| *end == Offset(next)).await.unwrap();
@@ -173,7 +173,7 @@ async fn a_caller_who_waits_gets_the_outcome_itself() {
 async fn a_caller_who_waits_is_told_as_soon_as_the_fold_has_judged() {
     let shop = Shop::open().await;
     let partition = partition_of(b"o-1", 4);
-    let topic = shop.app.topic("orders").unwrap().name.in_app("shop");
+    let topic = shop.app.projection("orders").unwrap().log_topic();
     let mut end = tidefold_log::Log::watch_end(&shop.log, &topic, partition).unwrap();
     let headers = [("prefer", "wait=20"), ("content-type", "application/json")];
     let posted = shop.send(Method::POST, PAY, &headers, Body::from(r#"{"order_id":"o-1"}"#));

@@ -4,7 +4,7 @@
 //! stream has a bit of everything: creations, changes, refusals.
 
 use tidefold_app::App;
-use tidefold_app::model::{Message, Topic, When};
+use tidefold_app::model::{Message, Projection, Topic, When};
 use tidefold_codec::json_out::branch_name;
 use tidefold_codec::{ColumnType, Datum, RecordType, Type, text};
 
@@ -36,7 +36,8 @@ pub fn lines(
     seed: u64,
     count: u64,
 ) -> impl Iterator<Item = Result<Line, SourceError>> + Send + '_ {
-    let courses: Vec<Course<'_>> = app.topics.iter().filter(|t| !t.messages.is_empty()).map(course).collect();
+    let some = app.projections.iter().filter(|projection| !projection.topic.messages.is_empty());
+    let courses: Vec<Course<'_>> = some.map(|projection| course(projection)).collect();
     let count = if courses.is_empty() { 0 } else { count };
     (0..count).map(move |n| {
         let course = &courses[(n % courses.len() as u64) as usize];
@@ -51,9 +52,11 @@ pub fn lines(
     })
 }
 
-fn course(topic: &Topic) -> Course<'_> {
+fn course(projection: &Projection) -> Course<'_> {
+    let topic = &projection.topic;
     let creates = |index: &usize| {
-        let transition = topic.entity.as_ref().and_then(|entity| entity.transitions.get(*index)?.as_ref());
+        let transition =
+            projection.entity.as_ref().and_then(|entity| entity.transitions.get(*index)?.as_ref());
         transition.is_some_and(|t| t.when != When::Present)
     };
     let mut order: Vec<usize> = (0..topic.messages.len()).collect();

@@ -1,6 +1,5 @@
 //! What a generation was built from, against what is there now.
 
-use tidefold_app::App;
 use tidefold_control::Manifest;
 use tidefold_control::entry::FOLD_SEMANTICS;
 use tidefold_log::Topic;
@@ -8,11 +7,11 @@ use tidefold_log::Topic;
 /// The partitioner of every topic.
 pub const PARTITIONER: &str = "murmur2";
 
-/// The manifest of a generation that is built now.
+/// The manifest of a generation that is built now, from the definition of a name.
 #[must_use]
-pub fn manifest(app: &App, topic: &Topic, window: u64, verdicts_of: Option<u32>) -> Manifest {
+pub fn manifest(definition: &str, topic: &Topic, window: u64, verdicts_of: Option<u32>) -> Manifest {
     Manifest {
-        definition: app.definition_hash.clone(),
+        definition: definition.to_owned(),
         cluster: topic.cluster.clone(),
         incarnation: topic.incarnation.clone(),
         partitions: topic.partitions,

@@ -102,7 +102,7 @@ async fn a_log_that_starts_after_the_checkpoint_halts_the_lane() {
 #[tokio::test(start_paused = true)]
 async fn a_damaged_checkpoint_halts_the_lane() {
     let (shop, store) = shop(1, 1).await;
-    let tables = shop.app.topics[TOPIC].generation(&shop.app, GENERATION);
+    let tables = shop.app.projections[TOPIC].tables(GENERATION);
     let row = tidefold_table::RowWrite {
         key: bytes::Bytes::from_static(&[0, 0, 0, 0]),
         value: Some(bytes::Bytes::from_static(b"nonsense")),
@@ -175,7 +175,7 @@ fn say(control: &mut Control, entry: Entry) {
 }
 
 fn stored_checkpoint(shop: &Shop, store: &MemoryStore) -> Option<Checkpoint> {
-    let tables = shop.app.topics[TOPIC].generation(&shop.app, GENERATION);
+    let tables = shop.app.projections[TOPIC].tables(GENERATION);
     let rows = store.rows(&tables.checkpoints.id);
     rows.into_values().next().and_then(|(_, value)| Checkpoint::decode(&value?).ok())
 }
@@ -235,7 +235,7 @@ async fn dead_letters_of_one_publisher_or_without_a_breaker_pass() {
 
 /// The entity row of an order, as no fold writes it: whatever touches it halts.
 async fn poison(shop: &Shop, store: &MemoryStore, order: &str) {
-    let tables = shop.app.topics[TOPIC].generation(&shop.app, GENERATION);
+    let tables = shop.app.projections[TOPIC].tables(GENERATION);
     let row = tidefold_table::RowWrite {
         key: bytes::Bytes::copy_from_slice(order.as_bytes()),
         value: Some(bytes::Bytes::from_static(b"nonsense")),
@@ -281,7 +281,7 @@ async fn a_record_that_halts_its_partition_is_found_and_passed_over_once_an_oper
     assert!(projector.status()[0].state.is_still(), "another record");
     sender.send_modify(|control| say(Arc::make_mut(control), added(2)));
     assert!(until_folded(&projector, &shop).await);
-    let tables = shop.app.topics[TOPIC].generation(&shop.app, GENERATION);
+    let tables = shop.app.projections[TOPIC].tables(GENERATION);
     let verdicts: Vec<_> = store.rows(&tables.verdicts.id).into_iter().collect();
     let dead = |(key, (_, value)): &(bytes::Bytes, (_, Option<bytes::Bytes>))| {
         let offset = u64::from_be_bytes(key[4..].try_into().unwrap());
@@ -294,8 +294,7 @@ async fn a_record_that_halts_its_partition_is_found_and_passed_over_once_an_oper
 
     // A build from the first record goes by the same entries.
     let mut whole = tidefold_fold::whole::WholeFold::new(
-        Arc::clone(&shop.app),
-        TOPIC,
+        Arc::clone(&shop.app.projections[TOPIC]),
         Partition(0),
         tidefold_fold::FoldSettings { window: WINDOW },
     );

@@ -69,14 +69,14 @@ fn set_partitions(text: &str, partitions: u32) -> String {
 
 /// The id under which a message's schema is registered, the same that our own id authority gives.
 pub fn schema_ids(app: &App) -> BTreeMap<String, SchemaId> {
-    let messages = app.topics.iter().flat_map(|topic| &topic.messages);
+    let messages = app.messages();
     messages.enumerate().map(|(i, message)| (message.name.clone(), SchemaId(i as u32 + 1))).collect()
 }
 
 /// What control would say of a schema id.
 pub fn fate(app: &App, id: SchemaId) -> SchemaFate {
     let ids = schema_ids(app);
-    let messages = app.topics.iter().flat_map(|topic| &topic.messages);
+    let messages = app.messages();
     let schema = messages.filter(|m| ids[&m.name] == id).map(|m| m.schema_json.clone()).next();
     schema.map_or(SchemaFate::Refused, |schema| SchemaFate::Registered(schema.into()))
 }
@@ -114,8 +114,8 @@ pub struct Shop {
 
 impl Shop {
     pub async fn open(app: Arc<App>, log: MemoryLog, seed: u64) -> Shop {
-        let orders: &AppTopic = &app.topics[TOPIC];
-        let topic = orders.name.in_app(&app.name);
+        let orders: &AppTopic = &app.projections[TOPIC].topic;
+        let topic = app.projections[TOPIC].log_topic();
         let partitions = orders.partitions;
         log.open(&TopicSpec { name: topic.clone(), partitions, create: true }).await.unwrap();
         let limits = JsonLimits { depth: 32, violations: 10 };
@@ -274,8 +274,8 @@ fn fold_whole(
     batch: &RecordBatch,
     rows: &mut Rows,
 ) -> Vec<FeedEntry> {
-    let tables = app.topics[TOPIC].generation(app, generation);
-    let mut folder = Folder::new(Arc::clone(app), TOPIC, partition, FoldSettings { window });
+    let tables = app.projections[TOPIC].tables(generation);
+    let mut folder = Folder::new(Arc::clone(&app.projections[TOPIC]), partition, FoldSettings { window });
     for id in folder.unknown_schemas(batch) {
         folder.learn(id, &fate(app, id));
     }
@@ -321,7 +321,7 @@ fn fold_whole(
 
 /// Every row of a generation in the store, deletes too, checkpoints left out.
 pub fn stored(app: &App, store: &MemoryStore, generation: u32) -> Rows {
-    let tables = app.topics[TOPIC].generation(app, generation);
+    let tables = app.projections[TOPIC].tables(generation);
     let ids = tables.all().map(|table| table.id.clone()).filter(|id| *id != tables.checkpoints.id);
     ids.map(|id| (id.clone(), store.rows(&id))).filter(|(_, rows)| !rows.is_empty()).collect()
 }
@@ -348,7 +348,7 @@ pub fn differences(found: &Rows, expected: &Rows) -> Vec<String> {
 
 /// Opens a generation's tables.
 pub async fn open_tables(app: &App, store: &dyn Store, generation: u32) {
-    let tables = app.topics[TOPIC].generation(app, generation);
+    let tables = app.projections[TOPIC].tables(generation);
     let tables: Vec<_> =
         tables.all().map(|table| Table { id: table.id.clone(), layout: Arc::clone(&table.layout) }).collect();
     store.open(&tables).await.unwrap();

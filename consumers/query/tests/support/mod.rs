@@ -15,6 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use tidefold_app::model::Projection;
 use tidefold_app::{App, SourceFile, load};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
 use tidefold_control::{Control, Entry, Envelope, Manifest};
@@ -111,11 +112,10 @@ impl Reader {
     #[expect(clippy::disallowed_methods, reason = "a test's server ends with its runtime")]
     pub async fn of(app: App, settings: Settings, built: bool) -> Reader {
         let app = Arc::new(app);
-        let name = app.name.as_str();
         let (log, store) = (MemoryLog::new(), Arc::new(MemoryStore::new()));
-        for topic in &app.topics {
-            let spec =
-                TopicSpec { name: topic.name.in_app(name), partitions: topic.partitions, create: true };
+        for projection in &app.projections {
+            let (name, partitions) = (projection.log_topic(), projection.topic.partitions);
+            let spec = TopicSpec { name, partitions, create: true };
             log.open(&spec).await.unwrap();
         }
         let (telemetry, halted) =
@@ -158,8 +158,12 @@ impl Reader {
         reader
     }
 
+    pub fn projection(&self, topic: &str) -> &Arc<Projection> {
+        self.app.projection(topic).unwrap()
+    }
+
     pub fn topics(&self) -> Vec<String> {
-        self.app.topics.iter().map(|topic| topic.name.to_string()).collect()
+        self.app.projections.iter().map(|projection| projection.name().to_owned()).collect()
     }
 
     /// Opens a generation's tables and says so in control.
@@ -172,7 +176,7 @@ impl Reader {
             definition: self.app.definition_hash.clone(),
             cluster: "c".into(),
             incarnation: "i".into(),
-            partitions: self.app.topic(topic).unwrap().partitions,
+            partitions: self.projection(topic).topic.partitions,
             partitioner: "murmur2".into(),
             semantics: 1,
             window: 100,
@@ -190,7 +194,7 @@ impl Reader {
     }
 
     pub fn tables(&self, topic: &str, generation: u32) -> GenerationTables {
-        self.app.topic(topic).unwrap().generation(&self.app, generation)
+        self.projection(topic).tables(generation)
     }
 
     /// Appends a message; returns its position as a caller sees it.
@@ -199,9 +203,10 @@ impl Reader {
     }
 
     pub async fn send_at(&self, message: &str, time: &str, json: &Value) -> String {
-        let messages = self.app.topics.iter().flat_map(|t| t.messages.iter().map(move |m| (t, m)));
-        let (id, (topic, found)) =
-            messages.enumerate().find(|(_, (_, m))| m.name == message).expect("a message of the app");
+        let id = self.app.messages().position(|m| m.name == message).expect("a message of the app");
+        let (projection, place) = self.app.message(message).unwrap();
+        let topic = &projection.topic;
+        let found = &topic.messages[place];
         let limits = JsonLimits { depth: 32, violations: 10 };
         let encoder = JsonEncoder::new(Arc::clone(&found.record), found.key.clone(), limits);
         let (mut value, mut datum, mut key) = (Vec::new(), Vec::new(), Vec::new());
@@ -222,7 +227,7 @@ impl Reader {
         let mut batch = BatchBuilder::new();
         batch.push(Some(&key), Some(&value), headers.as_headers());
         let partition = partition_of(&key, topic.partitions);
-        let name = topic.name.in_app(&self.app.name);
+        let name = projection.log_topic();
         self.log.append(&name, partition, batch).await.unwrap();
         let end = self.log.bounds(&name, partition).await.unwrap().end;
         format!("{}:{}:{}", topic.name, partition.0, end.0 - 1)
@@ -237,22 +242,22 @@ impl Reader {
 
     /// Folds all of a topic into a generation.
     pub async fn fold_into(&self, topic: &str, generation: u32) {
-        for partition in 0..self.app.topic(topic).unwrap().partitions {
+        for partition in 0..self.projection(topic).topic.partitions {
             self.fold_partition(topic, generation, partition).await;
         }
     }
 
     async fn fold_partition(&self, topic: &str, generation: u32, partition: u32) {
-        let place = self.app.topics.iter().position(|t| t.name.as_str() == topic).unwrap();
+        let projection = self.projection(topic);
         let at = Partition(partition);
         let settings = FoldSettings { window: 100 };
-        let mut whole = WholeFold::new(Arc::clone(&self.app), place, at, settings);
-        let schemas: Vec<_> = self.app.topics.iter().flat_map(|t| &t.messages).collect();
+        let mut whole = WholeFold::new(Arc::clone(projection), at, settings);
+        let schemas: Vec<_> = self.app.messages().collect();
         let fate = |id: SchemaId| match schemas.get(id.0 as usize) {
             Some(message) => SchemaFate::Registered(message.schema_json.clone().into()),
             None => SchemaFate::Refused,
         };
-        let name = self.app.topics[place].name.in_app(&self.app.name);
+        let name = projection.log_topic();
         loop {
             let limit = ReadLimit { records: usize::MAX, bytes: usize::MAX };
             let batch = self.log.read(&name, at, whole.next_offset(), limit).await.unwrap();

@@ -1,11 +1,12 @@
-//! What a folder means, as named lines of text: the same for every layout, comment and order of sections. The definition
-//! hash is taken over them, and two definitions are compared by them.
+//! What a folder means, as named lines of text: the same for every layout, comment and order of sections. The hash of a
+//! definition is taken over all of them, that of a projection over those that it depends on, and two definitions are
+//! compared by them.
 
 use super::avro::Schemas;
 use super::spec::{EntitySpec, Spec, TopicSpec, TransitionSpec, ViewSpec};
 use super::text::Text;
 use super::words::{canonical, words};
-use crate::model::When;
+use crate::model::{DefinitionHash, When};
 
 /// One thing that a definition says.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,8 +24,34 @@ pub(crate) const COLUMN_ORDER: &str = "the order of the columns";
 
 /// 64 hex digits over all facts.
 pub(crate) fn definition_hash(spec: &Spec, schemas: &Schemas<'_>) -> String {
+    hash(facts(spec, schemas))
+}
+
+/// What one projection is made from.
+pub(crate) struct Parts<'s> {
+    pub topic: &'s TopicSpec,
+    pub entity: Option<&'s EntitySpec>,
+    pub views: Vec<&'s ViewSpec>,
+}
+
+/// A hash over what a projection depends on: its sections, and the types that they name. Nothing else of the app, not even
+/// its name, which no fold looks at.
+pub(crate) fn projection_hash(parts: &Parts<'_>, schemas: &Schemas<'_>) -> DefinitionHash {
+    let mut facts = Facts { list: Vec::new(), schemas };
+    facts.topic(parts.topic);
+    if let Some(entity) = parts.entity {
+        facts.entity(entity);
+    }
+    for view in &parts.views {
+        facts.view(view);
+    }
+    facts.list.sort();
+    DefinitionHash(hash(facts.list).into())
+}
+
+fn hash(facts: Vec<Fact>) -> String {
     let mut hasher = blake3::Hasher::new();
-    for fact in facts(spec, schemas) {
+    for fact in facts {
         for part in [&fact.subject, &fact.value] {
             hasher.update(&(part.len() as u64).to_be_bytes());
             hasher.update(part.as_bytes());

@@ -11,22 +11,24 @@ mod entities;
 pub(crate) mod hash;
 mod json;
 pub(crate) mod names;
+mod projections;
 pub(crate) mod reader;
 pub(crate) mod report;
 pub(crate) mod spec;
 pub(crate) mod text;
 mod topics;
 mod transitions;
-mod used;
 mod views;
 pub(crate) mod words;
+
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
 use report::Report;
 use spec::Spec;
 
-use crate::model::Topic;
+use crate::model::Projection;
 use crate::source::{APP_FILE, SourceFile};
 use crate::{App, Diagnostics, rules};
 
@@ -47,7 +49,7 @@ pub fn load(files: Vec<SourceFile>) -> Result<App, Diagnostics> {
     match loaded {
         Some(loaded) if report.is_right() => Ok(App {
             name: loaded.name,
-            topics: loaded.topics,
+            projections: loaded.projections,
             definition_hash: loaded.definition_hash,
             warnings: Diagnostics::new(report.list, sources.clone()),
             sources,
@@ -69,7 +71,7 @@ pub(crate) fn unmarked(mut files: Vec<SourceFile>) -> Vec<SourceFile> {
 /// What [`load`] puts into an [`App`].
 struct Loaded {
     name: String,
-    topics: Vec<Topic>,
+    projections: Vec<Arc<Projection>>,
     definition_hash: String,
 }
 
@@ -88,8 +90,8 @@ fn check(sources: &[SourceFile], report: &mut Report) -> Option<Loaded> {
     elsewhere::explain(&spec, &app.text, report);
     let definition_hash = hash::definition_hash(&spec, &schemas);
     let name = spec.app.as_ref()?.value.clone();
-    let topics = used::assemble(topics, entities, views, &schemas);
-    Some(Loaded { name, topics, definition_hash })
+    let projections = projections::assemble(&spec, (topics, entities, views), &schemas);
+    Some(Loaded { name, projections, definition_hash })
 }
 
 /// Reads `app.toml`; `None` where it is not TOML.

@@ -93,11 +93,11 @@ impl<'l> Machine<'l> {
         settings: FoldSettings,
         budget: usize,
     ) -> Machine<'l> {
-        let mut folder = Folder::new(Arc::clone(&lab.app), 0, Partition(0), settings);
+        let mut folder = Folder::new(Arc::clone(&lab.app.projections[0]), Partition(0), settings);
         let at = store.checkpoint;
         let back = at.saturating_sub(settings.window);
         folder.remember(&batch(lab, log, back, at), &store.verdicts(back, at));
-        let views = lab.app.topics[0].views.len();
+        let views = lab.app.projections[0].views.len();
         Machine {
             lab,
             log,

@@ -150,14 +150,14 @@ impl Lab {
             Ok(app) => Arc::new(app),
             Err(mistakes) => panic!("{mistakes}"),
         };
-        let encoders = app.topics[0].messages.iter().map(|message| {
+        let encoders = app.projections[0].topic.messages.iter().map(|message| {
             JsonEncoder::new(Arc::clone(&message.record), message.key.clone(), JsonLimits::default())
         });
         Lab { encoders: encoders.collect(), app }
     }
 
     pub fn fate(&self, id: SchemaId) -> SchemaFate {
-        match self.app.topics[0].messages.get(id.0 as usize) {
+        match self.app.projections[0].topic.messages.get(id.0 as usize) {
             Some(message) => SchemaFate::Registered(message.schema_json.as_str().into()),
             None => SchemaFate::Refused,
         }
@@ -165,7 +165,7 @@ impl Lab {
 
     /// The message's schema id, framed datum and key text.
     pub fn encode(&self, message: &Message) -> (Vec<u8>, Vec<u8>) {
-        let messages = &self.app.topics[0].messages;
+        let messages = &self.app.projections[0].topic.messages;
         let at = messages.iter().position(|found| found.name == message.name).unwrap();
         let (mut value, mut key) = (Vec::new(), Vec::new());
         frame(SchemaId(at as u32), &mut value);
@@ -198,14 +198,14 @@ impl Lab {
 
     /// Folds the messages of one partition in memory.
     pub fn whole(&self, messages: &[Message], partition: u32, settings: FoldSettings) -> WholeFold {
-        let mut whole = WholeFold::new(Arc::clone(&self.app), 0, Partition(partition), settings);
+        let mut whole = WholeFold::new(Arc::clone(&self.app.projections[0]), Partition(partition), settings);
         whole.fold(&self.batch(messages, partition, 0), None, |id| self.fate(id)).unwrap();
         whole
     }
 
     /// The messages of each partition.
     pub fn split(&self, messages: &[Message]) -> Vec<Vec<Message>> {
-        let partitions = self.app.topics[0].partitions;
+        let partitions = self.app.projections[0].topic.partitions;
         let mut split = vec![Vec::new(); partitions as usize];
         for message in messages {
             split[partition_of(message.key.as_bytes(), partitions).0 as usize].push(message.clone());
@@ -214,7 +214,7 @@ impl Lab {
     }
 
     pub fn tables(&self) -> Vec<TableSlot> {
-        let views = (0..self.app.topics[0].views.len()).map(TableSlot::View);
+        let views = (0..self.app.projections[0].views.len()).map(TableSlot::View);
         [TableSlot::Verdicts, TableSlot::Entity].into_iter().chain(views).collect()
     }
 }

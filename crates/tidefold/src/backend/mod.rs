@@ -52,7 +52,7 @@ impl Backends {
         let (of_store, store_at) = named("store.url", &settings.store.url, STORES)?;
         let folder = settings.data.folder.join(&app.name);
         let place = |addresses, gate| Place { addresses, folder: folder.clone(), settings, gate, telemetry };
-        let largest = app.topics.iter().map(|topic| topic.max_message_bytes).max().unwrap_or(0);
+        let largest = app.projections.iter().map(|of| of.topic.max_message_bytes).max().unwrap_or(0);
         let observer = tidefold_log::observer::SharedObserver::new(telemetry.log(of_log.scheme));
         let told = OfLog {
             observer: observer.clone(),

@@ -183,8 +183,8 @@ fn csv<'a>(
     file: &Path,
     run: &RunId,
 ) -> Result<Lines<'a>, Failure> {
-    let Some((topic, place)) = args.message_type.as_deref().and_then(|name| app.message(name)) else {
-        let known: Vec<_> = app.topics.iter().flat_map(|t| &t.messages).map(|m| m.name.as_str()).collect();
+    let Some((projection, place)) = args.message_type.as_deref().and_then(|name| app.message(name)) else {
+        let known: Vec<_> = app.messages().map(|m| m.name.as_str()).collect();
         return Err(Failure::new(Code::Usage, unsent::no_type(args.message_type.as_deref(), &known)));
     };
     let mut mapping = Mapping { id: args.id.clone(), lenient: args.lenient, ..Mapping::default() };
@@ -197,7 +197,7 @@ fn csv<'a>(
         };
         mapping.fields.push((field.to_owned(), column.to_owned()));
     }
-    let message = &topic.messages[place];
+    let message = &projection.topic.messages[place];
     // Nothing is sent from a file whose shape is wrong. What can be read once only is judged as it goes.
     if input::is_file(file) && !args.lenient {
         csv_source::check(input::open(file).map_err(unsent::source)?, file, message, &mapping)

@@ -34,8 +34,9 @@ pub(super) async fn dead_add(
     let position: Position = position.parse().map_err(|error: tidefold_record::ParsePositionError| {
         Problem::new(ProblemKind::InvalidPosition, error.to_string())
     })?;
-    let topic = operator.topic(position.topic.as_str())?;
-    let name = topic.name.in_app(&operator.app().name);
+    let projection = operator.projection(position.topic.as_str())?;
+    let topic = &projection.topic;
+    let name = projection.log_topic();
     if position.partition.0 >= topic.partitions {
         let detail = format!("topic {} has partitions 0 to {}", topic.name, topic.partitions - 1);
         return Err(Problem::new(ProblemKind::InvalidPosition, detail));
@@ -60,14 +61,14 @@ pub(super) async fn lift_breaker(
     Parameters(parameters): Parameters<LiftParameters>,
 ) -> Result<Json<Value>, Problem> {
     operator.check_app(&app)?;
-    let topics = match parameters.topic.as_deref() {
-        Some(topic) => vec![operator.topic(topic)?],
-        None => operator.app().topics.iter().collect(),
+    let projections = match parameters.topic.as_deref() {
+        Some(topic) => vec![operator.projection(topic)?],
+        None => operator.projections().collect(),
     };
     let mut lifted = Vec::new();
-    for topic in topics {
+    for projection in projections {
         let partition = parameters.partition.map(Partition);
-        match operator.coordinator().lift_breaker(topic.name.as_str(), partition).await {
+        match operator.coordinator().lift_breaker(projection.name(), partition).await {
             Ok(positions) => lifted.extend(positions.iter().map(ToString::to_string)),
             // What has no tables yet is held by nothing.
             Err(CoordinatorError::NoGeneration { .. }) => {}

@@ -1,7 +1,7 @@
 //! `tidefold dead-letters`: records that could not be folded, with why.
 
 use serde::{Deserialize, Serialize};
-use tidefold_app::model::Topic;
+use tidefold_app::model::{Projection, Topic};
 use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::ReadLimit;
@@ -66,7 +66,7 @@ struct Wanted<'a> {
 /// Reads records of a partition, some ahead where the next one wanted is near.
 struct Reader<'a> {
     operator: &'a Operator,
-    topic: &'a Topic,
+    projection: &'a Projection,
     batch: Option<RecordBatch>,
     reads: usize,
 }
@@ -95,7 +95,7 @@ pub(super) async fn list(operator: &Operator, filter: &Filter) -> Result<Listed,
 /// Refuses a type that nothing is of. Other writers' records are of types that the app does not have, so a type counts too
 /// where any dead letter is of it.
 async fn known_type(operator: &Operator, name: &str) -> Result<(), Problem> {
-    let known = || operator.app().topics.iter().flat_map(|topic| &topic.messages).map(|m| m.name.as_str());
+    let known = || operator.app().messages().map(|m| m.name.as_str());
     if known().any(|known| known == name) {
         return Ok(());
     }
@@ -117,15 +117,15 @@ async fn listed(operator: &Operator, wanted: &Wanted<'_>) -> Result<Listed, Prob
     let filter = wanted.filter;
     let mut listed = Listed { more_is_exact: true, ..Listed::default() };
     let mut rows_seen = 0;
-    for topic in &operator.app().topics {
-        if filter.topic.as_ref().is_some_and(|name| topic.name.as_str() != name) {
+    for projection in operator.projections() {
+        if filter.topic.as_ref().is_some_and(|name| projection.name() != name) {
             continue;
         }
-        let Some(tables) = active(operator, topic) else { continue };
+        let Some(tables) = active(operator, projection) else { continue };
         let published = Published::of(operator.store(), &tables);
-        for partition in (0..topic.partitions).map(Partition) {
-            let Some(mut next) = wanted.start(operator, topic, partition) else { continue };
-            let mut reader = Reader { operator, topic, batch: None, reads: 0 };
+        for partition in (0..projection.topic.partitions).map(Partition) {
+            let Some(mut next) = wanted.start(operator, projection, partition) else { continue };
+            let mut reader = Reader { operator, projection, batch: None, reads: 0 };
             loop {
                 let page =
                     published.dead_letters(partition, next..Offset::MAX, PAGE).await.map_err(trouble)?;
@@ -166,7 +166,7 @@ async fn take(
             return Ok(());
         }
         let near = rows.get(at + 1).is_some_and(|(next, _)| next.0 - offset.0 < NEAR);
-        let position = Position::new(reader.topic.name.clone(), partition, *offset);
+        let position = Position::new(reader.projection.topic.name.clone(), partition, *offset);
         let batch = reader.at(partition, *offset, near).await?;
         let letter = DeadLetter::new(&position, reason, batch.get(*offset).as_ref());
         if !wanted.has(&letter) {
@@ -183,16 +183,16 @@ async fn take(
 }
 
 pub(super) async fn show(operator: &Operator, position: &Position) -> Result<DeadLetterRecord, Problem> {
-    let topic = operator.topic(position.topic.as_str())?;
+    let projection = operator.projection(position.topic.as_str())?;
     let absent = || {
         let text = format!("{position} is not a dead letter; `tidefold dead-letters list` lists what is");
         Problem::new(ProblemKind::NotFound, text)
     };
-    let tables = active(operator, topic).ok_or_else(absent)?;
+    let tables = active(operator, projection).ok_or_else(absent)?;
     let published = Published::of(operator.store(), &tables);
     let verdict = published.verdict(position.partition, position.offset).await.map_err(trouble)?;
     let Some(Verdict::Dead(reason)) = verdict else { return Err(absent()) };
-    let mut reader = Reader { operator, topic, batch: None, reads: 0 };
+    let mut reader = Reader { operator, projection, batch: None, reads: 0 };
     let batch = reader.at(position.partition, position.offset, false).await?;
     let record = batch.get(position.offset);
     let control = operator.coordinator().control().borrow().clone();
@@ -201,9 +201,9 @@ pub(super) async fn show(operator: &Operator, position: &Position) -> Result<Dea
 }
 
 /// The tables of a topic's active generation.
-pub(super) fn active(operator: &Operator, topic: &Topic) -> Option<GenerationTables> {
-    let generation = operator.coordinator().control().borrow().active(topic.name.as_str())?;
-    Some(topic.generation(operator.app(), generation))
+pub(super) fn active(operator: &Operator, projection: &Projection) -> Option<GenerationTables> {
+    let generation = operator.coordinator().control().borrow().active(projection.name())?;
+    Some(projection.tables(generation))
 }
 
 /// Refuses partitions that no topic that is asked has.
@@ -211,7 +211,7 @@ fn known_partitions(operator: &Operator, filter: &Filter, after: Option<&Positio
     let of_filter = filter.partition.map(|number| ("partition", filter.topic.as_deref(), number));
     let of_after = after.map(|at| ("after", Some(at.topic.as_str()), at.partition.0));
     for (parameter, topic, number) in of_filter.into_iter().chain(of_after) {
-        let topics = operator.app().topics.iter();
+        let topics = operator.projections().map(|projection| &projection.topic);
         let asked: Vec<&Topic> =
             topics.filter(|known| topic.is_none_or(|topic| known.name.as_str() == topic)).collect();
         if asked.iter().any(|topic| number < topic.partitions) {
@@ -261,7 +261,7 @@ impl<'a> Wanted<'a> {
             })?),
         };
         for name in filter.topic.iter().map(String::as_str).chain(after.iter().map(|at| at.topic.as_str())) {
-            operator.topic(name)?;
+            operator.projection(name)?;
         }
         known_partitions(operator, filter, after.as_ref())?;
         if let Some(code) = &filter.code
@@ -279,13 +279,13 @@ impl<'a> Wanted<'a> {
     }
 
     /// The first offset of a partition that is looked at; none where all of it stands before `after`.
-    fn start(&self, operator: &Operator, topic: &Topic, partition: Partition) -> Option<Offset> {
+    fn start(&self, operator: &Operator, projection: &Projection, partition: Partition) -> Option<Offset> {
         if self.filter.partition.is_some_and(|wanted| wanted != partition.0) {
             return None;
         }
         let Some(after) = &self.after else { return Some(Offset::ZERO) };
-        let place = |name: &str| operator.app().topics.iter().position(|topic| topic.name.as_str() == name);
-        let here = (place(topic.name.as_str()), partition.0);
+        let place = |name: &str| operator.projections().position(|known| known.name() == name);
+        let here = (place(projection.name()), partition.0);
         match here.cmp(&(place(after.topic.as_str()), after.partition.0)) {
             std::cmp::Ordering::Less => None,
             std::cmp::Ordering::Equal => Some(after.offset.next()),
@@ -329,7 +329,7 @@ impl Reader<'_> {
         if !is_there {
             let records = if near { NEAR as usize } else { 1 };
             let limit = ReadLimit { records, bytes: if near { 1 << 20 } else { 1 } };
-            let name = self.topic.name.in_app(&self.operator.app().name);
+            let name = self.projection.log_topic();
             let read = self.operator.log().read(&name, partition, offset, limit).await;
             self.batch = Some(read.map_err(trouble)?);
             self.reads += 1;

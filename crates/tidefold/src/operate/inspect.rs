@@ -10,7 +10,7 @@ use bumpalo::Bump;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidefold_app::model::{Entity, Topic};
+use tidefold_app::model::{Entity, Projection, Topic};
 use tidefold_codec::json_out::Longs;
 use tidefold_codec::text;
 use tidefold_fold::{Changes, FoldSettings, Folder, Given, RowCache};
@@ -53,15 +53,15 @@ const PAGE: usize = 1_000;
 const READ: ReadLimit = ReadLimit { records: 10_000, bytes: 8 << 20 };
 
 pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Result<Vec<Step>, Problem> {
-    let (place_of_topic, topic, entity) = entity(operator, table)?;
+    let (projection, entity) = entity(operator, table)?;
+    let topic = &projection.topic;
     let key = key_text(&entity.layout, key)?;
     let partition = partition_of(&key, topic.partitions);
-    let verdicts = published(operator, topic, partition).await?;
-    let mut folder =
-        Folder::new(Arc::clone(operator.app()), place_of_topic, partition, FoldSettings::default());
+    let verdicts = published(operator, projection, partition).await?;
+    let mut folder = Folder::new(Arc::clone(projection), partition, FoldSettings::default());
     let mut rows = RowCache::new(usize::MAX, true);
     let mut steps = Vec::new();
-    let name = topic.name.in_app(&operator.app().name);
+    let name = projection.log_topic();
     let mut next = operator.log().bounds(&name, partition).await.map_err(trouble)?.start;
     loop {
         let batch = operator.log().read(&name, partition, next, READ).await.map_err(trouble)?;
@@ -97,13 +97,14 @@ pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Resu
     }
 }
 
-fn entity<'o>(operator: &'o Operator, table: &str) -> Result<(usize, &'o Topic, &'o Entity), Problem> {
-    let topics = operator.app().topics.iter().enumerate();
-    let entities: Vec<_> =
-        topics.filter_map(|(at, topic)| Some((at, topic, topic.entity.as_ref()?))).collect();
-    let found = entities.iter().find(|(_, _, entity)| entity.name == table).copied();
+fn entity<'o>(operator: &'o Operator, table: &str) -> Result<(&'o Arc<Projection>, &'o Entity), Problem> {
+    let entities: Vec<_> = operator
+        .projections()
+        .filter_map(|projection| Some((projection, projection.entity.as_ref()?)))
+        .collect();
+    let found = entities.iter().find(|(_, entity)| entity.name == table).copied();
     found.ok_or_else(|| {
-        let names: Vec<_> = entities.iter().map(|(_, _, entity)| entity.name.as_str()).collect();
+        let names: Vec<_> = entities.iter().map(|(_, entity)| entity.name.as_str()).collect();
         let detail = format!("there is no entity {table}; there are {}", names.join(", "));
         Problem::new(ProblemKind::UnknownTable, detail)
     })
@@ -124,11 +125,11 @@ fn key_text(layout: &TableLayout, key: &str) -> Result<Bytes, Problem> {
 
 async fn published(
     operator: &Operator,
-    topic: &Topic,
+    projection: &Projection,
     partition: Partition,
 ) -> Result<BTreeMap<Offset, Verdict>, Problem> {
     let mut verdicts = BTreeMap::new();
-    let Some(tables) = active(operator, topic) else { return Ok(verdicts) };
+    let Some(tables) = active(operator, projection) else { return Ok(verdicts) };
     let published = Published::of(operator.store(), &tables);
     let mut from = Offset::ZERO;
     loop {

@@ -19,7 +19,7 @@ mod watch;
 use std::sync::Arc;
 
 use tidefold_app::App;
-use tidefold_app::model::Topic;
+use tidefold_app::model::Projection;
 use tidefold_control::GenerationState;
 use tidefold_coordinator::Coordinator;
 use tidefold_http::{Problem, ProblemKind};
@@ -132,9 +132,13 @@ impl Operator {
         (!lines.is_empty()).then(|| lines.join("; "))
     }
 
-    fn topic(&self, name: &str) -> Result<&Topic, Problem> {
-        self.app.topic(name).ok_or_else(|| {
-            let known: Vec<_> = self.app.topics.iter().map(|topic| topic.name.as_str()).collect();
+    fn projections(&self) -> impl Iterator<Item = &Arc<Projection>> {
+        self.app.projections.iter()
+    }
+
+    fn projection(&self, name: &str) -> Result<&Arc<Projection>, Problem> {
+        self.app.projection(name).ok_or_else(|| {
+            let known: Vec<_> = self.projections().map(|projection| projection.name()).collect();
             Problem::new(
                 ProblemKind::NotFound,
                 format!("there is no topic {name}; there are {}", known.join(", ")),

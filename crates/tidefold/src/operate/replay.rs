@@ -68,12 +68,12 @@ pub(super) async fn start(
 ) -> Result<Replay, Problem> {
     let topics = topic.map(|topic| vec![topic.to_owned()]);
     if let Some(topic) = topic {
-        operator.topic(topic)?;
+        operator.projection(topic)?;
     }
     let builds = operator.coordinator().replay(topics.as_deref(), options).await.map_err(refused)?;
     let mut ends = Vec::with_capacity(builds.len());
     for build in &builds {
-        ends.push(unfolded::ends(operator, operator.topic(&build.topic)?).await?);
+        ends.push(unfolded::ends(operator, operator.projection(&build.topic)?).await?);
     }
     Ok(Replay { builds, ends })
 }
@@ -91,8 +91,8 @@ impl Replay {
         let mut reports = self.reports();
         for (report, ends) in reports.iter_mut().zip(&self.ends).filter(|(report, _)| report.phase == "done")
         {
-            let Some(topic) = operator.app().topic(&report.topic) else { continue };
-            match unfolded::unfolded(operator, topic, ends, CATCH_UP).await {
+            let Some(projection) = operator.app().projection(&report.topic) else { continue };
+            match unfolded::unfolded(operator, projection, ends, CATCH_UP).await {
                 Ok(partitions) => report.unfolded = partitions,
                 Err(problem) => {
                     let detail = format!("how far it is folded cannot be told: {}", problem.detail());
@@ -148,8 +148,8 @@ pub(super) async fn change(
     change: Change,
 ) -> Result<Vec<(String, Vec<u32>)>, Problem> {
     let topics: Vec<String> = match topic {
-        Some(topic) => vec![operator.topic(topic)?.name.as_str().to_owned()],
-        None => operator.app().topics.iter().map(|topic| topic.name.as_str().to_owned()).collect(),
+        Some(topic) => vec![operator.projection(topic)?.name().to_owned()],
+        None => operator.projections().map(|projection| projection.name().to_owned()).collect(),
     };
     let mut done = Vec::new();
     for topic in topics {

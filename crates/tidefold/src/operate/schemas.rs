@@ -1,6 +1,9 @@
 //! `tidefold schemas`: what a producer of records needs that does not go through the write API.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+use tidefold_app::model::Projection;
 
 use super::Operator;
 
@@ -27,12 +30,12 @@ pub struct MessageSchema {
 /// Every message type of the app, in the order of the app.
 pub(super) fn schemas(operator: &Operator) -> Vec<MessageSchema> {
     let control = operator.coordinator().control_log().control();
-    let app = operator.app();
-    let of_topic = |topic: &tidefold_app::model::Topic| {
+    let of_projection = |projection: &Arc<Projection>| {
+        let topic = &projection.topic;
         let message = |message: &tidefold_app::model::Message| MessageSchema {
             message_type: message.name.clone(),
             topic: topic.name.as_str().to_owned(),
-            log_topic: format!("{}{}", operator.topic_prefix, topic.name.in_app(&app.name)),
+            log_topic: format!("{}{}", operator.topic_prefix, projection.log_topic()),
             partitions: topic.partitions,
             key: topic.key.iter().map(|field| field.name.clone()).collect(),
             id: control.id_of(&message.schema_json).map(|id| id.0),
@@ -40,5 +43,5 @@ pub(super) fn schemas(operator: &Operator) -> Vec<MessageSchema> {
         };
         topic.messages.iter().map(message).collect::<Vec<_>>()
     };
-    app.topics.iter().flat_map(of_topic).collect()
+    operator.projections().flat_map(of_projection).collect()
 }

@@ -99,12 +99,12 @@ pub(super) async fn status(operator: &Operator) -> Status {
         let others = elsewhere.iter().filter(|other| {
             (other.topic.as_str(), other.generation) == (generation.topic.as_str(), generation.generation)
         });
-        let place = operator.app().topics.iter().position(|topic| topic.name.as_str() == generation.topic);
+        let place = operator.projections().position(|known| known.name() == generation.topic);
         let bounds = place.and_then(|place| bounds.get(place)).map(Vec::as_slice).unwrap_or_default();
         let is_folded = generation.halted.is_none();
         let bounds = if is_folded { bounds } else { &[] };
         let partitions = partitions(&generation.lanes, others, bounds, now);
-        let topic = operator.app().topic(&generation.topic);
+        let projection = operator.app().projection(&generation.topic);
         let mut verdicts = Verdicts::default();
         for lane in &generation.lanes {
             verdicts.applied += lane.verdicts.applied;
@@ -113,9 +113,9 @@ pub(super) async fn status(operator: &Operator) -> Status {
             verdicts.dead += lane.verdicts.dead;
         }
         GenerationReport {
-            tables: topic
+            tables: projection
                 .into_iter()
-                .flat_map(|topic| topic.tables())
+                .flat_map(|projection| projection.layouts())
                 .map(|layout| layout.name.clone())
                 .collect(),
             state: match generation.state {

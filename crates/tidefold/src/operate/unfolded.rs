@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidefold_app::model::Topic;
+use tidefold_app::model::Projection;
 use tidefold_http::Problem;
 use tidefold_log::Bounds;
 use tidefold_query::generations::load_checkpoints;
@@ -34,53 +34,54 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Where each partition of a topic ends now, with what stands behind an open transaction: it is acknowledged, though nobody
 /// can read it yet.
-pub(super) async fn ends(operator: &Operator, topic: &Topic) -> Result<Vec<Offset>, Problem> {
-    Ok(bounds(operator, topic).await?.into_iter().map(|bounds| bounds.appended).collect())
+pub(super) async fn ends(operator: &Operator, projection: &Projection) -> Result<Vec<Offset>, Problem> {
+    Ok(bounds(operator, projection).await?.into_iter().map(|bounds| bounds.appended).collect())
 }
 
 /// Waits until the active generation is folded up to `ends`, for at most `patience`, and names the partitions that are not,
 /// or that are halted. A halted one is not waited for.
 pub(super) async fn unfolded(
     operator: &Operator,
-    topic: &Topic,
+    projection: &Projection,
     ends: &[Offset],
     patience: Duration,
 ) -> Result<Vec<Unfolded>, Problem> {
     let since = clock::instant();
     loop {
-        let Some(tables) = active(operator, topic) else { return Ok(Vec::new()) };
-        let checkpoints = load_checkpoints(operator.store(), &tables, 0..topic.partitions).await;
+        let Some(tables) = active(operator, projection) else { return Ok(Vec::new()) };
+        let checkpoints = load_checkpoints(operator.store(), &tables, 0..projection.topic.partitions).await;
         let checkpoints = checkpoints.map_err(trouble)?;
         let (mut found, mut may_go_on) = (Vec::new(), false);
         for ((partition, checkpoint), end) in (0..).map(Partition).zip(&checkpoints).zip(ends) {
-            let halted = operator.coordinator().halted(topic.name.as_str(), tables.generation, partition);
+            let halted = operator.coordinator().halted(projection.name(), tables.generation, partition);
             let records = end.distance_from(checkpoint.next);
             if records == 0 && halted.is_none() {
                 continue;
             }
             may_go_on |= halted.is_none();
-            let position = Position::new(topic.name.clone(), partition, checkpoint.next).to_string();
+            let position =
+                Position::new(projection.topic.name.clone(), partition, checkpoint.next).to_string();
             found.push((partition, checkpoint.next, Unfolded { position, records, halted, waits: None }));
         }
         if !may_go_on || since.elapsed() >= patience {
-            return explained(operator, topic, found).await;
+            return explained(operator, projection, found).await;
         }
         clock::pause(LOOK).await;
     }
 }
 
-async fn bounds(operator: &Operator, topic: &Topic) -> Result<Vec<Bounds>, Problem> {
-    operator.coordinator().bounds_of(topic.name.as_str()).await.map_err(replay::refused)
+async fn bounds(operator: &Operator, projection: &Projection) -> Result<Vec<Bounds>, Problem> {
+    operator.coordinator().bounds_of(projection.name()).await.map_err(replay::refused)
 }
 
 /// Says of partitions that are folded as far as they can be read that a transaction keeps the rest from being read.
 async fn explained(
     operator: &Operator,
-    topic: &Topic,
+    projection: &Projection,
     found: Vec<(Partition, Offset, Unfolded)>,
 ) -> Result<Vec<Unfolded>, Problem> {
     let bounds = match found.iter().any(|(_, _, unfolded)| unfolded.halted.is_none()) {
-        true => bounds(operator, topic).await?,
+        true => bounds(operator, projection).await?,
         false => Vec::new(),
     };
     let mut all = Vec::with_capacity(found.len());

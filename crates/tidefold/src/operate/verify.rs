@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::response::Response;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use tidefold_app::model::Topic;
+use tidefold_app::model::Projection;
 use tidefold_control::SchemaRecord;
 use tidefold_fold::whole::WholeFold;
 use tidefold_fold::{FoldSettings, SchemaFate, TableSlot};
@@ -39,7 +39,7 @@ const STAND: Duration = Duration::from_secs(30);
 /// One topic, folded in memory.
 struct Folded<'o> {
     operator: &'o Operator,
-    topic: &'o Topic,
+    projection: &'o Projection,
     partitions: Vec<WholeFold>,
     progress: &'o mpsc::Sender<Value>,
     records: &'o mut u64,
@@ -68,29 +68,29 @@ pub(super) fn answer(operator: Arc<Operator>) -> Response {
 /// Folds the log again and compares every table of every active generation.
 async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<Value, Anyhow> {
     let (mut records, mut tables, mut not_folded) = (0, Vec::new(), Vec::<Unfolded>::new());
-    for (place, topic) in operator.app().topics.iter().enumerate() {
+    for projection in operator.projections() {
+        let name = projection.name();
         let control = operator.coordinator().control_log().control();
         let Some((number, generation)) =
-            control.projection(topic.name.as_str()).and_then(|p| p.generations.get_key_value(&p.active?))
+            control.projection(name).and_then(|p| p.generations.get_key_value(&p.active?))
         else {
             continue;
         };
-        let ends = unfolded::ends(operator, topic).await.map_err(told)?;
-        if operator.coordinator().is_halted(topic.name.as_str(), *number) {
-            not_folded.extend(unfolded::unfolded(operator, topic, &ends, STAND).await.map_err(told)?);
+        let ends = unfolded::ends(operator, projection).await.map_err(told)?;
+        if operator.coordinator().is_halted(name, *number) {
+            not_folded.extend(unfolded::unfolded(operator, projection, &ends, STAND).await.map_err(told)?);
             continue;
         }
         let settings = FoldSettings { window: generation.manifest.window };
-        let fold =
-            |partition| WholeFold::new(Arc::clone(operator.app()), place, Partition(partition), settings);
-        let partitions = (0..topic.partitions).map(fold).collect();
-        let mut folded = Folded { operator, topic, partitions, progress, records: &mut records };
+        let fold = |partition| WholeFold::new(Arc::clone(projection), Partition(partition), settings);
+        let partitions = (0..projection.topic.partitions).map(fold).collect();
+        let mut folded = Folded { operator, projection, partitions, progress, records: &mut records };
         folded.fold_to_checkpoints().await?;
-        not_folded.extend(unfolded::unfolded(operator, topic, &ends, STAND).await.map_err(told)?);
+        not_folded.extend(unfolded::unfolded(operator, projection, &ends, STAND).await.map_err(told)?);
         folded.fold_to_checkpoints().await?;
-        let quiesced = operator.coordinator().quiesce(topic.name.as_str(), STAND).await?;
+        let quiesced = operator.coordinator().quiesce(name, STAND).await?;
         folded.fold_to_checkpoints().await?;
-        let stored = topic.generation(operator.app(), quiesced.generation);
+        let stored = projection.tables(quiesced.generation);
         tables.extend(folded.compare(&stored).await?);
         quiesced.has_stood().await?;
     }
@@ -126,7 +126,7 @@ impl Folded<'_> {
     }
 
     async fn fold_partition(&mut self, partition: usize, until: Offset, total: u64) -> Result<(), Anyhow> {
-        let name = self.topic.name.in_app(&self.operator.app().name);
+        let name = self.projection.log_topic();
         let Some(fold) = self.partitions.get_mut(partition) else { return Ok(()) };
         while fold.next_offset() < until {
             let next = fold.next_offset();
@@ -141,7 +141,7 @@ impl Folded<'_> {
                 );
             }
             let control = self.operator.coordinator().control_log().control();
-            let declared = control.projection(self.topic.name.as_str()).into_iter();
+            let declared = control.projection(self.projection.name()).into_iter();
             for (offset, reason) in
                 declared.flat_map(|of_topic| of_topic.dead_letters(partition as u32, next))
             {

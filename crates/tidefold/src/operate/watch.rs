@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tidefold_app::model::Topic;
+use tidefold_app::model::Projection;
 use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_http::Problem;
 use tidefold_log::ReadLimit;
@@ -59,22 +59,22 @@ async fn round(
     topics: &mut BTreeMap<String, Counted>,
     telemetry: &Telemetry,
 ) -> Result<(), Problem> {
-    for topic in &operator.app().topics {
-        let Some(tables) = active(operator, topic) else { continue };
+    for projection in operator.projections() {
+        let Some(tables) = active(operator, projection) else { continue };
         let fresh = || Counted {
             generation: tables.generation,
             letters: 0,
-            partitions: vec![CountedPartition::default(); topic.partitions as usize],
+            partitions: vec![CountedPartition::default(); projection.topic.partitions as usize],
         };
-        let counted = topics.entry(topic.name.to_string()).or_insert_with(fresh);
+        let counted = topics.entry(projection.name().to_owned()).or_insert_with(fresh);
         if counted.generation != tables.generation {
             *counted = fresh();
         }
-        counted.go_on(operator, topic, &tables).await?;
+        counted.go_on(operator, projection, &tables).await?;
         let oldest = counted.partitions.iter().filter_map(|partition| partition.oldest_micros).min();
         let age = oldest.map_or(0, |micros| clock::now_micros().saturating_sub(micros).max(0));
-        telemetry.dlq_messages(topic.name.as_str()).set(counted.letters);
-        telemetry.dlq_oldest_age_seconds(topic.name.as_str()).set(age as f64 / 1e6);
+        telemetry.dlq_messages(projection.name()).set(counted.letters);
+        telemetry.dlq_oldest_age_seconds(projection.name()).set(age as f64 / 1e6);
     }
     Ok(())
 }
@@ -85,10 +85,10 @@ impl Counted {
     async fn go_on(
         &mut self,
         operator: &Operator,
-        topic: &Topic,
+        projection: &Projection,
         tables: &GenerationTables,
     ) -> Result<(), Problem> {
-        let checkpoints = load_checkpoints(operator.store(), tables, 0..topic.partitions).await;
+        let checkpoints = load_checkpoints(operator.store(), tables, 0..projection.topic.partitions).await;
         let checkpoints = checkpoints.map_err(trouble)?;
         let published = Published::of(operator.store(), tables);
         for (at, (counted, checkpoint)) in self.partitions.iter_mut().zip(checkpoints).enumerate() {
@@ -97,7 +97,7 @@ impl Counted {
                 let range = counted.next..checkpoint.next;
                 let page = published.dead_letters(at, range, PAGE).await.map_err(trouble)?;
                 if let (Some((offset, _)), None) = (page.letters.first(), counted.oldest_micros) {
-                    counted.oldest_micros = appended(operator, topic, at, *offset).await?;
+                    counted.oldest_micros = appended(operator, projection, at, *offset).await?;
                 }
                 self.letters += page.letters.len() as i64;
                 counted.next = page.next.unwrap_or(checkpoint.next);
@@ -110,11 +110,11 @@ impl Counted {
 /// When a record was appended, where it says so.
 async fn appended(
     operator: &Operator,
-    topic: &Topic,
+    projection: &Projection,
     partition: Partition,
     offset: Offset,
 ) -> Result<Option<i64>, Problem> {
-    let name = topic.name.in_app(&operator.app().name);
+    let name = projection.log_topic();
     let limit = ReadLimit { records: 1, bytes: 1 };
     let batch = operator.log().read(&name, partition, offset, limit).await.map_err(trouble)?;
     let time = batch.get(offset).and_then(|record| {

@@ -124,7 +124,7 @@ pub fn app() -> App {
 /// Control once every schema is registered and generation 1 of every projection is active.
 pub fn control(app: &App) -> Control {
     let mut control = Control::default();
-    let mut schemas: Vec<_> = app.topics.iter().flat_map(|t| &t.messages).map(|m| &m.schema_json).collect();
+    let mut schemas: Vec<_> = app.messages().map(|m| &m.schema_json).collect();
     schemas.sort();
     let mut put = |entry| {
         let at = control.next();
@@ -136,7 +136,8 @@ pub fn control(app: &App) -> Control {
     for (n, schema) in schemas.into_iter().enumerate() {
         put(Entry::SchemaRegistered { id: SchemaId(100 + n as u32), schema: schema.clone() });
     }
-    for topic in &app.topics {
+    for projection in &app.projections {
+        let topic = &projection.topic;
         let manifest = Manifest {
             definition: app.definition_hash.clone(),
             cluster: "c".into(),
@@ -168,11 +169,11 @@ impl Shop {
     pub async fn on(settings: Settings, log: MemoryLog, front: SharedLog) -> Shop {
         let app = Arc::new(app());
         let store = Arc::new(MemoryStore::new());
-        for topic in &app.topics {
-            let spec =
-                TopicSpec { name: topic.name.in_app("shop"), partitions: topic.partitions, create: true };
+        for projection in &app.projections {
+            let (name, partitions) = (projection.log_topic(), projection.topic.partitions);
+            let spec = TopicSpec { name, partitions, create: true };
             log.open(&spec).await.unwrap();
-            let tables = topic.generation(&app, 1);
+            let tables = projection.tables(1);
             let tables: Vec<Table> =
                 tables.all().map(|t| Table { id: t.id.clone(), layout: Arc::clone(&t.layout) }).collect();
             store.open(&tables).await.unwrap();
@@ -276,7 +277,7 @@ impl Shop {
 
     /// All records of a topic, partition by partition.
     pub async fn all_records(&self, topic: &str) -> Vec<Found> {
-        let partitions = self.app.topic(topic).unwrap().partitions;
+        let partitions = self.app.projection(topic).unwrap().topic.partitions;
         let mut found = Vec::new();
         for partition in 0..partitions {
             found.extend(self.records(topic, partition).await);
@@ -320,7 +321,7 @@ impl Shop {
 
     /// Writes a checkpoint and verdicts, as a projector would.
     pub async fn fold(&self, topic: &str, partition: u32, next: u64, verdicts: &[(u64, Verdict)]) {
-        let tables = self.app.topic(topic).unwrap().generation(&self.app, 1);
+        let tables = self.app.projection(topic).unwrap().tables(1);
         let lane = Lane { checkpoints: tables.checkpoints.id.clone(), partition };
         let rows = verdicts
             .iter()

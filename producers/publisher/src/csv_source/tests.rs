@@ -1,6 +1,7 @@
 //! Shapes of CSV, right and wrong.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tidefold_app::model::Message;
 use tidefold_app::{SourceFile, load};
@@ -20,7 +21,7 @@ fn message() -> Message {
     let files = [("app.toml", APP), ("PersonSeen.avsc", SCHEMA)]
         .map(|(path, text)| SourceFile { path: path.into(), text: text.into() });
     let mut app = load(files.to_vec()).unwrap_or_else(|diagnostics| panic!("{:#?}", diagnostics.list));
-    app.topics.remove(0).messages.remove(0)
+    Arc::into_inner(app.projections.remove(0)).unwrap().topic.messages.remove(0)
 }
 
 fn input(text: &[u8]) -> Input {
@@ -172,7 +173,7 @@ fn an_empty_cell_is_null_or_the_default_or_empty_text() {
         let files = [("app.toml", APP), ("PersonSeen.avsc", &schema)]
             .map(|(path, text)| SourceFile { path: path.into(), text: text.into() });
         let mut app = load(files.to_vec()).unwrap_or_else(|diagnostics| panic!("{:#?}", diagnostics.list));
-        let message = app.topics.remove(0).messages.remove(0);
+        let message = Arc::into_inner(app.projections.remove(0)).unwrap().topic.messages.remove(0);
         for cell in ["", "\"\""] {
             let text = format!("id,name,age\np1,Ann,{cell}\n");
             let source = input(text.as_bytes());

@@ -1,50 +1,61 @@
-//! Puts the parts of an app together, and says which fields of each message its projection reads.
+//! Puts the parts of each projection together, and says which fields of each message it reads.
 
 use std::sync::Arc;
 
 use super::avro::Schemas;
 use super::entities::EntityDraft;
+use super::hash::{Parts, projection_hash};
+use super::spec::Spec;
 use super::topics::{MessageDraft, TopicDraft};
 use super::views::ViewDraft;
 use crate::expr::{Expr, Node};
-use crate::model::{Action, Entity, Message, Topic, Transition, View, ViewKind};
+use crate::model::{Action, Entity, Message, Projection, Topic, Transition, View, ViewKind};
 use tidefold_record::TopicName;
 
-/// The topics, each with its entity and views. Parts with mistakes are left out: there is no app then.
+/// The projections, one for each topic. Parts with mistakes are left out: there is no app then.
 pub(super) fn assemble(
-    topics: Vec<TopicDraft<'_>>,
-    entities: Vec<EntityDraft<'_>>,
-    views: Vec<ViewDraft>,
+    spec: &Spec,
+    (topics, entities, views): (Vec<TopicDraft<'_>>, Vec<EntityDraft<'_>>, Vec<ViewDraft>),
     schemas: &Schemas<'_>,
-) -> Vec<Topic> {
-    let mut entities: Vec<(Option<usize>, Option<Entity>)> =
-        entities.into_iter().map(|draft| (draft.topic, Some(draft.entity))).collect();
+) -> Vec<Arc<Projection>> {
+    let app: Arc<str> = spec.app.as_ref().map_or("", |app| &app.value).into();
+    let mut entities: Vec<Option<EntityDraft<'_>>> = entities.into_iter().map(Some).collect();
     let mut views: Vec<Option<ViewDraft>> = views.into_iter().map(Some).collect();
     let mut assembled = Vec::new();
     for (at, draft) in topics.into_iter().enumerate() {
-        let entity =
-            entities.iter_mut().find(|(topic, _)| *topic == Some(at)).and_then(|(_, entity)| entity.take());
+        let entity = entities.iter_mut().find_map(|entity| entity.take_if(|entity| entity.topic == Some(at)));
         let own = views.iter_mut().filter_map(|view| view.take_if(|view| view.topic == at));
         let views: Vec<View> = own.map(|draft| draft.view).collect();
-        let key: Vec<_> = draft.key.into_iter().flatten().collect();
-        let messages = draft.messages.iter().enumerate().filter_map(|(place, draft)| {
-            let mut message = message(draft, schemas)?;
-            message.key = key.iter().filter_map(|field| message.record.field(&field.name)).collect();
-            mark_used(&mut message, place, entity.as_ref(), &views);
-            Some(message)
-        });
-        let messages = messages.collect();
-        assembled.push(Topic {
-            name: TopicName::new(draft.spec.name.value.as_str()),
-            key,
-            partitions: draft.spec.partitions,
-            max_message_bytes: draft.spec.max_message_bytes,
-            messages,
-            entity,
-            views,
-        });
+        let named = |name: &str| spec.views.iter().find(|view| view.name.value == name);
+        let parts = Parts {
+            topic: draft.spec,
+            entity: entity.as_ref().map(|entity| entity.spec),
+            views: views.iter().filter_map(|view| named(&view.name)).collect(),
+        };
+        let hash = projection_hash(&parts, schemas);
+        let entity = entity.map(|draft| draft.entity);
+        let topic = topic(draft, entity.as_ref(), &views, schemas);
+        assembled.push(Arc::new(Projection { app: Arc::clone(&app), topic, entity, views, hash }));
     }
     assembled
+}
+
+fn topic(draft: TopicDraft<'_>, entity: Option<&Entity>, views: &[View], schemas: &Schemas<'_>) -> Topic {
+    let key: Vec<_> = draft.key.into_iter().flatten().collect();
+    let messages = draft.messages.iter().enumerate().filter_map(|(place, draft)| {
+        let mut message = message(draft, schemas)?;
+        message.key = key.iter().filter_map(|field| message.record.field(&field.name)).collect();
+        mark_used(&mut message, place, entity, views);
+        Some(message)
+    });
+    let messages = messages.collect();
+    Topic {
+        name: TopicName::new(draft.spec.name.value.as_str()),
+        key,
+        partitions: draft.spec.partitions,
+        max_message_bytes: draft.spec.max_message_bytes,
+        messages,
+    }
 }
 
 fn message(draft: &MessageDraft<'_>, schemas: &Schemas<'_>) -> Option<Message> {
