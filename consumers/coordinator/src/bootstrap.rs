@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidefold_app::App;
-use tidefold_control::{Control, Entry, GenerationState, Projection};
+use tidefold_control::{Control, Entry, GenerationState, Generations};
 use tidefold_control_log::{ControlLog, define, register};
 use tidefold_store::{Store, Table};
 use tidefold_table::GenerationTables;
@@ -36,7 +36,7 @@ pub(crate) async fn bootstrap(
     for source in sources {
         let name = source.name.as_str();
         let begin = |control: &Control| {
-            let manifest = source.manifest(window, None);
+            let manifest = source.manifest(control, window, None)?;
             let entry = Entry::Building { topic: name.to_owned(), generation: 1, manifest };
             control.projection(name).is_none().then_some(entry)
         };
@@ -45,7 +45,9 @@ pub(crate) async fn bootstrap(
         if control.projection(name).and_then(first_unfinished) != Some(1) {
             continue;
         }
-        open_tables(store, &source.tables(1)).await?;
+        // What does not load is told where its lanes would begin.
+        let Ok(projection) = source.built_from(&control, 1) else { continue };
+        open_tables(store, &projection.tables(1)).await?;
         let activate = |control: &Control| {
             let wanted = control.projection(name).and_then(first_unfinished) == Some(1);
             wanted.then(|| Entry::Activated { topic: name.to_owned(), generation: 1 })
@@ -56,7 +58,7 @@ pub(crate) async fn bootstrap(
 }
 
 /// The first generation, while no generation was ever active: it is empty, so it is activated at once.
-fn first_unfinished(projection: &Projection) -> Option<u32> {
+fn first_unfinished(projection: &Generations) -> Option<u32> {
     let building = projection.in_state(GenerationState::Building).next()?.0;
     projection.active.is_none().then_some(building)
 }

@@ -69,7 +69,8 @@ impl Coordinator {
             settings: options.lanes.clone(),
             runtime,
         };
-        let (process, asked) = Process::new(app, sources, components, options, control_log, membership);
+        let (process, asked) =
+            Process::new(app.name.as_str().into(), sources, components, options, control_log, membership);
         let process = Arc::new(process);
         let end = [process.work.end_on_drop(), process.keepers.end_on_drop()];
         process.work.spawn(reconcile::serve(Arc::clone(&process), asked));
@@ -83,7 +84,7 @@ impl Coordinator {
     async fn go_on(&self) -> Result<(), CoordinatorError> {
         let (process, work) = (&self.process, &self.process.work);
         let (control_log, store) = (process.control_log.clone(), Arc::clone(&process.components.store));
-        work.spawn(copy_for_ever(control_log, store, process.app.name.clone()));
+        work.spawn(copy_for_ever(control_log, store, process.app.to_string()));
         work.spawn(ownership::follow_control(Arc::clone(process)));
         work.spawn(ownership::follow_owned(Arc::clone(process)));
         work.spawn(ownership::report(Arc::clone(process)));

@@ -27,7 +27,7 @@ pub(crate) async fn follow_control(process: Arc<Process>) {
 /// Follows what this process owns, for ever.
 pub(crate) async fn follow_owned(process: Arc<Process>) {
     let mut owned = process.owned.clone();
-    let rebalances = process.components.telemetry.rebalances(&Process::group(&process.app.name));
+    let rebalances = process.components.telemetry.rebalances(&Process::group(&process.app));
     while owned.changed().await.is_ok() {
         rebalances.inc();
         // What came here may be held: the one that had it may have said so.

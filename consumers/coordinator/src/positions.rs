@@ -38,7 +38,10 @@ impl Process {
         source: &Source,
         generation: u32,
     ) -> Result<Vec<Checkpoint>, CoordinatorError> {
-        let tables = source.tables(generation);
+        let control = self.control_log.control();
+        // Nobody folds a generation whose definition is not there.
+        let Ok(projection) = source.built_from(&control, generation) else { return Ok(Vec::new()) };
+        let tables = projection.tables(generation);
         let found = Published::of(&self.components.store, &tables).checkpoints(source.partitions()).await;
         let found = found.map_err(CoordinatorError::store("read checkpoints"))?;
         Ok(found.into_iter().map(|checkpoint| checkpoint.unwrap_or(Checkpoint::START)).collect())

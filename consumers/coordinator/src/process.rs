@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tidefold_app::App;
 use tidefold_control::{Control, Generation};
 use tidefold_control_log::ControlLog;
 use tidefold_log::{Epoch, Owned, SharedMembership};
@@ -24,7 +23,8 @@ pub(crate) type Asked = oneshot::Sender<Result<(), CoordinatorError>>;
 /// One app, as one process folds it. Whatever changes has a place of its own: control in the control log, what is owned in
 /// the membership, lanes in [`Lanes`].
 pub(crate) struct Process {
-    pub(crate) app: Arc<App>,
+    /// The app's name.
+    pub(crate) app: Arc<str>,
     /// In the order of the app's topics.
     pub(crate) sources: Vec<Arc<Source>>,
     pub(crate) components: Components,
@@ -49,7 +49,7 @@ pub(crate) struct Process {
 impl Process {
     /// A process without lanes yet, and what its reconciler is asked.
     pub(crate) fn new(
-        app: Arc<App>,
+        app: Arc<str>,
         sources: Vec<Arc<Source>>,
         components: Components,
         options: Options,

@@ -13,7 +13,6 @@ use crate::error::CoordinatorError;
 use crate::lanes::{Folding, Key};
 use crate::process::{Asked, Process};
 use crate::source::Source;
-use crate::topics::manifest::mismatches;
 
 /// Reconciles whenever it is asked, one at a time, for ever.
 pub(crate) async fn serve(process: Arc<Process>, mut asked: mpsc::Receiver<Asked>) {
@@ -72,7 +71,7 @@ impl Process {
         });
         // No lane raises the alert of what has no lanes.
         for (key, partition) in without {
-            let (telemetry, app) = (&components.telemetry, &self.app.name);
+            let (telemetry, app) = (&components.telemetry, &*self.app);
             tidefold_projector::alert(telemetry, app, &key.topic, key.generation, partition);
         }
     }
@@ -94,14 +93,22 @@ impl Process {
         if let Some(wrong) = self.lanes.wrong(&source.name) {
             return Ok(Folding::Halted(wrong.reason));
         }
-        let differs = mismatches(&generation.manifest, &source.manifest(self.options.window, None));
+        let projection = match source.built_from(control, number) {
+            Ok(projection) => projection,
+            Err(error) => {
+                tracing::error!(topic = %source.name, generation = number, %error, "projection halted");
+                return Ok(Folding::Halted(error.to_string()));
+            }
+        };
+        let differs = source.mismatches(&generation.manifest, self.options.window);
         if !differs.is_empty() {
             let reason = differs.join("\n");
             tracing::error!(topic = %source.name, generation = number, reason, "projection halted");
             return Ok(Folding::Halted(reason));
         }
-        open_tables(&*self.components.store, &source.tables(number)).await?;
-        let assignment = source.assignment(number, generation.manifest.window, self.cache_bytes());
+        open_tables(&*self.components.store, &projection.tables(number)).await?;
+        let window = generation.manifest.window;
+        let assignment = Source::assignment(projection, number, window, self.cache_bytes());
         let orders = orders(&source.key(number), control);
         Ok(Folding::Lanes(Box::new(Projector::idle(&self.components, &assignment, orders))))
     }
@@ -114,8 +121,18 @@ impl Process {
         if let Some(projector) = self.lanes.take(&key) {
             projector.drain(self.options.drain).await;
         }
-        let tables: Vec<_> = source.tables(key.generation).all().map(|table| table.id.clone()).collect();
-        self.components.store.drop_tables(&tables).await.map_err(CoordinatorError::store("drop tables"))?;
+        match source.built_from(&self.control_log.control(), key.generation) {
+            Ok(projection) => {
+                let tables = projection.tables(key.generation);
+                let tables: Vec<_> = tables.all().map(|table| table.id.clone()).collect();
+                let dropped = self.components.store.drop_tables(&tables).await;
+                dropped.map_err(CoordinatorError::store("drop tables"))?;
+            }
+            Err(error) => {
+                let generation = key.generation;
+                tracing::warn!(topic = %source.name, generation, %error, "tables that nobody needs are kept");
+            }
+        }
         self.lanes.note_dropped(key);
         Ok(())
     }

@@ -186,7 +186,11 @@ async fn of_two_writers_to_the_control_topic_one_counts_and_both_agree() {
             move |control: &Control| {
                 asked += 1;
                 let done = control.definition().is_some_and(|definition| definition.offset.0 >= round);
-                (!done).then(|| Entry::Defined { hash: format!("{hash}-{asked}"), sources: vec![] })
+                (!done).then(|| Entry::Defined {
+                    hash: format!("{hash}-{asked}"),
+                    sources: vec![],
+                    projections: [].into(),
+                })
             }
         };
         let (a, b) = tokio::join!(one.append(define("one")), two.append(define("two")));

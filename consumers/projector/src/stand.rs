@@ -1,6 +1,6 @@
 //! How a lane stands until it may go on: held by the breaker, or halted on a record that an operator may pass over.
 
-use tidefold_control::{Control, Projection};
+use tidefold_control::{Control, Generations};
 use tidefold_record::{Offset, Position, RecordBatch};
 use tokio::time::Instant;
 
@@ -78,7 +78,7 @@ impl Lane {
         let position = Position::new(topic.clone(), partition, first);
         let state = LaneState::Halted(Halt::Record { position, halt: Box::new(halt) });
         self.io.observer.state(state.clone());
-        let is_dead = |projection: &Projection| {
+        let is_dead = |projection: &Generations| {
             let mut dead = projection.dead_letters(partition.0, first);
             dead.next().is_some_and(|(offset, _): (Offset, &str)| offset == first)
         };

@@ -11,7 +11,6 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LINK};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
-use tidefold_app::App;
 use tidefold_codec::json_out::Longs;
 use tidefold_control::Control;
 use tidefold_http::{Asking, EntityTag, FieldError, Preferences, Problem, ProblemKind, paths};
@@ -38,11 +37,11 @@ const MIN_POSITION: HeaderName = HeaderName::from_static("tidefold-min-position"
 /// What the read API works with.
 #[derive(Clone)]
 pub struct Components {
-    /// The app.
-    pub app: Arc<App>,
+    /// The app's name.
+    pub app: Arc<str>,
     /// The store.
     pub store: SharedStore,
-    /// Which generations are active.
+    /// Which generations are active, and what each was built from.
     pub control: watch::Receiver<Arc<Control>>,
     /// The log, where the node has one: whether anything newer stands there is all that is asked of it.
     pub log: Option<SharedLog>,
@@ -68,6 +67,8 @@ pub struct Settings {
 
 /// What every request sees.
 pub(crate) struct Api {
+    /// The app's name.
+    pub(crate) app: Arc<str>,
     pub(crate) generations: Generations,
     pub(crate) store: SharedStore,
     pub(crate) log: Option<SharedLog>,
@@ -89,9 +90,9 @@ impl Default for Settings {
 /// The read API's routes. They share paths with the write API's, for other methods.
 pub fn router(components: Components, settings: Settings) -> Router {
     let Components { app, store, control, log, halts, telemetry } = components;
-    let metrics = telemetry.query(&app.name);
-    let generations = Generations::new(app, Arc::clone(&store), control);
-    let api = Arc::new(Api { generations, store, log, settings, metrics, halts });
+    let metrics = telemetry.query(&app);
+    let generations = Generations::new(Arc::clone(&store), control);
+    let api = Arc::new(Api { app, generations, store, log, settings, metrics, halts });
     Router::new()
         .route("/", get(crate::index::root))
         .route(paths::APP, get(crate::index::app))
@@ -244,7 +245,7 @@ pub(crate) fn bad_path(error: PathRejection) -> Problem {
 
 impl Api {
     pub(crate) fn check_app(&self, app: &str) -> Result<(), Problem> {
-        let here = &self.generations.app().name;
+        let here = &*self.app;
         if app == here {
             return Ok(());
         }
@@ -260,16 +261,20 @@ impl Api {
                     Problem::new(ProblemKind::NotReady, format!("{name} has no active generation yet"));
                 Err(problem.with_retry_after(Duration::from_secs(1)))
             }
+            Some(Err(NotReadable::NoProjection(error))) => {
+                Err(Problem::new(ProblemKind::Internal, error.to_string()))
+            }
             Some(Err(NotReadable::Store(error))) => Err(position::store_problem(error)),
             None => {
-                let names = self.generations.names();
+                let known = self.generations.known();
+                let names = known.names();
                 if name == "outcomes" {
                     let detail = format!(
                         "an outcome stands under /v1/{app}/outcomes/{{topic}}:{{partition}}:{{offset}}"
                     );
                     return Err(Problem::new(ProblemKind::UnknownTable, detail));
                 }
-                if self.generations.app().message(name).is_some() {
+                if known.has_message(name) {
                     let detail = format!(
                         "{name} is a message type: it is sent, with POST; tables are {}",
                         names.join(", ")

@@ -1,4 +1,4 @@
-//! Which generation of each projection is read.
+//! Which generation of each projection is read, and by what: each by the definition it was built from.
 //!
 //! A node flips to a newly active generation only once its checkpoints have reached every position the node has served,
 //! so that a caller never sees time go backwards. What was served and which generation is read change under one lock: a
@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidefold_app::App;
+use arc_swap::ArcSwap;
 use tidefold_app::model::{Entity, Projection, Topic, View};
-use tidefold_control::{Control, GenerationState};
+use tidefold_control::{Control, GenerationState, NoProjection};
 use tidefold_record::{Offset, Partition};
 use tidefold_store::published::Published;
 use tidefold_store::{SharedStore, StoreError};
@@ -20,11 +20,19 @@ use crate::recent::Recent;
 
 /// The generations in use, by table name.
 pub struct Generations {
-    app: Arc<App>,
     store: SharedStore,
     control: watch::Receiver<Arc<Control>>,
+    known: ArcSwap<Known>,
+}
+
+/// What there is to be read, as one state of control has it.
+#[derive(Clone)]
+pub struct Known {
+    of: Arc<Control>,
+    /// What is served, by the definitions of the active generations.
+    projections: Vec<Arc<Projection>>,
     /// By the topic's name.
-    served: HashMap<String, Served>,
+    served: HashMap<String, Arc<Served>>,
     /// The topic of each table.
     tables: HashMap<String, String>,
 }
@@ -79,43 +87,37 @@ pub struct ReadTable {
 impl Generations {
     /// The generations that control says are active, from now on.
     #[must_use]
-    pub fn new(app: Arc<App>, store: SharedStore, control: watch::Receiver<Arc<Control>>) -> Generations {
-        let mut served = HashMap::new();
-        let mut tables = HashMap::new();
-        for projection in &app.projections {
-            let high = vec![Offset::ZERO; projection.topic.partitions as usize];
-            let seen = Seen { current: None, high };
-            served.insert(projection.name().to_owned(), Served(Mutex::new(seen)));
-            for layout in projection.layouts() {
-                tables.insert(layout.name.clone(), projection.name().to_owned());
-            }
+    pub fn new(store: SharedStore, control: watch::Receiver<Arc<Control>>) -> Generations {
+        let now = Arc::clone(&control.borrow());
+        Generations { store, control, known: ArcSwap::from_pointee(Known::of(now, None)) }
+    }
+
+    /// What there is to be read.
+    pub fn known(&self) -> Arc<Known> {
+        let (control, last) = (Arc::clone(&self.control.borrow()), self.known.load_full());
+        if Arc::ptr_eq(&control, &last.of) {
+            return last;
         }
-        Generations { app, store, control, served, tables }
-    }
-
-    /// The app.
-    #[must_use]
-    pub fn app(&self) -> &App {
-        &self.app
-    }
-
-    /// The names of all tables, sorted.
-    #[must_use]
-    pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.tables.keys().map(String::as_str).collect();
-        names.sort_unstable();
-        names
+        let now = Known::of(control, Some(&last));
+        // Where another was faster, its topics are the ones in use.
+        self.known.rcu(|there| match Arc::ptr_eq(there, &last) {
+            true => Arc::new(now.clone()),
+            false => Arc::clone(there),
+        });
+        self.known.load_full()
     }
 
     /// The table of a name, in the generation to be read now. `None`: there is no such table.
     /// `Some(Err)`: its projection has no generation to be read, or the store did not say whether it may be.
     pub async fn table(&self, name: &str) -> Option<Result<ReadTable, NotReadable>> {
-        let projection = self.app.projection(self.tables.get(name)?)?;
-        let generation = match self.generation(projection).await {
+        let known = self.known();
+        let topic = known.topic_of(name)?;
+        let generation = match self.generation(known.served.get(topic)?, topic).await {
             Ok(generation) => generation,
             Err(error) => return Some(Err(error)),
         };
         let Generation { projection, tables, recent } = generation;
+        // The generation in use may be another than the one that control says is active.
         let of = TableOf::named(&projection, name)?;
         let table = match of {
             TableOf::Entity => tables.entity.clone()?,
@@ -128,7 +130,8 @@ impl Generations {
     /// read has to be read again from that one.
     #[must_use]
     pub fn saw(&self, table: &ReadTable, nexts: impl Iterator<Item = Offset>) -> bool {
-        let Some(served) = self.served.get(table.projection.name()) else { return false };
+        let known = self.known();
+        let Some(served) = known.served.get(table.projection.name()) else { return false };
         let mut seen = served.seen();
         if seen.current.as_ref().is_none_or(|current| current.tables.generation != table.generation) {
             return false;
@@ -146,10 +149,14 @@ impl Generations {
         state.is_none_or(|state| state == GenerationState::Gone)
     }
 
-    async fn generation(&self, projection: &Arc<Projection>) -> Result<Generation, NotReadable> {
-        let (name, partitions) = (projection.name(), projection.topic.partitions);
-        let served = self.served.get(name).ok_or(NotReadable::NotBuilt)?;
-        let active = self.control.borrow().active(name).ok_or(NotReadable::NotBuilt)?;
+    async fn generation(&self, served: &Served, topic: &str) -> Result<Generation, NotReadable> {
+        let control = Arc::clone(&self.control.borrow());
+        let active = control.active(topic).ok_or(NotReadable::NotBuilt)?;
+        if let Some(current) = served.seen().current.as_ref().filter(|current| current.is(active)) {
+            return Ok(current.clone());
+        }
+        let projection = control.built_from(topic, active).map_err(NotReadable::NoProjection)?;
+        let partitions = projection.topic.partitions;
         let next = {
             let mut seen = served.seen();
             let next = || Generation {
@@ -158,7 +165,7 @@ impl Generations {
                 recent: Arc::new(Recent::new(partitions)),
             };
             match &seen.current {
-                Some(current) if current.tables.generation == active => return Ok(current.clone()),
+                Some(current) if current.is(active) => return Ok(current.clone()),
                 Some(_) => next(),
                 None => return Ok(seen.current.insert(next()).clone()),
             }
@@ -169,7 +176,7 @@ impl Generations {
         let reached = checkpoints.iter().zip(&seen.high).all(|(checkpoint, high)| checkpoint.next >= *high);
         // Control may have moved on while the checkpoints were loaded: then the next read judges anew.
         if let Some(current) = &seen.current
-            && (!reached || self.control.borrow().active(name) != Some(active))
+            && (!reached || self.control.borrow().active(topic) != Some(active))
         {
             return Ok(current.clone());
         }
@@ -178,9 +185,75 @@ impl Generations {
     }
 }
 
+// === impl Known ===
+
+impl Known {
+    /// What a state of control says. The topics of the `last` one keep what was seen of them.
+    fn of(control: Arc<Control>, last: Option<&Known>) -> Known {
+        let projections = control.serving();
+        let mut known = Known { of: control, projections, served: HashMap::new(), tables: HashMap::new() };
+        for projection in &known.projections {
+            let topic = projection.name();
+            let before = last.and_then(|last| last.served.get(topic)).cloned();
+            let served = before.unwrap_or_else(|| Arc::new(Served::of(projection.topic.partitions)));
+            let in_use = served.seen().current.as_ref().map(|current| Arc::clone(&current.projection));
+            // Tables that only the generation in use has are read until the active one is.
+            for layout in in_use.iter().flat_map(|in_use| in_use.layouts()).chain(projection.layouts()) {
+                known.tables.insert(layout.name.clone(), topic.to_owned());
+            }
+            known.served.insert(topic.to_owned(), served);
+        }
+        known
+    }
+
+    /// What is served, one projection a topic.
+    #[must_use]
+    pub fn projections(&self) -> &[Arc<Projection>] {
+        &self.projections
+    }
+
+    /// The hash of the definition in force.
+    #[must_use]
+    pub fn definition(&self) -> &str {
+        self.of.definition().map_or("", |definition| &definition.hash)
+    }
+
+    /// Whether a message type has a name.
+    #[must_use]
+    pub fn has_message(&self, name: &str) -> bool {
+        let mut messages = self.projections.iter().flat_map(|projection| &projection.topic.messages);
+        messages.any(|message| message.name == name)
+    }
+
+    /// The names of all tables, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.tables.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn topic_of(&self, table: &str) -> Option<&str> {
+        self.tables.get(table).map(String::as_str)
+    }
+}
+
+// === impl Generation ===
+
+impl Generation {
+    fn is(&self, number: u32) -> bool {
+        self.tables.generation == number
+    }
+}
+
 // === impl Served ===
 
 impl Served {
+    /// Of so many partitions, of which nothing was seen yet.
+    fn of(partitions: u32) -> Served {
+        Served(Mutex::new(Seen { current: None, high: vec![Offset::ZERO; partitions as usize] }))
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -191,6 +264,8 @@ impl Served {
 pub enum NotReadable {
     /// Its projection has no active generation.
     NotBuilt,
+    /// What its active generation was built from is not known here.
+    NoProjection(NoProjection),
     /// The store did not answer.
     Store(StoreError),
 }

@@ -27,7 +27,7 @@ const EXAMPLES: usize = 16;
 /// `GET /`.
 pub(crate) async fn root(State(api): State<Arc<Api>>) -> Json<Value> {
     api.count(ReadKind::Index, Ok(StatusCode::OK));
-    let app = &api.generations.app().name;
+    let app = &*api.app;
     Json(json!({
         "tidefold": env!("CARGO_PKG_VERSION"),
         "apps": [{ "name": app, "href": format!("/v1/{app}") }],
@@ -45,7 +45,7 @@ pub(crate) async fn app(
         Some(query) => {
             let detail = format!(
                 "what an app has takes no parameters; ask its tables: {}",
-                api.generations.names().join(", ")
+                api.generations.known().names().join(", ")
             );
             let name = query.split(['=', '&']).next().unwrap_or_default().to_owned();
             let errors = vec![FieldError::in_parameter(name, "not_allowed_by_key", detail.clone())];
@@ -59,20 +59,20 @@ pub(crate) async fn app(
 async fn describe(api: &Api, place: Result<Path<String>, PathRejection>) -> Result<Json<Value>, Problem> {
     let Path(name) = place.map_err(bad_path)?;
     api.check_app(&name)?;
-    let app = api.generations.app();
+    let known = api.generations.known();
     let mut tables = Vec::new();
-    for layout in app.layouts() {
+    for layout in known.projections().iter().flat_map(|projection| projection.layouts()) {
         let example = match api.generations.table(&layout.name).await {
             Some(Ok(table)) => example(api, &name, &table).await,
             _ => None,
         };
         tables.push(table_json(&name, layout, example));
     }
-    let topics = app.projections.iter().map(|projection| &projection.topic);
+    let topics = known.projections().iter().map(|projection| &projection.topic);
     let messages: Vec<Value> = topics.flat_map(|topic| messages_json(&name, topic)).collect();
     Ok(Json(json!({
         "app": name,
-        "definition": app.definition_hash,
+        "definition": known.definition(),
         "read": tables,
         "write": messages,
         "outcomes": format!("/v1/{name}/outcomes/{{topic}}:{{partition}}:{{offset}}"),

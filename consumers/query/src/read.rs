@@ -292,24 +292,20 @@ async fn rollup_page(store: &SharedStore, table: &ReadTable, query: &Query) -> R
     }
 }
 
-fn add_up<'r>(
-    table: &ReadTable<'_>,
-    shards: &'r [Row],
-    whole: bool,
-) -> Result<Vec<(&'r [u8], Group)>, Problem> {
+fn add_up<'r>(table: &ReadTable, shards: &'r [Row], whole: bool) -> Result<Vec<(&'r [u8], Group)>, Problem> {
     let GenerationTable { id, layout } = &table.table;
     rollup::add_up(layout, id, shards, whole).map_err(|damaged| store_problem(damaged.into()))
 }
 
 /// A key as what the keys of a range start with.
-pub(crate) fn prefix_of(table: &ReadTable<'_>, key: &Bytes) -> Result<Prefix, Problem> {
+pub(crate) fn prefix_of(table: &ReadTable, key: &Bytes) -> Result<Prefix, Problem> {
     let detail = || format!("{} is no whole partition key of {}", key.escape_ascii(), table.table.id);
     table.table.layout.prefix(key.clone()).ok_or_else(|| Problem::new(ProblemKind::Internal, detail()))
 }
 
 // === impl ReadTable ===
 
-impl ReadTable<'_> {
+impl ReadTable {
     /// What is answered where a row is not what the table holds.
     pub(crate) fn broken<'k>(&'k self, key: &'k [u8]) -> impl Fn(Broken) -> Problem + 'k {
         move |broken| {

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use tidefold_app::difference::difference;
 use tidefold_app::{App, SourceFile};
-use tidefold_control::state::Definition;
-use tidefold_control::{Control, Entry};
+use tidefold_control::{Control, Definition, Entry};
 
 use crate::error::ControlLogError;
 use crate::topic::ControlLog;
@@ -16,8 +15,8 @@ use crate::topic::ControlLog;
 /// When another one stands there, or the log does not answer.
 pub async fn define(app: &App, control_log: &ControlLog) -> Result<(), ControlLogError> {
     let decide = |control: &Control| match control.definition() {
-        None => Ok(Some(Entry::Defined { hash: app.definition_hash.clone(), sources: app.sources.clone() })),
-        Some(definition) if definition.hash == app.definition_hash => Ok(None),
+        None => Ok(Some(Entry::defined(app))),
+        Some(definition) if definition.is(app) => Ok(None),
         Some(definition) => Err(ControlLogError::DefinitionChanged {
             app: app.name.clone(),
             differences: differences(definition, app),
@@ -29,8 +28,8 @@ pub async fn define(app: &App, control_log: &ControlLog) -> Result<(), ControlLo
 /// What differs between the definition in force and the folder: in meaning, or, where the one in force does not load any
 /// more, file by file.
 fn differences(definition: &Definition, app: &App) -> Vec<String> {
-    if let Ok(old) = tidefold_app::load(definition.sources.clone()) {
-        return difference(&old, app).into_iter().map(|line| format!("  {line}")).collect();
+    if let Ok(old) = definition.app() {
+        return difference(old, app).into_iter().map(|line| format!("  {line}")).collect();
     }
     let text = |sources: &[SourceFile], path: &str| {
         sources.iter().find(|file| file.path == path).map(|file| file.text.clone())

@@ -1,7 +1,11 @@
 //! Control entries. A record of the control topic is one [`Envelope`] as JSON.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
-use tidefold_app::SourceFile;
+use tidefold_app::model::Projection;
+use tidefold_app::{App, SourceFile};
 use tidefold_record::SchemaId;
 
 /// What one control record says.
@@ -24,6 +28,10 @@ pub enum Entry {
         hash: String,
         /// The folder's files.
         sources: Vec<SourceFile>,
+        /// `Projection::hash` of each topic's projection: what the manifests of its generations name. Entries of before
+        /// have none, and their generations name the hash of the whole.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        projections: BTreeMap<String, String>,
     },
     /// A schema id stands for a schema.
     SchemaRegistered {
@@ -141,7 +149,7 @@ pub struct Stands {
 /// What a generation was built from and with. A mismatch with what is there halts the projection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The hash of the definition.
+    /// What the definition of its projection is called (`Definition::name_of`).
     pub definition: String,
     /// The log's identity (`Topic::cluster`).
     pub cluster: String,
@@ -161,6 +169,23 @@ pub struct Manifest {
 
 /// Rises with every change of the fold that could change a row or a verdict.
 pub const FOLD_SEMANTICS: u32 = 2;
+
+// === impl Entry ===
+
+impl Entry {
+    /// A folder as it defines its app from now on.
+    #[must_use]
+    pub fn defined(app: &App) -> Entry {
+        let name = |projection: &Arc<Projection>| (projection.name().to_owned(), projection.hash.to_string());
+        Entry::Defined {
+            hash: app.definition_hash.clone(),
+            sources: app.sources.clone(),
+            projections: app.projections.iter().map(name).collect(),
+        }
+    }
+}
+
+// === impl Envelope ===
 
 impl Envelope {
     /// A record's value, read.

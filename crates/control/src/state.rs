@@ -3,29 +3,20 @@
 use std::collections::{BTreeMap, btree_map};
 use std::sync::{Arc, LazyLock};
 
-use tidefold_app::SourceFile;
+use tidefold_app::model::Projection;
 use tidefold_record::{Offset, SchemaId};
 
+use crate::definition::{Definition, NoProjection};
 use crate::entry::{Entry, Envelope, Manifest, Stands};
 
 /// The control topic, folded up to [`Control::next`]. Cheap to clone behind an `Arc`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Control {
     next: Offset,
-    definition: Option<Definition>,
+    /// In the order they came; the last one is in force.
+    definitions: Vec<Arc<Definition>>,
     schemas: BTreeMap<SchemaId, SchemaRecord>,
-    projections: BTreeMap<String, Projection>,
-}
-
-/// The definition in force.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Definition {
-    /// The control offset that brought it.
-    pub offset: Offset,
-    /// Its hash.
-    pub hash: String,
-    /// The folder's files.
-    pub sources: Vec<SourceFile>,
+    projections: BTreeMap<String, Generations>,
 }
 
 /// What a schema id stands for.
@@ -39,7 +30,7 @@ pub enum SchemaRecord {
 
 /// The generations of one projection.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Projection {
+pub struct Generations {
     /// The generation queries read.
     pub active: Option<u32>,
     /// All generations that ever were, by number from 1.
@@ -126,10 +117,50 @@ impl Control {
         self.next
     }
 
-    /// The definition in force.
+    /// The definition in force: what is proposed has to mean the same, and what is built now is built from it.
     #[must_use]
     pub fn definition(&self) -> Option<&Definition> {
-        self.definition.as_ref()
+        self.definitions.last().map(|definition| &**definition)
+    }
+
+    /// What a generation of a topic was built from.
+    ///
+    /// # Errors
+    /// When there is no such generation, or its definition is not there or does not load.
+    pub fn built_from(&self, topic: &str, generation: u32) -> Result<&Arc<Projection>, NoProjection> {
+        let found = self.projection(topic).and_then(|known| known.generations.get(&generation));
+        let Some(Generation { manifest, .. }) = found else {
+            return Err(NoProjection::NoGeneration { topic: topic.to_owned(), generation });
+        };
+        let mut called =
+            self.definitions.iter().rev().filter(|known| known.is_called(topic, &manifest.definition));
+        let Some(definition) = called.next() else {
+            let (topic, definition) = (topic.to_owned(), manifest.definition.clone());
+            return Err(NoProjection::NotDefined { topic, definition });
+        };
+        definition.projection(topic)
+    }
+
+    /// What messages are written by and tables are read by, one projection a topic: that of the active generation, or of
+    /// the definition in force while a topic has none. In the order of the definition in force; topics that it does not
+    /// have any more stand behind.
+    #[must_use]
+    pub fn serving(&self) -> Vec<Arc<Projection>> {
+        let proposed = self.definition().and_then(|definition| definition.app().ok());
+        let proposed = proposed.map_or(&[][..], |app| &app.projections);
+        let mut serving: Vec<Arc<Projection>> = Vec::new();
+        for projection in proposed {
+            let active = self.active(projection.name());
+            let active = active.and_then(|active| self.built_from(projection.name(), active).ok());
+            serving.push(Arc::clone(active.unwrap_or(projection)));
+        }
+        for (topic, known) in &self.projections {
+            let gone = proposed.iter().all(|projection| projection.name() != topic);
+            if let Some(active) = known.active.filter(|_| gone) {
+                serving.extend(self.built_from(topic, active).ok().cloned());
+            }
+        }
+        serving
     }
 
     /// What a schema id stands for; `None` while that is open. An id that will never be given stands for nothing, without
@@ -174,7 +205,7 @@ impl Control {
 
     /// The generations of a topic's projection.
     #[must_use]
-    pub fn projection(&self, topic: &str) -> Option<&Projection> {
+    pub fn projection(&self, topic: &str) -> Option<&Generations> {
         self.projections.get(topic)
     }
 
@@ -204,8 +235,9 @@ impl Control {
 
     fn take(&mut self, offset: Offset, entry: Entry) -> Result<(), String> {
         match entry {
-            Entry::Defined { hash, sources } => {
-                self.definition = Some(Definition { offset, hash, sources });
+            Entry::Defined { hash, sources, projections } => {
+                let definition = Definition::new(offset, hash, sources, projections);
+                self.definitions.push(Arc::new(definition));
                 Ok(())
             }
             Entry::SchemaRegistered { id, schema } => {
@@ -250,14 +282,14 @@ impl Control {
         Ok(())
     }
 
-    fn change(&mut self, topic: &str) -> Result<&mut Projection, String> {
+    fn change(&mut self, topic: &str) -> Result<&mut Generations, String> {
         self.projections.get_mut(topic).ok_or_else(|| format!("there is no projection {topic}"))
     }
 }
 
-// === impl Projection ===
+// === impl Generations ===
 
-impl Projection {
+impl Generations {
     /// Generations in a state.
     pub fn in_state(&self, state: GenerationState) -> impl Iterator<Item = (u32, &Generation)> {
         self.generations.iter().filter(move |(_, g)| g.state == state).map(|(number, g)| (*number, g))

@@ -30,7 +30,8 @@ pub struct FeedEntry {
 impl FeedEntry {
     pub(crate) fn of(projection: &Projection, transition: &Transition<'_>) -> FeedEntry {
         let state = |slots: &[_]| {
-            let types = projection.entity.iter().flat_map(|entity| &entity.columns).map(|column| &column.column);
+            let types =
+                projection.entity.iter().flat_map(|entity| &entity.columns).map(|column| &column.column);
             let mut bytes = Vec::new();
             columns::encode(types, slots, &mut bytes);
             Bytes::from(bytes)

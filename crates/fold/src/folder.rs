@@ -191,7 +191,8 @@ impl Folder {
                 let position = Position::new(projection.topic.name.clone(), self.partition, record.offset);
                 return Err(FoldError::UnlearnedSchema { position, id });
             }
-            let (Some(entity), Some(key)) = (&projection.entity, record.key.filter(|key| is_row_key(key))) else {
+            let (Some(entity), Some(key)) = (&projection.entity, record.key.filter(|key| is_row_key(key)))
+            else {
                 slots.push(None);
                 continue;
             };

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tidefold_app::App;
 use tidefold_control::Control;
 use tidefold_store::{SharedStore, StoreError, Table};
 use tidefold_telemetry::{Retry, Stopped};
@@ -10,7 +9,6 @@ use tokio::sync::watch;
 
 /// What control says, of which every active generation's tables are open in this process.
 pub(crate) struct Opened {
-    app: Arc<App>,
     store: SharedStore,
     source: watch::Receiver<Arc<Control>>,
     told: watch::Sender<Arc<Control>>,
@@ -25,13 +23,12 @@ impl Opened {
     /// # Errors
     /// When the store refuses the tables for good.
     pub(crate) async fn new(
-        app: Arc<App>,
         store: SharedStore,
         source: watch::Receiver<Arc<Control>>,
         retry: Retry,
     ) -> Result<Opened, StoreError> {
         let told = watch::channel(Arc::new(Control::default())).0;
-        let mut opened = Opened { app, store, source, told, retry };
+        let mut opened = Opened { store, source, told, retry };
         opened.advance().await?;
         Ok(opened)
     }
@@ -52,7 +49,8 @@ impl Opened {
 
     async fn advance(&mut self) -> Result<(), StoreError> {
         let control = Arc::clone(&self.source.borrow_and_update());
-        let active = self.app.projections.iter().filter_map(|projection| {
+        let serving = control.serving();
+        let active = serving.iter().filter_map(|projection| {
             let generation = control.active(projection.name())?;
             Some(projection.tables(generation))
         });

@@ -297,7 +297,7 @@ impl Parts {
         );
         let coordinator = coordinator.await.map_err(|error| Failure::from_error(Code::Conflict, &error))?;
         Ok(ControlSource::Operator(Arc::new(Operator::new(
-            Arc::clone(&self.app),
+            self.app.name.as_str().into(),
             log,
             store,
             coordinator,
@@ -313,7 +313,7 @@ impl Parts {
         backends: &Backends,
     ) -> Result<ControlSource, Failure> {
         let retry = self.telemetry.retry();
-        let opened = Opened::new(Arc::clone(&self.app), Arc::clone(&backends.store), control, retry).await;
+        let opened = Opened::new(Arc::clone(&backends.store), control, retry).await;
         let opened = opened.map_err(|error| Failure::from_error(Code::Conflict, &error))?;
         let control = opened.watch();
         let opening = self.supervisor.spawn("tables", opened.keep_up());
@@ -348,7 +348,7 @@ impl Parts {
             // What a write's `Location` names is asked wherever reads go, so a `query` answers it too.
             let serve = if role.writes() { tidefold_ingest::router } else { tidefold_ingest::outcomes };
             routes = routes.merge(serve(tidefold_ingest::Components {
-                app: Arc::clone(&self.app),
+                app: self.app.name.as_str().into(),
                 log: Arc::clone(log),
                 store: Arc::clone(&backends.store),
                 control: control.clone(),
@@ -367,7 +367,7 @@ impl Parts {
         }
         if role.reads() {
             let read = tidefold_query::Components {
-                app: Arc::clone(&self.app),
+                app: self.app.name.as_str().into(),
                 store: Arc::clone(&backends.store),
                 control,
                 log: backends.log.clone(),
@@ -389,7 +389,7 @@ async fn outcomes_elsewhere() -> Problem {
 /// A copy of control that is about another folder serves other tables.
 fn same_definition(app: &App, control: &Control) -> Result<(), Failure> {
     match control.definition() {
-        Some(definition) if definition.hash != app.definition_hash => {
+        Some(definition) if !definition.is(app) => {
             let text = format!(
                 "the store holds app {} as another folder defines it\nstart with the folder that `tidefold project` was started with",
                 app.name

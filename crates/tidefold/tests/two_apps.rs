@@ -65,7 +65,7 @@ impl Served {
             admission: Default::default(),
             telemetry: shared.telemetry.clone(),
         };
-        let routes = routes(app, &coordinator, shared);
+        let routes = routes(&app, &coordinator, shared);
         let mut serving = JoinSet::new();
         serving.spawn(async {
             let _ = serve(listener, routes, CancellationToken::new(), server).await;
@@ -83,9 +83,9 @@ impl Served {
     }
 }
 
-fn routes(app: Arc<App>, coordinator: &Coordinator, shared: &Shared) -> axum::Router {
+fn routes(app: &App, coordinator: &Coordinator, shared: &Shared) -> axum::Router {
     let written = tidefold_ingest::router(tidefold_ingest::Components {
-        app: Arc::clone(&app),
+        app: app.name.as_str().into(),
         log: Arc::clone(&shared.log),
         store: Arc::clone(&shared.store),
         control: coordinator.control(),
@@ -95,7 +95,7 @@ fn routes(app: Arc<App>, coordinator: &Coordinator, shared: &Shared) -> axum::Ro
         clock: Arc::new(tidefold_telemetry::clock::now_micros),
     });
     let read = tidefold_query::Components {
-        app,
+        app: app.name.as_str().into(),
         store: Arc::clone(&shared.store),
         control: coordinator.control(),
         log: Some(Arc::clone(&shared.log)),

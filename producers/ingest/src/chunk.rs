@@ -8,7 +8,7 @@ use tidefold_http::{FieldError, Principal, Problem, ProblemKind};
 use tidefold_record::{BatchBuilder, SchemaId};
 
 use crate::answer;
-use crate::catalog::MessageEntry;
+use crate::catalog::{Catalog, MessageEntry, TopicEntry};
 use crate::envelope::{self, Envelope};
 use crate::failure::{advise, field_errors, invalid_envelope, invalid_message};
 use crate::head::Head;
@@ -35,6 +35,8 @@ pub(crate) enum Route {
 /// What holds for all lines of a stream.
 pub(crate) struct Stream {
     pub(crate) intake: Arc<Intake>,
+    /// What is served, as it was when the stream began.
+    pub(crate) catalog: Arc<Catalog>,
     pub(crate) principal: Principal,
     pub(crate) source: String,
     pub(crate) route: Route,
@@ -45,7 +47,7 @@ pub(crate) struct Stream {
 pub(crate) struct ChunkBuilder {
     chunk: Chunk,
     lanes: Vec<LaneBatch>,
-    /// For each partition of the app, its place in `lanes`, if it is there.
+    /// For each partition of the catalog, its place in `lanes`, if it is there.
     lane_of: Vec<Option<usize>>,
     bytes: usize,
     now: Option<Now>,
@@ -159,7 +161,7 @@ impl ChunkBuilder {
         }
         match stream.route {
             Route::One { message, schema } => {
-                let Some(message) = stream.intake.catalog.messages.get(message) else {
+                let Some(message) = stream.catalog.message_at(message) else {
                     return Err((None, Problem::new(ProblemKind::Internal, "no such message type")));
                 };
                 let envelope = Envelope { data: Some(line), ..Envelope::default() };
@@ -179,7 +181,7 @@ impl ChunkBuilder {
         envelope: &Envelope<'_>,
         mut errors: Vec<FieldError>,
     ) -> Result<(), Problem> {
-        let catalog = &stream.intake.catalog;
+        let catalog = &stream.catalog;
         let attributes = &envelope.attributes;
         if errors.is_empty() {
             stream.intake.check_source(&stream.principal, attributes)?;
@@ -196,8 +198,7 @@ impl ChunkBuilder {
             return Err(invalid_envelope(errors));
         };
         if attributes.if_match.is_some()
-            && let Some(topic) = catalog.topic_of(message)
-            && let Some(reason) = message.unconditional(topic)
+            && let Some(reason) = message.unconditional()
         {
             errors.push(FieldError::at("#/ifmatch", "not_conditional", reason));
         }
@@ -215,9 +216,7 @@ impl ChunkBuilder {
         mut errors: Vec<FieldError>,
         inside: &str,
     ) -> Result<(), Problem> {
-        let Some(topic) = stream.intake.catalog.topic_of(message) else {
-            return Err(Problem::new(ProblemKind::Internal, "a message type without a topic"));
-        };
+        let topic = &message.topic;
         Scratch::with(|scratch| {
             if let Some(data) = envelope.data
                 && let Err(violations) = scratch.encode(message, schema, data)
@@ -236,17 +235,19 @@ impl ChunkBuilder {
                 return Err(invalid_envelope(errors));
             }
             let partition = topic.partition_of(scratch.key());
-            let lane = self.lane(topic.lane(partition), message.topic, partition);
+            let lane = self.lane(topic, partition);
             self.push(stream, message, envelope, lane, scratch);
             Ok(())
         })
     }
 
     /// The place of a partition's batch, which is begun if need be.
-    fn lane(&mut self, place: usize, topic: usize, partition: tidefold_record::Partition) -> usize {
+    fn lane(&mut self, topic: &Arc<TopicEntry>, partition: tidefold_record::Partition) -> usize {
+        let place = topic.lane(partition);
         match self.lane_of.get(place) {
             Some(Some(lane)) => *lane,
             _ => {
+                let topic = Arc::clone(topic);
                 self.lanes.push(LaneBatch { topic, partition, batch: BatchBuilder::new() });
                 let lane = self.lanes.len() - 1;
                 if let Some(slot) = self.lane_of.get_mut(place) {
@@ -317,15 +318,14 @@ impl Chunk {
             };
             let id = std::str::from_utf8(text).unwrap_or_default();
             let Some((name, fates)) = lanes.get(lane) else { continue };
-            match (fates.of(record), intake.catalog.topics.get(name.topic)) {
-                (Ok(offset), Some(topic)) => {
+            match fates.of(record) {
+                Ok(offset) => {
                     position.clear();
-                    answer::write_position(&topic.name, name.partition, offset, &mut position);
+                    answer::write_position(&name.topic.name, name.partition, offset, &mut position);
                     answer::write_accepted_line(index, id, &position, &mut out);
                     accepted += 1;
                 }
-                (Ok(_), None) => {}
-                (Err(failure), _) => {
+                Err(failure) => {
                     failure.count(&intake.metrics);
                     answer::write_problem_line(index, Some(id), &failure.problem(id), &mut out);
                 }
@@ -337,8 +337,8 @@ impl Chunk {
 }
 
 /// Which partition a lane is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LaneName {
-    pub(crate) topic: usize,
+    pub(crate) topic: Arc<TopicEntry>,
     pub(crate) partition: tidefold_record::Partition,
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tidefold_app::App;
 use tidefold_http::{Principal, Problem, ProblemKind};
 use tidefold_log::{Appended, LogError, SharedLog};
 use tidefold_record::{BatchBuilder, Offset, Partition, unframe};
@@ -11,7 +10,7 @@ use tidefold_store::published::Published;
 use tidefold_telemetry::{Gauge, IngestMetrics, clock};
 
 use crate::attributes::Attributes;
-use crate::catalog::{Catalog, TopicEntry};
+use crate::catalog::{Catalogs, TopicEntry};
 use crate::ids::Ids;
 use crate::proofs::{Folded, Proofs};
 use crate::record::Now;
@@ -21,8 +20,9 @@ use crate::{Components, Refusals};
 
 /// The state of ingest's routes.
 pub(crate) struct Intake {
-    pub(crate) app: Arc<App>,
-    pub(crate) catalog: Catalog,
+    /// The app's name.
+    pub(crate) app: Arc<str>,
+    pub(crate) catalog: Catalogs,
     pub(crate) log: SharedLog,
     pub(crate) store: SharedStore,
     pub(crate) metrics: IngestMetrics,
@@ -43,13 +43,12 @@ struct OnTheWay<'a>(&'a Gauge, i64);
 impl Intake {
     pub(crate) fn new(components: Components) -> Intake {
         let Components { app, log, store, control, refusals, telemetry, settings, clock } = components;
-        let catalog = Catalog::new(&app, control, &settings);
         Intake {
-            proofs: Proofs::new(Arc::clone(&log), catalog.lanes()),
+            proofs: Proofs::new(Arc::clone(&log)),
             refusals,
-            catalog,
-            metrics: telemetry.ingest(&app.name),
-            anonymous_source: Principal::ANONYMOUS.source(&app.name),
+            catalog: Catalogs::new(control, &settings),
+            metrics: telemetry.ingest(&app),
+            anonymous_source: Principal::ANONYMOUS.source(&app),
             ids: Ids::new(),
             room: Room::new(settings.memory_bytes, settings.limits.body_bytes.max(2 * settings.chunk_bytes)),
             app,
@@ -69,7 +68,7 @@ impl Intake {
         if *principal == Principal::ANONYMOUS {
             return (&*self.anonymous_source).into();
         }
-        principal.source(&self.app.name).into()
+        principal.source(&self.app).into()
     }
 
     /// Checks that a message does not speak under the source of another caller.
@@ -79,18 +78,18 @@ impl Intake {
         attributes: &Attributes<'_>,
     ) -> Result<(), Problem> {
         match &attributes.source {
-            Some(source) => principal.may_speak_as(&self.app.name, source),
+            Some(source) => principal.may_speak_as(&self.app, source),
             None => Ok(()),
         }
     }
 
     /// Checks that a path is of this node's app.
     pub(crate) fn check_app(&self, name: &str) -> Result<(), Problem> {
-        if name == self.app.name {
+        if name == &*self.app {
             return Ok(());
         }
         let shown: String = name.chars().take(80).collect();
-        let detail = format!("this node serves the app `{}`, not `{shown}`", self.app.name);
+        let detail = format!("this node serves the app `{}`, not `{shown}`", self.app);
         Err(Problem::new(ProblemKind::UnknownApp, detail))
     }
 
@@ -124,10 +123,10 @@ impl Intake {
     /// A partition as the generation that queries read has it; none while nothing is active.
     pub(crate) fn folded(&self, topic: &TopicEntry, partition: Partition) -> Option<Folded> {
         let generation = self.catalog.control().active(topic.name.as_str())?;
-        let tables = self.app.projection(topic.name.as_str())?.tables(generation);
+        let tables = topic.projection.tables(generation);
         Some(Folded {
-            at: topic.lane(partition),
             topic: topic.log_name.clone(),
+            partitions: topic.partitions,
             partition,
             generation,
             published: Published::of(&self.store, &tables),
@@ -141,7 +140,7 @@ impl Intake {
         if refused.is_some() {
             return refused;
         }
-        let looked = self.proofs.contradiction(topic.lane(partition), || self.folded(topic, partition)).await;
+        let looked = self.proofs.contradiction(topic, partition, || self.folded(topic, partition)).await;
         looked.map(|found| {
             format!(
                 "partition {partition}: {found}. Nothing that is appended now would be folded: {}",

@@ -17,8 +17,7 @@ use crate::intake::Intake;
 
 /// Messages of one chunk for one partition.
 pub(crate) struct LaneBatch {
-    /// The place of the topic in the catalog.
-    pub(crate) topic: usize,
+    pub(crate) topic: Arc<TopicEntry>,
     pub(crate) partition: Partition,
     pub(crate) batch: BatchBuilder,
 }
@@ -76,9 +75,9 @@ pub(crate) async fn append_in_turn(intake: Arc<Intake>, lane: LaneBatch, turn: T
         Some(before) => before.await.unwrap_or(false),
         None => true,
     };
-    let fates = match intake.catalog.topics.get(lane.topic) {
-        Some(topic) if may_go => append_patiently(&intake, topic, lane.partition, lane.batch).await,
-        _ => Fates::Failed(Failure::OrderKept),
+    let fates = match may_go {
+        true => append_patiently(&intake, &lane.topic, lane.partition, lane.batch).await,
+        false => Fates::Failed(Failure::OrderKept),
     };
     // The next may be gone with its stream.
     let _ = turn.done.send(fates.came_through());

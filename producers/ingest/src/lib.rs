@@ -8,7 +8,7 @@
 //!
 //! A walk through it:
 //! * [`router`] and [`Components`]: how the composition gets the routes.
-//! * `catalog`: the app as ingest needs it; `intake`: what all routes share.
+//! * `catalog`: what is served now, as ingest needs it; `intake`: what all routes share.
 //! * `attributes`: what is said of a message besides what it says itself, by one set of rules; `cloudevent` takes them from
 //!   headers, `envelope` from a line. `head`: all that a request's headers say, `media` a part of it; `shape`: what a refused
 //!   body looks like.
@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
-use tidefold_app::App;
 use tidefold_control::Control;
 use tidefold_http::paths;
 use tidefold_log::SharedLog;
@@ -64,13 +63,13 @@ pub type Refusals = Arc<dyn Fn(&str, Partition) -> Option<String> + Send + Sync>
 
 /// What ingest works with.
 pub struct Components {
-    /// The app whose messages it takes.
-    pub app: Arc<App>,
+    /// The name of the app whose messages it takes.
+    pub app: Arc<str>,
     /// Where they go.
     pub log: SharedLog,
     /// Where outcomes stand.
     pub store: SharedStore,
-    /// Schema ids and active generations.
+    /// Schema ids and active generations, by whose definitions messages are written.
     pub control: watch::Receiver<Arc<Control>>,
     /// Why nothing appended would be folded, where this process folds and knows.
     pub refusals: Option<Refusals>,

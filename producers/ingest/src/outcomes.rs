@@ -125,12 +125,12 @@ pub(crate) async fn get(State(intake): State<Arc<Intake>>, request: Request) -> 
     let topic = topic_of(&intake, &position)?;
     let (partition, offset) = (position.partition, position.offset);
     if let Some(query) = request.uri().query() {
-        return range::answer(&intake, topic, &position, query).await;
+        return range::answer(&intake, &topic, &position, query).await;
     }
-    let id = intake.id_at(topic, partition, offset).await?;
-    let outcome = intake.outcome(topic, partition, offset, true).await;
+    let id = intake.id_at(&topic, partition, offset).await?;
+    let outcome = intake.outcome(&topic, partition, offset, true).await;
     let outcome = outcome.map_err(|untold| untold_problem(untold, &position))?;
-    let body = body(topic, partition, offset, id.as_deref(), outcome.as_ref());
+    let body = body(&topic, partition, offset, id.as_deref(), outcome.as_ref());
     let mut response = answer::json(StatusCode::OK, body);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -140,10 +140,11 @@ pub(crate) async fn get(State(intake): State<Arc<Intake>>, request: Request) -> 
     Ok(response)
 }
 
-fn topic_of<'a>(intake: &'a Intake, position: &Position) -> Result<&'a TopicEntry, Problem> {
+fn topic_of(intake: &Intake, position: &Position) -> Result<Arc<TopicEntry>, Problem> {
     let refuse = |detail| Problem::new(ProblemKind::InvalidPosition, detail);
-    let topic = intake.catalog.topic_named(position.topic.as_str()).ok_or_else(|| {
-        let names: Vec<_> = intake.catalog.topics.iter().map(|topic| topic.name.as_str()).collect();
+    let catalog = intake.catalog.now();
+    let topic = catalog.topics().iter().find(|topic| topic.name == position.topic).ok_or_else(|| {
+        let names: Vec<_> = catalog.topics().iter().map(|topic| topic.name.as_str()).collect();
         refuse(format!("the app has no topic `{}`; it has {}", position.topic, names.join(", ")))
     })?;
     if position.partition.0 >= topic.partitions {
@@ -151,7 +152,7 @@ fn topic_of<'a>(intake: &'a Intake, position: &Position) -> Result<&'a TopicEntr
             format!("topic {} has partitions 0 to {}", topic.name, topic.partitions.saturating_sub(1));
         return Err(refuse(detail));
     }
-    Ok(topic)
+    Ok(Arc::clone(topic))
 }
 
 fn untold_problem(untold: Untold, position: &Position) -> Problem {
@@ -231,17 +232,17 @@ pub(crate) async fn wait(
     waited: Waited,
 ) -> Result<Response, Problem> {
     // Where too many wait the preference is not applied, as RFC 7240 allows: the message stands in the log.
-    let Some(_waiting) = waited.caller.wait() else { return Ok(standing.accepted(&intake.app.name)) };
+    let Some(_waiting) = waited.caller.wait() else { return Ok(standing.accepted(&intake.app)) };
     let since = clock::instant();
     let outcome = tokio::time::timeout(waited.asked, until_judged(intake, standing)).await.ok();
     intake.metrics.wait_seconds.observe(since.elapsed().as_secs_f64());
     let (applied, waited) = Preferences::waited(waited.asked);
     let mut response = match &outcome {
-        None => standing.accepted(&intake.app.name),
+        None => standing.accepted(&intake.app),
         Some(outcome) => match refusal(standing, outcome) {
             Some(problem) => {
                 let problem = problem.with_header(applied, waited);
-                return Err(match answer::outcome_path(&intake.app.name, &standing.position()) {
+                return Err(match answer::outcome_path(&intake.app, &standing.position()) {
                     Some(path) => problem.with_header(LOCATION, path),
                     None => problem,
                 });
@@ -253,7 +254,7 @@ pub(crate) async fn wait(
             }
         },
     };
-    if let Some(path) = answer::outcome_path(&intake.app.name, &standing.position()) {
+    if let Some(path) = answer::outcome_path(&intake.app, &standing.position()) {
         response.headers_mut().insert(LOCATION, path);
     }
     response.headers_mut().insert(applied, waited);

@@ -4,7 +4,8 @@
 //! this one than is left, says nothing. And what is appended to such a log is folded by nobody until an operator has put
 //! back what is missing, which takes it away again: so it is refused, not taken.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tidefold_log::{LogError, ReadLimit, SharedLog};
@@ -16,7 +17,9 @@ use tidefold_table::proof::{Contradiction, GOOD_FOR, Look, Proof};
 use tidefold_telemetry::clock;
 use tokio::task::JoinSet;
 
-/// What is known of every partition of the app.
+use crate::catalog::TopicEntry;
+
+/// What is known of every partition that was asked about.
 pub(crate) struct Proofs {
     prover: Arc<Prover>,
     tasks: Mutex<JoinSet<()>>,
@@ -25,7 +28,7 @@ pub(crate) struct Proofs {
 /// Looks.
 struct Prover {
     log: SharedLog,
-    partitions: Vec<Known>,
+    partitions: RwLock<HashMap<TopicName, Arc<[Known]>>>,
 }
 
 /// What is known of one partition.
@@ -41,10 +44,9 @@ struct Known {
 /// A partition of the generation that queries read.
 #[derive(Clone)]
 pub(crate) struct Folded {
-    /// The partition's place among all of the app.
-    pub(crate) at: usize,
     /// The log's own name of the topic.
     pub(crate) topic: TopicName,
+    pub(crate) partitions: u32,
     pub(crate) partition: Partition,
     pub(crate) generation: u32,
     pub(crate) published: Published,
@@ -65,10 +67,9 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 // === impl Proofs ===
 
 impl Proofs {
-    /// Of so many partitions.
-    pub(crate) fn new(log: SharedLog, partitions: usize) -> Proofs {
-        let partitions = (0..partitions).map(|_| Known::default()).collect();
-        Proofs { prover: Arc::new(Prover { log, partitions }), tasks: Mutex::default() }
+    /// Nothing is known yet.
+    pub(crate) fn new(log: SharedLog) -> Proofs {
+        Proofs { prover: Arc::new(Prover { log, partitions: RwLock::default() }), tasks: Mutex::default() }
     }
 
     /// The checkpoint of a partition, if the log is the one it was folded from. `thorough`: what was proved a while ago is
@@ -85,10 +86,12 @@ impl Proofs {
     /// write to it, and beside writes from then on. `of` says what to look at; nothing while no generation is active.
     pub(crate) async fn contradiction(
         &self,
-        at: usize,
+        topic: &TopicEntry,
+        partition: Partition,
         of: impl Fn() -> Option<Folded>,
     ) -> Option<Contradiction> {
-        let known = self.prover.partitions.get(at)?;
+        let known = self.prover.known(&topic.log_name, topic.partitions);
+        let known = known.get(partition.0 as usize)?;
         let now = clock::instant();
         if !known.is_asked() {
             let _one = known.first.lock().await;
@@ -96,7 +99,8 @@ impl Proofs {
                 let looked = tokio::time::timeout(FIRST_LOOK, self.prover.look(&of()?)).await;
                 if looked.is_err() {
                     tracing::warn!(
-                        partition = at,
+                        topic = %topic.log_name,
+                        %partition,
                         "whether the tables are of this log is not known yet; writes are taken"
                     );
                 }
@@ -135,6 +139,16 @@ impl Known {
 // === impl Prover ===
 
 impl Prover {
+    /// What is known of a topic's partitions.
+    fn known(&self, topic: &TopicName, partitions: u32) -> Arc<[Known]> {
+        let known = self.partitions.read().unwrap_or_else(PoisonError::into_inner).get(topic).cloned();
+        known.unwrap_or_else(|| {
+            let mut all = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
+            let fresh = || (0..partitions).map(|_| Known::default()).collect();
+            Arc::clone(all.entry(topic.clone()).or_insert_with(fresh))
+        })
+    }
+
     /// Compares a checkpoint, which was loaded before, with the log.
     async fn prove(
         &self,
@@ -142,7 +156,8 @@ impl Prover {
         checkpoint: &Checkpoint,
         thorough: bool,
     ) -> Result<Result<(), Contradiction>, LogError> {
-        let Some(known) = self.partitions.get(of.at) else { return Ok(Ok(())) };
+        let known = self.known(&of.topic, of.partitions);
+        let Some(known) = known.get(of.partition.0 as usize) else { return Ok(Ok(())) };
         let now = clock::instant();
         let look = lock(&known.proof).look(of.generation, checkpoint, now, thorough);
         let record = match look {
@@ -170,7 +185,8 @@ impl Prover {
             let proof = lock(&known.proof);
             proof.last(clock::instant()).is_some_and(|(contradiction, _)| contradiction.is_some())
         };
-        let before = self.partitions.get(of.at).is_some_and(refused);
+        let known = self.known(&of.topic, of.partitions);
+        let before = known.get(of.partition.0 as usize).is_some_and(refused);
         let looked = match of.published.checkpoint(of.partition).await {
             Ok(Some(checkpoint)) => self.prove(of, &checkpoint, false).await.map_err(Untold::Log),
             Ok(None) => return,

@@ -22,9 +22,10 @@ pub(crate) async fn post_any(
     intake.check_app(app)?;
     let media = Media::of(request.headers())?;
     let head = Head::of(request.headers(), &asking, intake.settings.wait_max)?;
+    let catalog = intake.catalog.now();
     match media {
-        Media::Lines => stream::answer(intake, asking, Route::Any, head, request),
-        Media::Event => single::event(&intake, asking, None, head, request).await,
+        Media::Lines => stream::answer(intake, catalog, asking, Route::Any, head, request),
+        Media::Event => single::event(&intake, &catalog, asking, None, head, request).await,
         Media::Json => {
             let detail = "this path takes application/x-ndjson, one message with its type a line, or one event as \
                           application/cloudevents+json; send one message of application/json to its own path, \
@@ -42,16 +43,17 @@ pub(crate) async fn post_named(
 ) -> Result<Response, Problem> {
     let (app, name) = named(request.uri().path());
     intake.check_app(app)?;
-    let message = intake.catalog.message(name).ok_or_else(|| intake.catalog.unknown_type(name))?;
+    let catalog = intake.catalog.now();
+    let message = catalog.message(name).ok_or_else(|| catalog.unknown_type(name))?;
     let media = Media::of(request.headers())?;
     let head = Head::of(request.headers(), &asking, intake.settings.wait_max)?;
-    let schema = intake.catalog.schema_id(message)?;
+    let schema = catalog.schema_id(message)?;
     match media {
         Media::Json => single::one(&intake, asking, message, schema, head, request).await,
-        Media::Event => single::event(&intake, asking, Some(message), head, request).await,
+        Media::Event => single::event(&intake, &catalog, asking, Some(message), head, request).await,
         Media::Lines => {
             let route = Route::One { message: message.place, schema };
-            stream::answer(Arc::clone(&intake), asking, route, head, request)
+            stream::answer(Arc::clone(&intake), Arc::clone(&catalog), asking, route, head, request)
         }
     }
 }

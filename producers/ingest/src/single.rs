@@ -10,7 +10,7 @@ use tidefold_record::{BatchBuilder, Partition, SchemaId};
 
 use crate::answer::Standing;
 use crate::attributes::{Attributes, Known};
-use crate::catalog::{MessageEntry, TopicEntry};
+use crate::catalog::{Catalog, MessageEntry, TopicEntry};
 use crate::envelope;
 use crate::failure::{Failure, advise, field_errors, invalid_envelope, invalid_message};
 use crate::head::Head;
@@ -44,8 +44,8 @@ pub(crate) async fn one(
     head: Head,
     request: Request,
 ) -> Result<Response, Problem> {
-    let topic = topic_of(intake, message)?;
-    of_this_path(message, topic, &head)?;
+    let topic = &*message.topic;
+    of_this_path(message, &head)?;
     intake.check_source(&asking.principal, &head.attributes)?;
     let (room, json) = read(intake, &asking, request).await?;
     let sent =
@@ -63,6 +63,7 @@ pub(crate) async fn one(
 /// Takes a CloudEvent in JSON: an envelope, of which the standard requires more than of a line.
 pub(crate) async fn event(
     intake: &Intake,
+    catalog: &Catalog,
     asking: Asking,
     path: Option<&MessageEntry>,
     head: Head,
@@ -82,9 +83,9 @@ pub(crate) async fn event(
         problem
     };
     let kind = attributes.kind.as_deref().unwrap_or_default();
-    let (Some(message), Some(data)) = (intake.catalog.message(kind), envelope.data) else {
+    let (Some(message), Some(data)) = (catalog.message(kind), envelope.data) else {
         return Err(refused(match errors.is_empty() {
-            true => intake.catalog.unknown_type(kind),
+            true => catalog.unknown_type(kind),
             false => invalid_envelope(errors),
         }));
     };
@@ -95,13 +96,13 @@ pub(crate) async fn event(
             return Err(refused(Problem::new(ProblemKind::InvalidRequest, detail)));
         }
     }
-    let topic = topic_of(intake, message)?;
+    let topic = &*message.topic;
     if attributes.if_match.is_some()
-        && let Some(reason) = message.unconditional(topic)
+        && let Some(reason) = message.unconditional()
     {
         errors.push(FieldError::at("#/ifmatch", "not_conditional", reason));
     }
-    let schema = intake.catalog.schema_id(message)?;
+    let schema = catalog.schema_id(message)?;
     let sent = Sent { message, topic, schema, attributes, head: &head, json: data, inside: "/data" };
     let now = intake.now();
     let mut fresh = [0; FRESH];
@@ -127,11 +128,6 @@ fn require_whole(attributes: &Attributes<'_>, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::at(pointer, "missing_field", "is missing; every CloudEvent has one"));
         }
     }
-}
-
-fn topic_of<'a>(intake: &'a Intake, message: &MessageEntry) -> Result<&'a TopicEntry, Problem> {
-    let topic = intake.catalog.topic_of(message);
-    topic.ok_or_else(|| Problem::new(ProblemKind::Internal, "a message type without a topic"))
 }
 
 /// A message's own id, or a fresh one.
@@ -221,14 +217,14 @@ async fn told(
 ) -> Result<Response, Problem> {
     match head.wait {
         Some(wait) => outcomes::wait(intake, standing, Waited { asked: wait, caller: asking.caller }).await,
-        None => Ok(standing.accepted(&intake.app.name)),
+        None => Ok(standing.accepted(&intake.app)),
     }
 }
 
 /// Whether what the headers say can hold for a message of this type.
-fn of_this_path(message: &MessageEntry, topic: &TopicEntry, head: &Head) -> Result<(), Problem> {
+fn of_this_path(message: &MessageEntry, head: &Head) -> Result<(), Problem> {
     if head.attributes.if_match.is_some()
-        && let Some(reason) = message.unconditional(topic)
+        && let Some(reason) = message.unconditional()
     {
         return Err(Problem::new(ProblemKind::InvalidRequest, format!("If-Match is of no use: {reason}")));
     }

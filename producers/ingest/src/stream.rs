@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 
 use crate::answer;
 use crate::attributes::ID_BYTES;
+use crate::catalog::Catalog;
 use crate::chunk::{Chunk, ChunkBuilder, LaneName, Route, Stream};
 use crate::head::Head;
 use crate::intake::Intake;
@@ -41,7 +42,7 @@ struct Exchange {
     stream: Stream,
     lines: Lines,
     gathered: ChunkBuilder,
-    /// For each partition of the app, what says that its last batch of this request is settled.
+    /// For each partition of the catalog, what says that its last batch of this request is settled.
     tails: Vec<Option<oneshot::Receiver<bool>>>,
     in_flight: FuturesOrdered<BoxFuture<'static, Bytes>>,
     /// Why the body ended early, to be answered last.
@@ -57,6 +58,7 @@ struct Exchange {
 /// Starts answering a stream.
 pub(crate) fn answer(
     intake: Arc<Intake>,
+    catalog: Arc<Catalog>,
     asking: Asking,
     route: Route,
     head: Head,
@@ -71,7 +73,7 @@ pub(crate) fn answer(
     })?;
     let body = request.into_body();
     let source = intake.source_of(&principal).into_owned();
-    let lanes = intake.catalog.lanes();
+    let lanes = catalog.lanes();
     let exchange = Exchange {
         lines: Lines::new(body, limits.line_bytes, Pace::streamed(&limits)),
         gathered: ChunkBuilder::new(lanes),
@@ -82,7 +84,7 @@ pub(crate) fn answer(
         room,
         owed: 0,
         caller,
-        stream: Stream { intake, principal, source, route, head },
+        stream: Stream { intake, catalog, principal, source, route, head },
     };
     let answers = unfold(exchange, async |mut exchange| {
         let answer = exchange.next().await?;
@@ -251,7 +253,7 @@ impl Exchange {
         let (chunk, lanes) = self.gathered.take();
         let mut appends = Vec::with_capacity(lanes.len());
         for lane in lanes {
-            let name = LaneName { topic: lane.topic, partition: lane.partition };
+            let name = LaneName { topic: Arc::clone(&lane.topic), partition: lane.partition };
             let turn = self.turn(&lane);
             let append = append_in_turn(Arc::clone(&self.stream.intake), lane, turn);
             appends.push(append.map(move |fates| (name, fates)));
@@ -265,8 +267,8 @@ impl Exchange {
     /// The place of a batch behind those of the same partition.
     fn turn(&mut self, lane: &LaneBatch) -> Turn {
         let (done, tail) = oneshot::channel();
-        let place = self.stream.intake.catalog.topics.get(lane.topic).map(|topic| topic.lane(lane.partition));
-        let before = place.and_then(|place| self.tails.get_mut(place)).and_then(|slot| slot.replace(tail));
+        let slot = self.tails.get_mut(lane.topic.lane(lane.partition));
+        let before = slot.and_then(|slot| slot.replace(tail));
         Turn { before, done }
     }
 

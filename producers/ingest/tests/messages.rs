@@ -9,15 +9,17 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::Method;
 use serde_json::json;
-use support::{NOW_MICROS, Shop, header, mistakes};
-use tidefold_control::Control;
+use support::{NOW_MICROS, Shop, building, changed, header, mistakes, put};
+use tidefold_control::{Control, Entry};
 use tidefold_ingest::Settings;
 use tidefold_log::memory::{Failure, Stands};
 use tidefold_record::headers::Known;
-use tidefold_record::partition_of;
+use tidefold_record::{SchemaId, partition_of};
 
 const ORDERS: &str = "/v1/shop/PlaceOrder";
 
@@ -316,10 +318,48 @@ async fn a_log_that_does_not_take_a_message_is_told_apart_from_one_that_may_have
 #[tokio::test]
 async fn a_message_waits_outside_until_its_schema_has_an_id() {
     let shop = Shop::open().await;
-    let whole = shop.control.send_replace(Control::default().into());
+    let mut begun = Control::default();
+    put(&mut begun, Entry::defined(&shop.app));
+    let whole = shop.control.send_replace(begun.into());
     shop.post(ORDERS, &[], order("o")).await.problem(503, "schema_not_registered");
     shop.control.send_replace(whole);
     assert_eq!(shop.post(ORDERS, &[], order("o")).await.status, 202);
+}
+
+#[tokio::test]
+async fn messages_are_written_by_the_definition_of_the_active_generation() {
+    let shop = Shop::open().await;
+    let with_note = |id: &str| json!({"order_id": id, "total_cents": 1, "note": "please"}).to_string();
+    let refused = async |id: &str| {
+        let problem = shop.post(ORDERS, &[], with_note(id)).await.problem(400, "invalid_message");
+        assert!(mistakes(&problem).iter().any(|(pointer, _)| pointer == "#/note"), "{problem}");
+    };
+    refused("o-1").await;
+
+    // Another definition is built beside the active one, and changes nothing until it is activated.
+    let changed = changed(|path, text| match path {
+        "PlaceOrder.avsc" => text.replace(
+            "{\"name\":\"total_cents\"",
+            "{\"name\":\"note\",\"type\":\"string\",\"default\":\"\"},{\"name\":\"total_cents\"",
+        ),
+        _ => text,
+    });
+    let say = |entry| shop.control.send_modify(|control| put(Arc::make_mut(control), entry));
+    say(Entry::defined(&changed));
+    let schema = changed.message("PlaceOrder").map(|(of, at)| of.topic.messages[at].schema_json.clone());
+    say(Entry::SchemaRegistered { id: SchemaId(200), schema: schema.unwrap() });
+    say(building(changed.projection("orders").unwrap(), 2));
+    refused("o-2").await;
+    let lines = format!("{}\n", with_note("o-3"));
+    assert_eq!(shop.stream(ORDERS, &[], lines.clone()).await.lines()[0]["status"], 400);
+
+    say(Entry::Activated { topic: "orders".into(), generation: 2 });
+    assert_eq!(shop.post(ORDERS, &[], with_note("o-4")).await.status, 202);
+    assert_eq!(shop.stream(ORDERS, &[], lines).await.lines()[0]["status"], 202);
+    let ids: Vec<_> = shop.all_records("orders").await.into_iter().map(|record| record.schema).collect();
+    assert_eq!(ids, [SchemaId(200), SchemaId(200)]);
+    say(Entry::Activated { topic: "orders".into(), generation: 1 });
+    refused("o-5").await;
 }
 
 #[tokio::test]

@@ -165,7 +165,15 @@ impl Builder {
 
     async fn compare(&self) -> Result<Vec<Suspects>, CoordinatorError> {
         let Pair { process, source, from, to, .. } = &self.pair;
-        compare::suspects(&*process.components.store, &source.tables(*from), &source.tables(*to)).await
+        let control = process.control_log.control();
+        let tables = |generation| match source.built_from(&control, generation) {
+            Ok(projection) => Ok(projection.tables(generation)),
+            Err(error) => {
+                let (topic, reason) = (source.name.to_string(), error.to_string());
+                Err(CoordinatorError::Halted { topic, generation, reason })
+            }
+        };
+        compare::suspects(&*process.components.store, &tables(*from)?, &tables(*to)?).await
     }
 
     /// What became of the generation, where that is decided: by another process, or by whoever gave it up.

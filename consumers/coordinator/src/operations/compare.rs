@@ -84,8 +84,10 @@ pub(crate) async fn suspects(
     old: &GenerationTables,
     new: &GenerationTables,
 ) -> Result<Vec<Suspects>, CoordinatorError> {
-    let pairs = old.entity.iter().chain(&old.views).chain([&old.verdicts]);
-    let pairs = pairs.zip(new.entity.iter().chain(&new.views).chain([&new.verdicts]));
+    // What only one of them has is compared with nothing: their definitions may differ.
+    let both = old.entity.iter().chain(&old.views);
+    let both = both.filter_map(|old| Some((old, new.named(&old.layout.name)?)));
+    let pairs = both.chain([(&old.verdicts, &new.verdicts)]);
     let mut all = Vec::new();
     for (old, new) in pairs {
         let mut found = Suspects::new(old.layout.name.clone(), old.id.clone(), new.id.clone());

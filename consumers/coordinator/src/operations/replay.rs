@@ -64,7 +64,7 @@ impl Coordinator {
                 return None;
             }
             let verdicts_of = projection.active.filter(|_| trusted);
-            let manifest = source.manifest(process.options.window, verdicts_of);
+            let manifest = source.manifest(control, process.options.window, verdicts_of)?;
             let generation = projection.next_generation();
             Some(Entry::Building { topic: topic.to_owned(), generation, manifest })
         };

@@ -22,7 +22,8 @@ pub fn manifest(definition: &str, topic: &Topic, window: u64, verdicts_of: Optio
     }
 }
 
-/// What keeps a generation from being folded on: each line has both values and what to do. Empty when nothing does.
+/// What keeps a generation from being folded on: each line has both values and what to do. Empty when nothing does. Its
+/// definition never does: a generation is folded by its own, whatever else is defined.
 #[must_use]
 pub fn mismatches(built: &Manifest, there: &Manifest) -> Vec<String> {
     let other_log = "put back the log it was folded from, or build the tables anew with `tidefold replay`";
@@ -37,7 +38,6 @@ pub fn mismatches(built: &Manifest, there: &Manifest) -> Vec<String> {
         ("the topic's incarnation", &built.incarnation, &there.incarnation, other_log),
         ("the number of partitions", &built.partitions.to_string(), &there.partitions.to_string(), other_log),
         ("the partitioner", &built.partitioner, &there.partitioner, other_log),
-        ("the definition", &built.definition, &there.definition, "start with the folder as it was"),
         (
             "the number of the fold's semantics",
             &built.semantics.to_string(),

@@ -4,7 +4,6 @@ use tidefold_control::Manifest;
 use tidefold_log::{Bounds, LogError};
 use tidefold_projector::{Halt, LaneState};
 
-use super::manifest::mismatches;
 use crate::process::Process;
 use crate::source::Source;
 
@@ -41,7 +40,7 @@ impl Process {
     }
 
     fn is_of_what_is_there(&self, source: &Source, built: &Manifest) -> bool {
-        mismatches(built, &source.manifest(self.options.window, None)).is_empty()
+        source.mismatches(built, self.options.window).is_empty()
     }
 
     /// Whether the checkpoints of a generation lie within the log, and its lanes here found the records they folded. What

@@ -59,7 +59,7 @@ impl Process {
             {
                 if owned.contains_key(&partition) {
                     let records = bounds.appended.distance_from(checkpoint.next);
-                    let (telemetry, app) = (&self.components.telemetry, &self.app.name);
+                    let (telemetry, app) = (&self.components.telemetry, &*self.app);
                     tidefold_projector::lag(telemetry, app, &source.name, number, partition, records);
                 }
             }

@@ -8,8 +8,8 @@ use tidefold_store::memory::Effect;
 use tidefold_telemetry::clock;
 
 use super::{GENERATION, WINDOW, assignment, components, settings, shop, start, until, until_folded};
-use crate::support::{differences, open_tables, stored};
-use crate::{LaneState, Orders, Projector, Settings};
+use crate::support::{TOPIC, app_files, differences, open_tables, stored};
+use crate::{Assignment, LaneState, Orders, Projector, Settings};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_appended_is_folded_once_and_counted() {
@@ -84,6 +84,37 @@ async fn a_generation_that_follows_never_passes_the_active_one_and_comes_to_the_
     assert!(until_folded(&active, &shop).await && until_folded(&follower, &shop).await);
     let wrong = differences(&stored(&shop.app, &store, 2), &shop.folded(2, WINDOW).await);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn generations_of_different_definitions_are_folded_side_by_side_each_by_its_own() {
+    let (mut shop, store) = shop(2, 5).await;
+    let store = Arc::new(store);
+    let mut files = app_files("storefront", 2);
+    let text = &mut files.iter_mut().find(|file| file.path == "app.toml").unwrap().text;
+    text.push_str(
+        "\n[views.orders_by_status]\nsql = \"SELECT status, order_id, total_cents FROM orders\"\n\
+         partition_key = [\"status\"]\nclustering = [\"order_id\"]\n",
+    );
+    let changed = Arc::new(tidefold_app::load(files).unwrap());
+    open_tables(&changed, &*store, 2).await;
+    let components = components(&shop, store.clone(), settings(10));
+    let active = start(&components, &shop);
+    let of_changed =
+        Assignment { projection: Arc::clone(&changed.projections[TOPIC]), ..assignment(&shop, 2, 1 << 20) };
+    let follows = Orders::follow(GENERATION);
+    let build = Projector::start(&components, &of_changed, follows);
+    for _ in 0..3 {
+        shop.trade(80).await;
+        assert!(until_folded(&active, &shop).await && until_folded(&build, &shop).await);
+    }
+    for (app, generation) in [(&shop.app, GENERATION), (&changed, 2)] {
+        let found = stored(app, &store, generation);
+        let wrong = differences(&found, &shop.folded_by(app, generation, WINDOW).await);
+        assert!(wrong.is_empty(), "generation {generation}:\n{}", wrong.join("\n"));
+        let by_status = found.keys().filter(|table| table.to_string().contains("orders_by_status")).count();
+        assert_eq!(by_status, usize::from(generation == 2), "{:?}", found.keys());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -242,10 +242,15 @@ impl Shop {
 
     /// Every row of a generation, deletes too, as one fold of the whole log gives them.
     pub async fn folded(&self, generation: u32, window: u64) -> Rows {
+        self.folded_by(&self.app, generation, window).await
+    }
+
+    /// The same by another definition.
+    pub async fn folded_by(&self, app: &Arc<App>, generation: u32, window: u64) -> Rows {
         let mut rows = Rows::new();
         for partition in (0..self.partitions).map(Partition) {
             let batch = self.records(partition).await;
-            fold_whole(&self.app, generation, partition, window, &batch, &mut rows);
+            fold_whole(app, generation, partition, window, &batch, &mut rows);
         }
         rows
     }

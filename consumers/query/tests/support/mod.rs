@@ -123,7 +123,7 @@ impl Reader {
         let (control, receiver) = watch::channel(Arc::new(Control::default()));
         let routes = router(
             Components {
-                app: Arc::clone(&app),
+                app: app.name.as_str().into(),
                 store: Arc::clone(&store) as Arc<dyn Store>,
                 control: receiver,
                 log: Some(Arc::new(log.clone())),
@@ -149,6 +149,7 @@ impl Reader {
         let client = Client::builder(TokioExecutor::new()).build_http();
         let (sent, indexed) = (Mutex::new(0), Mutex::default());
         let reader = Reader { address, app, log, store, control, client, sent, indexed, halted, telemetry };
+        reader.define(&reader.app);
         if built {
             for topic in reader.topics() {
                 reader.build(&topic, 1).await;
@@ -166,14 +167,32 @@ impl Reader {
         self.app.projections.iter().map(|projection| projection.name().to_owned()).collect()
     }
 
+    /// Another definition, which generations are built from from now on.
+    pub fn define(&self, app: &App) {
+        self.say(Entry::defined(app));
+    }
+
+    /// The definition in force of a topic, and what a manifest calls it.
+    fn in_force(&self, topic: &str) -> (Arc<Projection>, String) {
+        let control = self.control.borrow();
+        let definition = control.definition().unwrap();
+        (Arc::clone(definition.projection(topic).unwrap()), definition.name_of(topic).to_owned())
+    }
+
+    /// What a generation was built from.
+    fn built_from(&self, topic: &str, generation: u32) -> Arc<Projection> {
+        Arc::clone(self.control.borrow().built_from(topic, generation).unwrap())
+    }
+
     /// Opens a generation's tables and says so in control.
     pub async fn build(&self, topic: &str, generation: u32) {
-        let tables = self.tables(topic, generation);
+        let (projection, definition) = self.in_force(topic);
+        let tables = projection.tables(generation);
         let tables: Vec<Table> =
             tables.all().map(|t| Table { id: t.id.clone(), layout: Arc::clone(&t.layout) }).collect();
         self.store.open(&tables).await.unwrap();
         let manifest = Manifest {
-            definition: self.app.definition_hash.clone(),
+            definition,
             cluster: "c".into(),
             incarnation: "i".into(),
             partitions: self.projection(topic).topic.partitions,
@@ -194,7 +213,7 @@ impl Reader {
     }
 
     pub fn tables(&self, topic: &str, generation: u32) -> GenerationTables {
-        self.projection(topic).tables(generation)
+        self.built_from(topic, generation).tables(generation)
     }
 
     /// Appends a message; returns its position as a caller sees it.
@@ -248,10 +267,10 @@ impl Reader {
     }
 
     async fn fold_partition(&self, topic: &str, generation: u32, partition: u32) {
-        let projection = self.projection(topic);
+        let projection = self.built_from(topic, generation);
         let at = Partition(partition);
         let settings = FoldSettings { window: 100 };
-        let mut whole = WholeFold::new(Arc::clone(projection), at, settings);
+        let mut whole = WholeFold::new(Arc::clone(&projection), at, settings);
         let schemas: Vec<_> = self.app.messages().collect();
         let fate = |id: SchemaId| match schemas.get(id.0 as usize) {
             Some(message) => SchemaFate::Registered(message.schema_json.clone().into()),

@@ -2,6 +2,8 @@
 //! definition is taken over all of them, that of a projection over those that it depends on, and two definitions are
 //! compared by them.
 
+use tidefold_codec::Type;
+
 use super::avro::Schemas;
 use super::spec::{EntitySpec, Spec, TopicSpec, TransitionSpec, ViewSpec};
 use super::text::Text;
@@ -45,8 +47,7 @@ pub(crate) fn projection_hash(parts: &Parts<'_>, schemas: &Schemas<'_>) -> Defin
     for view in &parts.views {
         facts.view(view);
     }
-    facts.list.sort();
-    DefinitionHash(hash(facts.list).into())
+    DefinitionHash(hash(facts.sorted()).into())
 }
 
 fn hash(facts: Vec<Fact>) -> String {
@@ -73,8 +74,7 @@ pub(crate) fn facts(spec: &Spec, schemas: &Schemas<'_>) -> Vec<Fact> {
     for view in &spec.views {
         facts.view(view);
     }
-    facts.list.sort();
-    facts.list
+    facts.sorted()
 }
 
 struct Facts<'f> {
@@ -83,6 +83,13 @@ struct Facts<'f> {
 }
 
 impl Facts<'_> {
+    fn sorted(mut self) -> Vec<Fact> {
+        self.list.sort();
+        // A type may be named more than once.
+        self.list.dedup();
+        self.list
+    }
+
     fn add(&mut self, subject: impl Into<String>, value: impl Into<String>) {
         self.list.push(Fact { subject: subject.into(), value: value.into(), part_of: None });
     }
@@ -97,8 +104,9 @@ impl Facts<'_> {
         self.add(&whole, "");
         self.part(&whole, "the key", list(topic.key.iter()));
         self.part(&whole, "the partitions", topic.partitions.to_string());
-        self.part(&whole, "the commands", list(topic.commands.iter()));
-        self.part(&whole, "the events", list(topic.events.iter()));
+        // Which messages a topic has means something; which of them stands first does not.
+        self.part(&whole, "the commands", sorted(&topic.commands));
+        self.part(&whole, "the events", sorted(&topic.events));
         self.part(&whole, "max_message_bytes", topic.max_message_bytes.to_string());
         for message in topic.commands.iter().chain(&topic.events) {
             let schema = self.schema(&message.value);
@@ -124,6 +132,8 @@ impl Facts<'_> {
         }
         for on in &entity.on {
             self.transition(on, &whole);
+            let texts = on.requires.iter().chain(&on.lets).map(|(_, text)| text).chain(&on.set);
+            texts.for_each(|text| self.named_types(text, &whole));
         }
     }
 
@@ -154,6 +164,7 @@ impl Facts<'_> {
         let whole = format!("the view `{}`", view.name.value);
         self.add(&whole, "");
         self.part(&whole, "the SELECT", view.sql.as_ref().map_or(String::new(), |sql| canonical(&sql.value)));
+        view.sql.iter().for_each(|sql| self.named_types(sql, &whole));
         self.part(&whole, "the partition key", list(view.partition_key.iter()));
         let clustering = view.clustering.iter().map(|column| {
             let direction = if column.descending { "DESC" } else { "ASC" };
@@ -168,12 +179,28 @@ impl Facts<'_> {
         }
     }
 
+    /// The types that a SQL text may name, in a CAST: enums. A name that means something else there does no harm.
+    fn named_types(&mut self, sql: &Text, whole: &str) {
+        let is_enum = |full_name: &String| matches!(self.schemas.types.get(full_name), Some(Type::Enum(_)));
+        for name in words(&sql.value).iter().map(|word| word.text.trim_matches('"')) {
+            if self.schemas.declared(name).iter().any(|declared| is_enum(&declared.full_name)) {
+                self.part(whole, &format!("the type `{name}`"), self.schema(name));
+            }
+        }
+    }
+
     /// The canonical schema of a declared type, empty where there is none.
     fn schema(&self, name: &str) -> String {
         let declared = self.schemas.declared(name);
         let right = declared.iter().filter_map(|definition| self.schemas.right.get(&definition.full_name));
         right.map(|named| named.json.as_str()).collect::<Vec<_>>().join(" ")
     }
+}
+
+fn sorted(names: &[Text]) -> String {
+    let mut names: Vec<&Text> = names.iter().collect();
+    names.sort_by(|a, b| a.value.cmp(&b.value));
+    list(names.into_iter())
 }
 
 fn list<'t>(texts: impl Iterator<Item = &'t Text>) -> String {

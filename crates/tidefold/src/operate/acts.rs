@@ -63,7 +63,7 @@ pub(super) async fn lift_breaker(
     operator.check_app(&app)?;
     let projections = match parameters.topic.as_deref() {
         Some(topic) => vec![operator.projection(topic)?],
-        None => operator.projections().collect(),
+        None => operator.projections(),
     };
     let mut lifted = Vec::new();
     for projection in projections {

@@ -95,7 +95,8 @@ pub(super) async fn list(operator: &Operator, filter: &Filter) -> Result<Listed,
 /// Refuses a type that nothing is of. Other writers' records are of types that the app does not have, so a type counts too
 /// where any dead letter is of it.
 async fn known_type(operator: &Operator, name: &str) -> Result<(), Problem> {
-    let known = || operator.app().messages().map(|m| m.name.as_str());
+    let projections = operator.projections();
+    let known = || projections.iter().flat_map(|known| &known.topic.messages).map(|m| m.name.as_str());
     if known().any(|known| known == name) {
         return Ok(());
     }
@@ -117,7 +118,7 @@ async fn listed(operator: &Operator, wanted: &Wanted<'_>) -> Result<Listed, Prob
     let filter = wanted.filter;
     let mut listed = Listed { more_is_exact: true, ..Listed::default() };
     let mut rows_seen = 0;
-    for projection in operator.projections() {
+    for projection in &operator.projections() {
         if filter.topic.as_ref().is_some_and(|name| projection.name() != name) {
             continue;
         }
@@ -183,7 +184,7 @@ async fn take(
 }
 
 pub(super) async fn show(operator: &Operator, position: &Position) -> Result<DeadLetterRecord, Problem> {
-    let projection = operator.projection(position.topic.as_str())?;
+    let projection = &*operator.projection(position.topic.as_str())?;
     let absent = || {
         let text = format!("{position} is not a dead letter; `tidefold dead-letters list` lists what is");
         Problem::new(ProblemKind::NotFound, text)
@@ -211,7 +212,8 @@ fn known_partitions(operator: &Operator, filter: &Filter, after: Option<&Positio
     let of_filter = filter.partition.map(|number| ("partition", filter.topic.as_deref(), number));
     let of_after = after.map(|at| ("after", Some(at.topic.as_str()), at.partition.0));
     for (parameter, topic, number) in of_filter.into_iter().chain(of_after) {
-        let topics = operator.projections().map(|projection| &projection.topic);
+        let projections = operator.projections();
+        let topics = projections.iter().map(|projection| &projection.topic);
         let asked: Vec<&Topic> =
             topics.filter(|known| topic.is_none_or(|topic| known.name.as_str() == topic)).collect();
         if asked.iter().any(|topic| number < topic.partitions) {
@@ -284,7 +286,7 @@ impl<'a> Wanted<'a> {
             return None;
         }
         let Some(after) = &self.after else { return Some(Offset::ZERO) };
-        let place = |name: &str| operator.projections().position(|known| known.name() == name);
+        let place = |name: &str| operator.projections().iter().position(|known| known.name() == name);
         let here = (place(projection.name()), partition.0);
         match here.cmp(&(place(after.topic.as_str()), after.partition.0)) {
             std::cmp::Ordering::Less => None,

@@ -53,12 +53,13 @@ const PAGE: usize = 1_000;
 const READ: ReadLimit = ReadLimit { records: 10_000, bytes: 8 << 20 };
 
 pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Result<Vec<Step>, Problem> {
-    let (projection, entity) = entity(operator, table)?;
+    let projection = of_entity(operator, table)?;
+    let Some(entity) = &projection.entity else { return Ok(Vec::new()) };
     let topic = &projection.topic;
     let key = key_text(&entity.layout, key)?;
     let partition = partition_of(&key, topic.partitions);
-    let verdicts = published(operator, projection, partition).await?;
-    let mut folder = Folder::new(Arc::clone(projection), partition, FoldSettings::default());
+    let verdicts = published(operator, &projection, partition).await?;
+    let mut folder = Folder::new(Arc::clone(&projection), partition, FoldSettings::default());
     let mut rows = RowCache::new(usize::MAX, true);
     let mut steps = Vec::new();
     let name = projection.log_topic();
@@ -97,14 +98,13 @@ pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Resu
     }
 }
 
-fn entity<'o>(operator: &'o Operator, table: &str) -> Result<(&'o Arc<Projection>, &'o Entity), Problem> {
-    let entities: Vec<_> = operator
-        .projections()
-        .filter_map(|projection| Some((projection, projection.entity.as_ref()?)))
-        .collect();
-    let found = entities.iter().find(|(_, entity)| entity.name == table).copied();
+/// The projection whose entity has a name.
+fn of_entity(operator: &Operator, table: &str) -> Result<Arc<Projection>, Problem> {
+    let projections = operator.projections();
+    let name = |projection: &Arc<Projection>| projection.entity.as_ref().map(|entity| entity.name.clone());
+    let found = projections.iter().find(|projection| name(projection).as_deref() == Some(table)).cloned();
     found.ok_or_else(|| {
-        let names: Vec<_> = entities.iter().map(|(_, entity)| entity.name.as_str()).collect();
+        let names: Vec<_> = projections.iter().filter_map(name).collect();
         let detail = format!("there is no entity {table}; there are {}", names.join(", "));
         Problem::new(ProblemKind::UnknownTable, detail)
     })

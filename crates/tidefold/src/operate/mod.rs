@@ -18,7 +18,6 @@ mod watch;
 
 use std::sync::Arc;
 
-use tidefold_app::App;
 use tidefold_app::model::Projection;
 use tidefold_control::GenerationState;
 use tidefold_coordinator::Coordinator;
@@ -32,7 +31,8 @@ pub use watch::watch;
 
 /// What operations work on.
 pub struct Operator {
-    app: Arc<App>,
+    /// The app's name.
+    app: Arc<str>,
     log: SharedLog,
     store: SharedStore,
     coordinator: Coordinator,
@@ -43,7 +43,7 @@ impl Operator {
     /// Operations of one app on one node. `topic_prefix` stands before the topics' names outside of this process.
     #[must_use]
     pub fn new(
-        app: Arc<App>,
+        app: Arc<str>,
         log: SharedLog,
         store: SharedStore,
         coordinator: Coordinator,
@@ -52,9 +52,9 @@ impl Operator {
         Operator { app, log, store, coordinator, topic_prefix }
     }
 
-    /// The app.
+    /// The app's name.
     #[must_use]
-    pub fn app(&self) -> &Arc<App> {
+    pub fn app(&self) -> &str {
         &self.app
     }
 
@@ -132,13 +132,16 @@ impl Operator {
         (!lines.is_empty()).then(|| lines.join("; "))
     }
 
-    fn projections(&self) -> impl Iterator<Item = &Arc<Projection>> {
-        self.app.projections.iter()
+    /// What is served, one projection a topic.
+    fn projections(&self) -> Vec<Arc<Projection>> {
+        self.coordinator.control_log().control().serving()
     }
 
-    fn projection(&self, name: &str) -> Result<&Arc<Projection>, Problem> {
-        self.app.projection(name).ok_or_else(|| {
-            let known: Vec<_> = self.projections().map(|projection| projection.name()).collect();
+    fn projection(&self, name: &str) -> Result<Arc<Projection>, Problem> {
+        let mut projections = self.projections();
+        let place = projections.iter().position(|projection| projection.name() == name);
+        place.map(|place| projections.swap_remove(place)).ok_or_else(|| {
+            let known: Vec<_> = self.projections().iter().map(|known| known.name().to_owned()).collect();
             Problem::new(
                 ProblemKind::NotFound,
                 format!("there is no topic {name}; there are {}", known.join(", ")),
@@ -147,10 +150,10 @@ impl Operator {
     }
 
     fn check_app(&self, name: &str) -> Result<(), Problem> {
-        if name == self.app.name {
+        if name == &*self.app {
             return Ok(());
         }
-        Err(Problem::new(ProblemKind::UnknownApp, format!("this node serves the app {}", self.app.name)))
+        Err(Problem::new(ProblemKind::UnknownApp, format!("this node serves the app {}", self.app)))
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) async fn start(
     let builds = operator.coordinator().replay(topics.as_deref(), options).await.map_err(refused)?;
     let mut ends = Vec::with_capacity(builds.len());
     for build in &builds {
-        ends.push(unfolded::ends(operator, operator.projection(&build.topic)?).await?);
+        ends.push(unfolded::ends(operator, &*operator.projection(&build.topic)?).await?);
     }
     Ok(Replay { builds, ends })
 }
@@ -91,8 +91,8 @@ impl Replay {
         let mut reports = self.reports();
         for (report, ends) in reports.iter_mut().zip(&self.ends).filter(|(report, _)| report.phase == "done")
         {
-            let Some(projection) = operator.app().projection(&report.topic) else { continue };
-            match unfolded::unfolded(operator, projection, ends, CATCH_UP).await {
+            let Ok(projection) = operator.projection(&report.topic) else { continue };
+            match unfolded::unfolded(operator, &projection, ends, CATCH_UP).await {
                 Ok(partitions) => report.unfolded = partitions,
                 Err(problem) => {
                     let detail = format!("how far it is folded cannot be told: {}", problem.detail());
@@ -149,7 +149,7 @@ pub(super) async fn change(
 ) -> Result<Vec<(String, Vec<u32>)>, Problem> {
     let topics: Vec<String> = match topic {
         Some(topic) => vec![operator.projection(topic)?.name().to_owned()],
-        None => operator.projections().map(|projection| projection.name().to_owned()).collect(),
+        None => operator.projections().iter().map(|projection| projection.name().to_owned()).collect(),
     };
     let mut done = Vec::new();
     for topic in topics {

@@ -65,7 +65,7 @@ pub fn router(operator: Arc<Operator>) -> Router {
 }
 
 async fn apps(State(operator): Shared) -> Json<Value> {
-    let name = &operator.app().name;
+    let name = &operator.app();
     Json(json!({ "apps": [{ "name": name, "href": format!("/admin/v1/{name}") }] }))
 }
 

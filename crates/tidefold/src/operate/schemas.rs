@@ -43,5 +43,5 @@ pub(super) fn schemas(operator: &Operator) -> Vec<MessageSchema> {
         };
         topic.messages.iter().map(message).collect::<Vec<_>>()
     };
-    operator.projections().flat_map(of_projection).collect()
+    operator.projections().iter().flat_map(of_projection).collect()
 }

@@ -95,16 +95,17 @@ pub(super) async fn status(operator: &Operator) -> Status {
             (Vec::new(), Vec::new(), Some(error.to_string()))
         }
     };
+    let control = operator.coordinator().control_log().control();
     let generations = operator.coordinator().status().into_iter().map(|generation| {
         let others = elsewhere.iter().filter(|other| {
             (other.topic.as_str(), other.generation) == (generation.topic.as_str(), generation.generation)
         });
-        let place = operator.projections().position(|known| known.name() == generation.topic);
+        let place = operator.projections().iter().position(|known| known.name() == generation.topic);
         let bounds = place.and_then(|place| bounds.get(place)).map(Vec::as_slice).unwrap_or_default();
         let is_folded = generation.halted.is_none();
         let bounds = if is_folded { bounds } else { &[] };
         let partitions = partitions(&generation.lanes, others, bounds, now);
-        let projection = operator.app().projection(&generation.topic);
+        let projection = control.built_from(&generation.topic, generation.generation).ok();
         let mut verdicts = Verdicts::default();
         for lane in &generation.lanes {
             verdicts.applied += lane.verdicts.applied;
@@ -136,8 +137,8 @@ pub(super) async fn status(operator: &Operator) -> Status {
         }
     });
     Status {
-        app: operator.app().name.clone(),
-        definition: operator.app().definition_hash.clone(),
+        app: operator.app().to_owned(),
+        definition: control.definition().map(|definition| definition.hash.clone()).unwrap_or_default(),
         unknown,
         generations: generations.collect(),
     }

@@ -68,7 +68,7 @@ pub(super) fn answer(operator: Arc<Operator>) -> Response {
 /// Folds the log again and compares every table of every active generation.
 async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<Value, Anyhow> {
     let (mut records, mut tables, mut not_folded) = (0, Vec::new(), Vec::<Unfolded>::new());
-    for projection in operator.projections() {
+    for projection in &operator.projections() {
         let name = projection.name();
         let control = operator.coordinator().control_log().control();
         let Some((number, generation)) =
@@ -96,7 +96,7 @@ async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<
     }
     let equal = tables.iter().all(|table| table["differing"] == 0);
     let complete = not_folded.is_empty();
-    Ok(json!({ "app": operator.app().name, "records": records, "equal": equal, "complete": complete,
+    Ok(json!({ "app": operator.app(), "records": records, "equal": equal, "complete": complete,
                "unfolded": not_folded, "tables": tables }))
 }
 
@@ -109,9 +109,9 @@ fn told(problem: Problem) -> Anyhow {
 impl Folded<'_> {
     /// Folds every partition up to the checkpoint of the active generation as it is now.
     async fn fold_to_checkpoints(&mut self) -> Result<(), Anyhow> {
-        let Some(tables) = dead_letters::active(self.operator, self.topic) else { return Ok(()) };
+        let Some(tables) = dead_letters::active(self.operator, self.projection) else { return Ok(()) };
         let published = Published::of(self.operator.store(), &tables);
-        let found = published.checkpoints((0..self.topic.partitions).map(Partition)).await?;
+        let found = published.checkpoints((0..self.projection.topic.partitions).map(Partition)).await?;
         let nexts: Vec<Offset> = found.iter().map(|found| found.map_or(Offset::ZERO, |c| c.next)).collect();
         let total: u64 = *self.records
             + nexts

@@ -59,7 +59,7 @@ async fn round(
     topics: &mut BTreeMap<String, Counted>,
     telemetry: &Telemetry,
 ) -> Result<(), Problem> {
-    for projection in operator.projections() {
+    for projection in &operator.projections() {
         let Some(tables) = active(operator, projection) else { continue };
         let fresh = || Counted {
             generation: tables.generation,

@@ -14,6 +14,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use tidefold_app::model::Projection;
 use tidefold_app::{App, SourceFile, load};
 use tidefold_control::{Control, Entry, Envelope, Manifest};
 use tidefold_http::{Server, serve};
@@ -116,8 +117,14 @@ pub struct Found {
 }
 
 pub fn app() -> App {
-    let mut files = vec![SourceFile { path: "app.toml".into(), text: APP.into() }];
-    files.extend(SCHEMAS.map(|(path, text)| SourceFile { path: path.into(), text: text.into() }));
+    changed(|_, text| text)
+}
+
+/// The app with its files changed, by path.
+pub fn changed(change: impl Fn(&str, String) -> String) -> App {
+    let file = |path: &str, text: &str| SourceFile { path: path.into(), text: change(path, text.into()) };
+    let mut files = vec![file("app.toml", APP)];
+    files.extend(SCHEMAS.map(|(path, text)| file(path, text)));
     load(files).unwrap_or_else(|diagnostics| panic!("{:#?}", diagnostics.list))
 }
 
@@ -126,32 +133,38 @@ pub fn control(app: &App) -> Control {
     let mut control = Control::default();
     let mut schemas: Vec<_> = app.messages().map(|m| &m.schema_json).collect();
     schemas.sort();
-    let mut put = |entry| {
-        let at = control.next();
-        assert_eq!(
-            control.apply(at, &Envelope { expects: at.0, entry }.to_json().unwrap()),
-            tidefold_control::Outcome::Taken
-        );
-    };
+    put(&mut control, Entry::defined(app));
     for (n, schema) in schemas.into_iter().enumerate() {
-        put(Entry::SchemaRegistered { id: SchemaId(100 + n as u32), schema: schema.clone() });
+        let id = SchemaId(100 + n as u32);
+        put(&mut control, Entry::SchemaRegistered { id, schema: schema.clone() });
     }
     for projection in &app.projections {
-        let topic = &projection.topic;
-        let manifest = Manifest {
-            definition: app.definition_hash.clone(),
-            cluster: "c".into(),
-            incarnation: "i".into(),
-            partitions: topic.partitions,
-            partitioner: "murmur2".into(),
-            semantics: 1,
-            window: 10,
-            verdicts_of: None,
-        };
-        put(Entry::Building { topic: topic.name.to_string(), generation: 1, manifest });
-        put(Entry::Activated { topic: topic.name.to_string(), generation: 1 });
+        put(&mut control, building(projection, 1));
+        put(&mut control, Entry::Activated { topic: projection.name().to_owned(), generation: 1 });
     }
     control
+}
+
+/// One entry more.
+pub fn put(control: &mut Control, entry: Entry) {
+    let at = control.next();
+    let json = Envelope { expects: at.0, entry }.to_json().unwrap();
+    assert_eq!(control.apply(at, &json), tidefold_control::Outcome::Taken);
+}
+
+/// A generation of a projection.
+pub fn building(projection: &Projection, generation: u32) -> Entry {
+    let manifest = Manifest {
+        definition: projection.hash.to_string(),
+        cluster: "c".into(),
+        incarnation: "i".into(),
+        partitions: projection.topic.partitions,
+        partitioner: "murmur2".into(),
+        semantics: 1,
+        window: 10,
+        verdicts_of: None,
+    };
+    Entry::Building { topic: projection.name().to_owned(), generation, manifest }
 }
 
 impl Shop {
@@ -182,7 +195,7 @@ impl Shop {
         let telemetry = Telemetry::new();
         let refused = Arc::<Mutex<BTreeMap<String, String>>>::default();
         let routes = router(Components {
-            app: Arc::clone(&app),
+            app: app.name.as_str().into(),
             log: front,
             store: Arc::clone(&store) as Arc<dyn Store>,
             control: receiver,
