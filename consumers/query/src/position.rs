@@ -1,6 +1,7 @@
 //! What is visible, how old it is, and waiting for a position to become visible.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::TryFutureExt;
@@ -104,7 +105,7 @@ impl Place<'_> {
             which.iter().copied().chain(wanted.iter().map(|position| position.partition.0)).collect();
         let looked_at: Vec<u32> = looked_at.into_iter().collect();
         let mut checkpoints = vec![Checkpoint::START; table.topic().partitions as usize];
-        let mut waiting = None;
+        let (mut waiting, mut is_answered) = (None, false);
         loop {
             let looked = table.recent.look(store, &table.tables, &looked_at, &mut checkpoints).await;
             looked.map_err(store_problem)?;
@@ -119,31 +120,32 @@ impl Place<'_> {
             {
                 return Err(problem);
             }
-            let first_time = waiting.is_none();
-            if first_time {
+            if waiting.is_none() {
                 waiting = Some(self.caller.wait().ok_or_else(too_many_wait)?);
             }
+            // What the log says takes as long as a message takes to become visible: it is asked meanwhile, until it has answered.
+            let log = self.log.filter(|_| !is_answered);
+            let stand = log.map(|log| try_join_all(missing.iter().map(|position| log.reaches(position))));
             if Instant::now() >= deadline {
-                let at = checkpoints.get(first.partition.0 as usize).map_or(0, |c| c.next.0);
-                let detail = format!(
-                    "{first} is not visible yet; the tables have offsets below {at} of its partition"
-                );
-                let problem = Problem::new(ProblemKind::PositionNotReached, detail);
-                return Err(problem.with_retry_after(Duration::from_secs(1)));
+                if let Some(stand) = stand {
+                    stand.await?;
+                }
+                return Err(not_reached(first, &checkpoints));
             }
             let until = deadline.min(Instant::now() + ASK_AGAIN);
             let places = missing.iter().map(|position| (position.partition.0, position.offset)).collect();
             let reached = table.recent.reached(store, &table.tables, places, until).map_err(store_problem);
-            match self.log.filter(|_| first_time) {
+            let mut reached = pin!(reached);
+            match stand {
                 None => reached.await?,
-                // What the log says takes as long as a message takes to become visible: it is asked meanwhile.
-                Some(log) => {
-                    let stand = try_join_all(missing.iter().map(|position| log.reaches(position)));
-                    tokio::select! {
-                        looked = reached => looked?,
-                        refused = refused(stand) => return Err(refused),
+                Some(stand) => tokio::select! {
+                    looked = &mut reached => looked?,
+                    answer = stand => {
+                        answer?;
+                        is_answered = true;
+                        reached.await?;
                     }
-                }
+                },
             }
         }
     }
@@ -161,12 +163,11 @@ impl Place<'_> {
     }
 }
 
-/// Why one of the positions cannot be reached; never, where all can.
-async fn refused(stand: impl Future<Output = Result<Vec<()>, Problem>>) -> Problem {
-    match stand.await {
-        Ok(_) => std::future::pending().await,
-        Err(problem) => problem,
-    }
+fn not_reached(position: &Position, checkpoints: &[Checkpoint]) -> Problem {
+    let at = checkpoints.get(position.partition.0 as usize).map_or(0, |checkpoint| checkpoint.next.0);
+    let detail =
+        format!("{position} is not visible yet; the tables have offsets below {at} of its partition");
+    Problem::new(ProblemKind::PositionNotReached, detail).with_retry_after(Duration::from_secs(1))
 }
 
 fn halted_problem(position: &Position, reason: &str) -> Problem {
