@@ -289,9 +289,9 @@ class App(Expressions):
             fields = topic['messages'][name]['fields']
             data = {f: self.value(*c) for f, c in fields.items()}
             data.update(r.choice(pools[at]))
+            if r.random() < 0.1 and not topic.get('entity'): self.to_the_bound(topic, name, data)
             m = {'topic': at, 'type': name, 'id': 'm-%d' % i, 'data': data, 'omit': [f for f in topic['messages'][name]['defaults']
                  if data[f] is None and r.random() < 0.5]}
-            if r.random() < 0.1 and not topic.get('entity'): self.to_the_bound(topic, name, data)
             m['json'] = {f: written(r, v, fields[f]) for f, v in data.items() if f not in m['omit']}
             first, last = -62_135_596_800_000_000, 253_402_300_799_999_999
             time += 1_000_000

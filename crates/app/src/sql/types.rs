@@ -150,6 +150,11 @@ pub(super) fn bring(expr: Expr, to: &Type) -> Result<Expr, Misfit> {
     if same(&expr.column.ty, to) {
         return Ok(retyped(expr, to));
     }
+    bring_node(expr, to)
+}
+
+/// [`bring`], of what is no literal and of another type: into what it is made of, where that keeps its values.
+fn bring_node(expr: Expr, to: &Type) -> Result<Expr, Misfit> {
     let narrows_time = matches!((&expr.column.ty, to), (Type::TimestampMicros, Type::TimestampMillis));
     let nullable = expr.column.nullable;
     match expr.node {
