@@ -332,7 +332,7 @@ impl Api {
         let patience = asking.preferences.wait.unwrap_or(self.settings.patience);
         let patience = patience.min(self.settings.patience_max);
         let log = self.log.as_ref().map(|log| LogTopic::new(log, &table.projection));
-        let place = position::Place { store: &self.store, table, log: log.as_ref(), caller: &asking.caller };
+        let place = position::Place { table, log: log.as_ref(), caller: &asking.caller };
         let reached = place.wait(which, wanted, patience, halted).await;
         if !wanted.is_empty() {
             self.metrics.position_wait_seconds.observe(since.elapsed().as_secs_f64());

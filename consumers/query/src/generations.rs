@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use tidefold_app::model::{Entity, Projection, Topic, View};
 use tidefold_control::{Control, GenerationState, NoProjection};
 use tidefold_record::{Offset, Partition};
+use tidefold_store::lookout::Lookout;
 use tidefold_store::published::Published;
 use tidefold_store::{SharedStore, StoreError};
 use tidefold_table::{Checkpoint, GenerationTable, GenerationTables};
@@ -47,7 +48,7 @@ struct Seen {
 }
 
 /// A generation being read.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Generation {
     /// What it was built from.
     pub projection: Arc<Projection>,
@@ -55,6 +56,8 @@ pub struct Generation {
     pub tables: Arc<GenerationTables>,
     /// Its checkpoints, as they were a moment ago.
     pub recent: Arc<Recent>,
+    /// Looks at its checkpoints for all who wait.
+    pub lookout: Arc<Lookout>,
 }
 
 /// Which table of its projection a table is.
@@ -80,6 +83,8 @@ pub struct ReadTable {
     pub tables: Arc<GenerationTables>,
     /// The generation's checkpoints, as they were a moment ago.
     pub recent: Arc<Recent>,
+    /// Looks at the generation's checkpoints for all who wait.
+    pub lookout: Arc<Lookout>,
 }
 
 // === impl Generations ===
@@ -116,14 +121,14 @@ impl Generations {
             Ok(generation) => generation,
             Err(error) => return Some(Err(error)),
         };
-        let Generation { projection, tables, recent } = generation;
+        let Generation { projection, tables, recent, lookout } = generation;
         // The generation in use may be another than the one that control says is active.
         let of = TableOf::named(&projection, name)?;
         let table = match of {
             TableOf::Entity => tables.entity.clone()?,
             TableOf::View(at) => tables.views.get(at)?.clone(),
         };
-        Some(Ok(ReadTable { projection, of, generation: tables.generation, table, tables, recent }))
+        Some(Ok(ReadTable { projection, of, generation: tables.generation, table, tables, recent, lookout }))
     }
 
     /// Takes note of what a caller is to see of a generation. `false`: another generation is in use by now, so what was
@@ -159,10 +164,11 @@ impl Generations {
         let partitions = projection.topic.partitions;
         let next = {
             let mut seen = served.seen();
-            let next = || Generation {
-                projection: Arc::clone(projection),
-                tables: Arc::new(projection.tables(active)),
-                recent: Arc::new(Recent::new(partitions)),
+            let next = || {
+                let tables = Arc::new(projection.tables(active));
+                let lookout = Arc::new(Lookout::of(&self.store, &tables));
+                let recent = Arc::new(Recent::new(partitions));
+                Generation { projection: Arc::clone(projection), tables, recent, lookout }
             };
             match &seen.current {
                 Some(current) if current.is(active) => return Ok(current.clone()),

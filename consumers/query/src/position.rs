@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::TryFutureExt;
 use futures_util::future::try_join_all;
 use tidefold_app::model::{Projection, Topic};
 use tidefold_http::{Caller, FieldError, Problem, ProblemKind};
 use tidefold_log::SharedLog;
 use tidefold_record::{Partition, Position};
-use tidefold_store::{SharedStore, StoreError};
+use tidefold_store::StoreError;
+use tidefold_store::lookout::Wanted;
 use tidefold_table::Checkpoint;
 use tidefold_telemetry::clock;
 use tokio::time::Instant;
@@ -76,7 +76,6 @@ pub fn parse(header: &str, topic: &Topic) -> Result<Vec<Position>, Problem> {
 
 /// Where positions are waited for, and by whom.
 pub(crate) struct Place<'a> {
-    pub(crate) store: &'a SharedStore,
     pub(crate) table: &'a ReadTable,
     /// The log, where the node has one.
     pub(crate) log: Option<&'a LogTopic<'a>>,
@@ -99,55 +98,73 @@ impl Place<'_> {
         patience: Duration,
         halted: impl Fn(Partition) -> Option<String>,
     ) -> Result<Vec<Checkpoint>, Problem> {
-        let Place { store, table, .. } = self;
         let deadline = Instant::now() + patience;
         let looked_at: BTreeSet<u32> =
             which.iter().copied().chain(wanted.iter().map(|position| position.partition.0)).collect();
-        let looked_at: Vec<u32> = looked_at.into_iter().collect();
-        let mut checkpoints = vec![Checkpoint::START; table.topic().partitions as usize];
-        let (mut waiting, mut is_answered) = (None, false);
+        let halted_at = |missing: &[&Position]| {
+            missing.iter().find_map(|p| Some(halted_problem(p, &halted(p.partition)?)))
+        };
+        let (mut waiting, mut is_answered) = (None, self.log.is_none());
         loop {
-            let looked = table.recent.look(store, &table.tables, &looked_at, &mut checkpoints).await;
-            looked.map_err(store_problem)?;
-            let reached = |position: &&Position| {
-                let checkpoint = checkpoints.get(position.partition.0 as usize);
-                checkpoint.is_some_and(|checkpoint| checkpoint.next > position.offset)
-            };
+            let checkpoints = self.looked(looked_at.iter().map(|at| anything(*at)).collect()).await?;
             self.prove(wanted, &checkpoints).await?;
-            let missing: Vec<&Position> = wanted.iter().filter(|position| !reached(position)).collect();
+            let missing: Vec<&Position> = wanted.iter().filter(|at| !is_visible(at, &checkpoints)).collect();
             let Some(first) = missing.first() else { return Ok(checkpoints) };
-            if let Some(problem) = missing.iter().find_map(|p| Some(halted_problem(p, &halted(p.partition)?)))
-            {
+            if let Some(problem) = halted_at(&missing) {
                 return Err(problem);
             }
             if waiting.is_none() {
                 waiting = Some(self.caller.wait().ok_or_else(too_many_wait)?);
             }
-            // What the log says takes as long as a message takes to become visible: it is asked meanwhile, until it has answered.
-            let log = self.log.filter(|_| !is_answered);
-            let stand = log.map(|log| try_join_all(missing.iter().map(|position| log.reaches(position))));
             if Instant::now() >= deadline {
-                if let Some(stand) = stand {
-                    stand.await?;
+                if !is_answered {
+                    self.stand(&missing).await?;
                 }
                 return Err(not_reached(first, &checkpoints));
             }
-            let until = deadline.min(Instant::now() + ASK_AGAIN);
-            let places = missing.iter().map(|position| (position.partition.0, position.offset)).collect();
-            let reached = table.recent.reached(store, &table.tables, places, until).map_err(store_problem);
-            let mut reached = pin!(reached);
-            match stand {
-                None => reached.await?,
-                Some(stand) => tokio::select! {
-                    looked = &mut reached => looked?,
-                    answer = stand => {
-                        answer?;
-                        is_answered = true;
-                        reached.await?;
+            let mut past: Vec<Wanted> = looked_at.iter().map(|at| anything(*at)).collect();
+            past.extend(missing.iter().map(|at| Wanted { partition: at.partition, past: Some(at.offset) }));
+            let mut reached = pin!(self.looked(past));
+            let mut stand = pin!(self.stand(&missing));
+            // Who waits stays in its place all the while: only what this process knows is asked at intervals.
+            while Instant::now() < deadline && halted_at(&missing).is_none() {
+                let again = deadline.min(Instant::now() + ASK_AGAIN);
+                let ended = tokio::time::timeout_at(again, async {
+                    tokio::select! {
+                        checkpoints = &mut reached => checkpoints.map(Some),
+                        answer = &mut stand, if !is_answered => answer.map(|()| None),
                     }
-                },
+                });
+                match ended.await {
+                    Ok(Ok(Some(checkpoints))) => {
+                        self.prove(wanted, &checkpoints).await?;
+                        return Ok(checkpoints);
+                    }
+                    Ok(answer) => is_answered = answer?.is_none(),
+                    Err(_) => {}
+                }
             }
         }
+    }
+
+    /// Checkpoints, each in its place among all, once they are as they are wanted.
+    async fn looked(&self, wanted: Vec<Wanted>) -> Result<Vec<Checkpoint>, Problem> {
+        let mut checkpoints = vec![Checkpoint::START; self.table.topic().partitions as usize];
+        let places: Vec<Partition> = wanted.iter().map(|one| one.partition).collect();
+        let found = self.table.lookout.until(wanted).await.map_err(store_problem)?;
+        for (at, checkpoint) in places.iter().zip(found) {
+            if let (Some(place), Some(checkpoint)) = (checkpoints.get_mut(at.0 as usize), checkpoint) {
+                *place = checkpoint;
+            }
+        }
+        Ok(checkpoints)
+    }
+
+    /// Whether the log reaches the positions. That takes as long as a message takes to become visible: it is asked while
+    /// that is waited for, until it has answered.
+    async fn stand(&self, missing: &[&Position]) -> Result<(), Problem> {
+        let Some(log) = self.log else { return Ok(()) };
+        try_join_all(missing.iter().map(|at| log.reaches(at))).await.map(|_| ())
     }
 
     /// Proves that the checkpoints which reached positions are of the log that is there.
@@ -161,6 +178,16 @@ impl Place<'_> {
         }
         Ok(())
     }
+}
+
+/// Any checkpoint of a partition.
+fn anything(partition: u32) -> Wanted {
+    Wanted { partition: Partition(partition), past: None }
+}
+
+fn is_visible(position: &Position, checkpoints: &[Checkpoint]) -> bool {
+    let checkpoint = checkpoints.get(position.partition.0 as usize);
+    checkpoint.is_some_and(|checkpoint| checkpoint.next > position.offset)
 }
 
 fn not_reached(position: &Position, checkpoints: &[Checkpoint]) -> Problem {

@@ -4,16 +4,13 @@
 //! at the store therefore does for all reads of the next few milliseconds, where nothing says that it moved: a point query
 //! costs one request to the store and not two. A checkpoint that this process moved is read again at once.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tidefold_record::Offset;
 use tidefold_store::{SharedStore, StoreError};
 use tidefold_table::proof::Proof;
 use tidefold_table::{Checkpoint, GenerationTables};
 use tidefold_telemetry::clock;
-use tokio::sync::oneshot;
 
 use crate::generations::load_checkpoints;
 
@@ -22,16 +19,6 @@ use crate::generations::load_checkpoints;
 pub struct Recent {
     places: Vec<Mutex<Option<Kept>>>,
     proofs: Vec<Mutex<Proof>>,
-    waiting: Mutex<Vec<Waiter>>,
-    /// Of those who wait, one looks for all.
-    turn: tokio::sync::Mutex<()>,
-}
-
-/// A request that waits for positions.
-#[derive(Debug)]
-struct Waiter {
-    wanted: Vec<(u32, Offset)>,
-    wake: oneshot::Sender<()>,
 }
 
 /// What a look at the store brought.
@@ -49,11 +36,6 @@ struct Kept {
 /// How long a look is good for.
 const GOOD_FOR: Duration = Duration::from_millis(10);
 
-/// How often those who wait look again when nothing told them to, since writes of other processes tell nobody: this long for
-/// each partition that is looked at, so that few who wait are served soon and many cost no more.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
-const LONGEST: Duration = Duration::from_millis(10);
-
 // === impl Recent ===
 
 impl Recent {
@@ -63,8 +45,6 @@ impl Recent {
         Recent {
             places: (0..partitions).map(|_| Mutex::default()).collect(),
             proofs: (0..partitions).map(|_| Mutex::default()).collect(),
-            waiting: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
         }
     }
 
@@ -100,10 +80,7 @@ impl Recent {
     }
 
     /// Checkpoints of these partitions as the store has them now, put into `found`.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn look(
+    async fn look(
         &self,
         store: &SharedStore,
         tables: &GenerationTables,
@@ -119,71 +96,6 @@ impl Recent {
             }
         }
         Ok(())
-    }
-
-    /// Waits until all of these are visible, or `until`. However many wait, one of them looks and wakes the others.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn reached(
-        &self,
-        store: &SharedStore,
-        tables: &GenerationTables,
-        wanted: Vec<(u32, Offset)>,
-        until: tokio::time::Instant,
-    ) -> Result<(), StoreError> {
-        let (wake, woken) = oneshot::channel();
-        self.waiters().push(Waiter { wanted, wake });
-        let looked = async {
-            tokio::select! {
-                biased;
-                _ = woken => Ok(()),
-                error = self.look_for_all(store, tables) => Err(error),
-            }
-        };
-        tokio::time::timeout_at(until, looked).await.unwrap_or(Ok(()))
-    }
-
-    /// Looks whenever a checkpoint moved, and wakes whoever has what it waits for.
-    async fn look_for_all(&self, store: &SharedStore, tables: &GenerationTables) -> StoreError {
-        let _turn = self.turn.lock().await;
-        let mut moved = store.checkpoints_moved();
-        let mut found = vec![Checkpoint::START; self.places.len()];
-        loop {
-            moved.borrow_and_update();
-            let wanted: BTreeSet<u32> = {
-                let mut waiting = self.waiters();
-                waiting.retain(|waiter| !waiter.wake.is_closed());
-                waiting
-                    .iter()
-                    .flat_map(|waiter| waiter.wanted.iter().map(|(partition, _)| *partition))
-                    .collect()
-            };
-            let wanted: Vec<u32> = wanted.into_iter().collect();
-            if let Err(error) = self.look(store, tables, &wanted, &mut found).await {
-                return error;
-            }
-            self.wake(&found);
-            let rest = LONGEST.min(LOOK_AGAIN * wanted.len().clamp(1, 5) as u32);
-            // A closed channel means the store is shutting down: then only their deadlines end the waits.
-            if let Ok(Err(_)) = tokio::time::timeout(rest, moved.changed()).await {
-                clock::pause(rest).await;
-            }
-        }
-    }
-
-    fn wake(&self, found: &[Checkpoint]) {
-        let mut waiting = self.waiters();
-        let reached = |(partition, offset): &(u32, Offset)| {
-            found.get(*partition as usize).is_some_and(|checkpoint| checkpoint.next > *offset)
-        };
-        for waiter in waiting.extract_if(.., |waiter| waiter.wanted.iter().all(reached)) {
-            let _ = waiter.wake.send(());
-        }
-    }
-
-    fn waiters(&self) -> MutexGuard<'_, Vec<Waiter>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is kept of a partition, if it is fresh. Where it is not, who asks first has to look; the others go on with
@@ -215,6 +127,7 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidefold_record::Offset;
 
     fn at(next: u64, asked: Instant, moved: u64) -> Kept {
         let checkpoint = Checkpoint { next: Offset(next), ..Checkpoint::START };

@@ -10,9 +10,11 @@
 //! To read it: [`Store`] is the contract; [`Lane`] and [`TableWrites`] are what a projector hands over, [`Scan`] what a
 //! query asks for, [`StoreError`] what both have to be ready for. [`published`] reads what lanes wrote of the records they
 //! folded: everybody but a lane's own fold reads checkpoints and verdicts through it.
+//! [`lookout`] looks at checkpoints for all who wait for one.
 
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod lookout;
 pub mod memory;
 pub mod observer;
 pub mod published;

@@ -61,6 +61,17 @@ impl Published {
         &self,
         partitions: impl IntoIterator<Item = Partition>,
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
+        self.each_checkpoint(partitions).await?.into_iter().collect()
+    }
+
+    /// The checkpoints of these partitions, in their order, or the damage of each.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn each_checkpoint(
+        &self,
+        partitions: impl IntoIterator<Item = Partition>,
+    ) -> Result<Vec<Result<Option<Checkpoint>, StoreError>>, StoreError> {
         let (partitions, keys): (Vec<Partition>, Vec<Bytes>) =
             partitions.into_iter().map(|partition| (partition, checkpoint::key(partition))).unzip();
         let rows = self.store.load(&self.checkpoints, &keys).await?;
@@ -68,7 +79,7 @@ impl Published {
             let damaged = |broken: Broken| broken.of(&self.checkpoints, format!("partition {partition}"));
             Ok(row.map(|row| Checkpoint::decode(&row)).transpose().map_err(damaged)?)
         };
-        partitions.iter().zip(rows).map(decode).collect()
+        Ok(partitions.iter().zip(rows).map(decode).collect())
     }
 
     /// The verdict on a record; none where no row says that it was not applied: before the checkpoint it was.

@@ -1,11 +1,13 @@
 //! What all routes of ingest share.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tidefold_http::{Principal, Problem, ProblemKind};
 use tidefold_log::{Appended, LogError, SharedLog};
-use tidefold_record::{BatchBuilder, Offset, Partition, unframe};
+use tidefold_record::{BatchBuilder, Offset, Partition, TopicName, unframe};
 use tidefold_store::SharedStore;
+use tidefold_store::lookout::Lookout;
 use tidefold_store::published::Published;
 use tidefold_telemetry::{Gauge, IngestMetrics, clock};
 
@@ -30,9 +32,19 @@ pub(crate) struct Intake {
     pub(crate) ids: Ids,
     pub(crate) room: Room,
     pub(crate) proofs: Proofs,
+    /// The generation that queries read, by the log's name of its topic.
+    read: Mutex<HashMap<TopicName, Read>>,
     refusals: Option<Refusals>,
     clock: crate::Clock,
     anonymous_source: String,
+}
+
+/// A generation that queries read.
+#[derive(Clone)]
+struct Read {
+    generation: u32,
+    published: Published,
+    lookout: Arc<Lookout>,
 }
 
 /// Bytes on their way to the log, while they are.
@@ -45,6 +57,7 @@ impl Intake {
         let Components { app, log, store, control, refusals, telemetry, settings, clock } = components;
         Intake {
             proofs: Proofs::new(Arc::clone(&log)),
+            read: Mutex::default(),
             refusals,
             catalog: Catalogs::new(control, &settings),
             metrics: telemetry.ingest(&app),
@@ -120,16 +133,34 @@ impl Intake {
         appended
     }
 
+    /// The generation of a topic that queries read; none while nothing is active.
+    pub(crate) fn active(&self, topic: &TopicEntry) -> Option<u32> {
+        self.catalog.control().active(topic.name.as_str())
+    }
+
     /// A partition as the generation that queries read has it; none while nothing is active.
     pub(crate) fn folded(&self, topic: &TopicEntry, partition: Partition) -> Option<Folded> {
-        let generation = self.catalog.control().active(topic.name.as_str())?;
-        let tables = topic.projection.tables(generation);
+        let generation = self.active(topic)?;
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = read.get(&topic.log_name).filter(|known| known.generation == generation);
+        let Read { published, lookout, .. } = match known {
+            Some(known) => known.clone(),
+            None => {
+                let tables = topic.projection.tables(generation);
+                let published = Published::of(&self.store, &tables);
+                let anew =
+                    Read { generation, published, lookout: Arc::new(Lookout::of(&self.store, &tables)) };
+                read.insert(topic.log_name.clone(), anew.clone());
+                anew
+            }
+        };
         Some(Folded {
             topic: topic.log_name.clone(),
             partitions: topic.partitions,
             partition,
             generation,
-            published: Published::of(&self.store, &tables),
+            published,
+            lookout,
         })
     }
 

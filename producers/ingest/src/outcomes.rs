@@ -7,6 +7,7 @@
 //! A retry is answered as the first attempt was: its own verdict row only says of which message it is a duplicate, and
 //! that message's verdict is what its sender has to know.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,14 +20,15 @@ use tidefold_http::{Caller, Preferences, Problem, ProblemKind};
 use tidefold_log::ReadLimit;
 use tidefold_record::headers::Known;
 use tidefold_record::{Offset, Partition, Position};
-use tidefold_table::Verdict;
+use tidefold_store::lookout::Wanted;
+use tidefold_table::{Checkpoint, Verdict};
 use tidefold_telemetry::clock;
 
 use crate::answer::{self, Standing};
 use crate::catalog::TopicEntry;
 use crate::failure::Failure;
 use crate::intake::Intake;
-use crate::proofs::Untold;
+use crate::proofs::{Folded, Untold};
 
 mod range;
 
@@ -48,20 +50,33 @@ struct Outcome {
     of: Option<Offset>,
 }
 
+/// How often who waits asks whether another generation is active by now.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 // === impl Intake ===
 
 impl Intake {
-    /// What became of a record that stands in the log; `None` while it is pending. `thorough`: whether the tables are of
-    /// this log is proved again if that was a while ago.
+    /// What became of a record that stands in the log; `None` while it is pending. Whether the tables are of this log is
+    /// proved again if that was a while ago.
     async fn outcome(
         &self,
         topic: &TopicEntry,
         partition: Partition,
         offset: Offset,
-        thorough: bool,
     ) -> Result<Option<Outcome>, Untold> {
         let Some(folded) = self.folded(topic, partition) else { return Ok(None) };
-        let checkpoint = self.proofs.checkpoint(&folded, thorough).await?;
+        let checkpoint = self.proofs.checkpoint(&folded).await?;
+        self.judged(&folded, checkpoint, offset).await
+    }
+
+    /// What became of a record that stands in the log, as far as a checkpoint says that was proved.
+    async fn judged(
+        &self,
+        folded: &Folded,
+        checkpoint: Option<Checkpoint>,
+        offset: Offset,
+    ) -> Result<Option<Outcome>, Untold> {
+        let partition = folded.partition;
         if !checkpoint.is_some_and(|checkpoint| checkpoint.covers(offset)) {
             return Ok(None);
         }
@@ -128,7 +143,7 @@ pub(crate) async fn get(State(intake): State<Arc<Intake>>, request: Request) -> 
         return range::answer(&intake, &topic, &position, query).await;
     }
     let id = intake.id_at(&topic, partition, offset).await?;
-    let outcome = intake.outcome(&topic, partition, offset, true).await;
+    let outcome = intake.outcome(&topic, partition, offset).await;
     let outcome = outcome.map_err(|untold| untold_problem(untold, &position))?;
     let body = body(&topic, partition, offset, id.as_deref(), outcome.as_ref());
     let mut response = answer::json(StatusCode::OK, body);
@@ -262,22 +277,32 @@ pub(crate) async fn wait(
 }
 
 async fn until_judged(intake: &Intake, standing: &Standing<'_>) -> Outcome {
-    let mut moved = intake.store.checkpoints_moved();
     loop {
-        moved.borrow_and_update();
-        match intake.outcome(standing.topic, standing.partition, standing.offset, false).await {
+        match judged_now(intake, standing).await {
             Ok(Some(outcome)) => return outcome,
             Ok(None) => {}
             Err(error) => tracing::debug!(?error, "cannot read an outcome; looking again"),
         }
-        tokio::select! {
-            changed = moved.changed() => if changed.is_err() {
-                // The store is gone; other processes may still write to what it stood for.
-                clock::pause(intake.settings.wait_poll).await;
-            },
-            () = clock::pause(intake.settings.wait_poll) => {}
-        }
+        clock::pause(intake.settings.wait_poll).await;
     }
+}
+
+/// Waits until a record is folded in the generation that is active; `None` where none is, or is any more. All who wait share
+/// their looks at the checkpoint.
+async fn judged_now(intake: &Intake, standing: &Standing<'_>) -> Result<Option<Outcome>, Untold> {
+    let Standing { topic, partition, offset, .. } = standing;
+    let Some(folded) = intake.folded(topic, *partition) else { return Ok(None) };
+    let wanted = Wanted { partition: *partition, past: Some(*offset) };
+    let mut past = pin!(folded.lookout.until(vec![wanted]));
+    let found = loop {
+        match tokio::time::timeout(ASK_AGAIN, past.as_mut()).await {
+            Ok(found) => break found.map_err(Untold::Store)?,
+            Err(_) if intake.active(topic) == Some(folded.generation) => {}
+            Err(_) => return Ok(None),
+        }
+    };
+    let checkpoint = intake.proofs.proved(&folded, found.into_iter().next().flatten(), false).await?;
+    intake.judged(&folded, checkpoint, *offset).await
 }
 
 /// The problem an outcome is answered with; none for those that are successes.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tidefold_log::{LogError, ReadLimit, SharedLog};
 use tidefold_record::{Partition, TopicName};
 use tidefold_store::StoreError;
+use tidefold_store::lookout::Lookout;
 use tidefold_store::published::Published;
 use tidefold_table::Checkpoint;
 use tidefold_table::proof::{Contradiction, GOOD_FOR, Look, Proof};
@@ -50,6 +51,8 @@ pub(crate) struct Folded {
     pub(crate) partition: Partition,
     pub(crate) generation: u32,
     pub(crate) published: Published,
+    /// Looks at the generation's checkpoints for all who wait.
+    pub(crate) lookout: Arc<Lookout>,
 }
 
 /// Why nothing can be said of a record.
@@ -72,12 +75,20 @@ impl Proofs {
         Proofs { prover: Arc::new(Prover { log, partitions: RwLock::default() }), tasks: Mutex::default() }
     }
 
-    /// The checkpoint of a partition, if the log is the one it was folded from. `thorough`: what was proved a while ago is
-    /// proved again.
-    pub(crate) async fn checkpoint(&self, of: &Folded, thorough: bool) -> Result<Option<Checkpoint>, Untold> {
-        let Some(checkpoint) = of.published.checkpoint(of.partition).await.map_err(Untold::Store)? else {
-            return Ok(None);
-        };
+    /// The checkpoint of a partition, if the log is the one it was folded from. What was proved a while ago is proved again.
+    pub(crate) async fn checkpoint(&self, of: &Folded) -> Result<Option<Checkpoint>, Untold> {
+        let checkpoint = of.published.checkpoint(of.partition).await.map_err(Untold::Store)?;
+        self.proved(of, checkpoint, true).await
+    }
+
+    /// A checkpoint that was loaded before, likewise. `thorough`: what was proved a while ago is proved again.
+    pub(crate) async fn proved(
+        &self,
+        of: &Folded,
+        checkpoint: Option<Checkpoint>,
+        thorough: bool,
+    ) -> Result<Option<Checkpoint>, Untold> {
+        let Some(checkpoint) = checkpoint else { return Ok(None) };
         let found = self.prover.prove(of, &checkpoint, thorough).await.map_err(Untold::Log)?;
         found.map(|()| Some(checkpoint)).map_err(Untold::Contradicted)
     }

@@ -57,7 +57,7 @@ async fn listed(
 ) -> Result<(Offset, Vec<(Offset, Outcome)>), Untold> {
     let (partition, first) = (position.partition, position.offset);
     let Some(folded) = intake.folded(topic, partition) else { return Ok((first, Vec::new())) };
-    let checkpoint = intake.proofs.checkpoint(&folded, true).await?;
+    let checkpoint = intake.proofs.checkpoint(&folded).await?;
     let last = checkpoint.and_then(|checkpoint| checkpoint.last_read());
     let until = last.map_or(first, |last| last.next().min(until));
     if until <= first {

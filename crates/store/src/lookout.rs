@@ -1,0 +1,240 @@
+//! Looks at checkpoints for all who wait for one to move on.
+//!
+//! However many wait, one of them looks for all, and one look is under way. How often depends on how long they wait, never
+//! on how many they are. An answer comes only of a look that began after it was asked for: what was read before may be
+//! older than what the asker was told already.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tidefold_record::{Offset, Partition};
+use tidefold_table::{Checkpoint, GenerationTables};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::published::Published;
+use crate::{SharedStore, StoreError};
+
+/// The checkpoints of one generation, for those who wait.
+pub struct Lookout {
+    store: SharedStore,
+    published: Published,
+    board: Mutex<Board>,
+    /// One permit, of whoever looks. It is given on when that one has its answer, or is gone.
+    turn: Semaphore,
+    joined: Notify,
+}
+
+/// A partition that somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The partition.
+    pub partition: Partition,
+    /// The record that has to be folded; none where any checkpoint will do.
+    pub past: Option<Offset>,
+}
+
+/// The checkpoints of the partitions that were wanted, in their order.
+type Answer = Result<Vec<Option<Checkpoint>>, StoreError>;
+/// What a look found of a partition.
+type Found = Result<Option<Checkpoint>, StoreError>;
+
+/// Who waits, and what was looked at. Looks are numbered from 1 on.
+#[derive(Debug, Default)]
+struct Board {
+    waiting: Vec<Waiter>,
+    /// The last look that began, and when.
+    begun: u64,
+    began_at: Option<Instant>,
+    /// The last look that came to an end.
+    ended: u64,
+    /// Of how many partitions.
+    partitions: u32,
+    /// How often this process had moved checkpoints by then.
+    moved: u64,
+    /// Who came last: after which look, and when.
+    newest: Option<(u64, Instant)>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    wanted: Vec<Wanted>,
+    /// The last look that had begun before it came.
+    after: u64,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// A look that is under way.
+struct Look {
+    number: u64,
+    partitions: Vec<Partition>,
+}
+
+/// How often to look again when nothing says that a checkpoint moved, since writes of other processes tell nobody. It is a
+/// quarter of what the newest who waits has waited: to wait long costs few looks, and no wait becomes longer by more than
+/// that quarter.
+const SOONEST: Duration = Duration::from_millis(2);
+const LATEST: Duration = Duration::from_millis(100);
+
+/// A look at many partitions costs more than one at few: the soonest is for each of them, up to this many.
+const PARTITIONS: u32 = 5;
+
+// === impl Lookout ===
+
+impl Lookout {
+    /// That of a generation.
+    #[must_use]
+    pub fn of(store: &SharedStore, tables: &GenerationTables) -> Lookout {
+        Lookout::over(store, Published::of(store, tables))
+    }
+
+    fn over(store: &SharedStore, published: Published) -> Lookout {
+        Lookout {
+            store: SharedStore::clone(store),
+            published,
+            board: Mutex::default(),
+            turn: Semaphore::new(1),
+            joined: Notify::new(),
+        }
+    }
+
+    /// The checkpoints of these partitions, as they are once all that is wanted is folded; as they are now, where nothing
+    /// has to be. It ends by itself only then: whoever has no more patience drops it.
+    ///
+    /// # Errors
+    /// The store's, or damage: a look that fails is the answer to all whom it was for.
+    pub async fn until(&self, wanted: Vec<Wanted>) -> Result<Vec<Option<Checkpoint>>, StoreError> {
+        let mut answer = self.join(wanted);
+        let _turn = tokio::select! {
+            biased;
+            answer = &mut answer => return answer.unwrap_or_else(|_| Err(unanswered())),
+            turn = self.turn.acquire() => turn,
+        };
+        let mut moved = self.store.checkpoints_moved();
+        loop {
+            // Only whoever has the turn answers: nothing comes while this one rests or looks, but something may have before.
+            if let Ok(answer) = answer.try_recv() {
+                return answer;
+            }
+            self.rest(&mut moved).await;
+            let look = self.board().begin(*moved.borrow_and_update());
+            let found = self.published.each_checkpoint(look.partitions.iter().copied()).await;
+            self.board().end(&look, found);
+        }
+    }
+
+    fn join(&self, wanted: Vec<Wanted>) -> oneshot::Receiver<Answer> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut board = self.board();
+            let after = board.begun;
+            board.newest = Some((after, Instant::now()));
+            board.waiting.push(Waiter { wanted, after, answer });
+        }
+        self.joined.notify_one();
+        answered
+    }
+
+    /// Returns when it is time to look.
+    async fn rest(&self, moved: &mut watch::Receiver<u64>) {
+        loop {
+            let (count, now) = (*moved.borrow_and_update(), Instant::now());
+            let due = self.board().due(count, now);
+            if due <= now {
+                return;
+            }
+            let told = async {
+                tokio::select! {
+                    () = self.joined.notified() => {}
+                    // A closed channel means that the store is shutting down: then only time passes.
+                    Ok(()) = moved.changed() => {}
+                }
+            };
+            // Who is told, and who has rested, asks again whether it is time.
+            let _ = tokio::time::timeout_at(due, told).await;
+        }
+    }
+
+    /// A panic while it was held leaves at worst a waiter without its answer, who is looked for again.
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Board ===
+
+impl Board {
+    /// When to look next: at once for somebody who came since the last look began, and when this process moved a checkpoint.
+    fn due(&self, moved: u64, now: Instant) -> Instant {
+        let (Some((after, came)), Some(began)) = (self.newest, self.began_at) else { return now };
+        if after >= self.ended || moved != self.moved {
+            return now;
+        }
+        let soonest = SOONEST * self.partitions.clamp(1, PARTITIONS);
+        began + (began.saturating_duration_since(came) / 4).clamp(soonest, LATEST)
+    }
+
+    /// Begins a look at all that is waited for.
+    fn begin(&mut self, moved: u64) -> Look {
+        self.waiting.retain(|waiter| !waiter.answer.is_closed());
+        let mut partitions: Vec<Partition> =
+            self.waiting.iter().flat_map(|waiter| waiter.wanted.iter().map(|one| one.partition)).collect();
+        partitions.sort_unstable();
+        partitions.dedup();
+        self.begun += 1;
+        self.began_at = Some(Instant::now());
+        self.partitions = partitions.len() as u32;
+        self.moved = moved;
+        Look { number: self.begun, partitions }
+    }
+
+    /// Answers those who came before a look began, with what it found of their partitions.
+    fn end(&mut self, look: &Look, found: Result<Vec<Found>, StoreError>) {
+        self.ended = look.number;
+        let found = found.map(|found| look.partitions.iter().copied().zip(found).collect());
+        let mut rest = Vec::with_capacity(self.waiting.len());
+        for waiter in self.waiting.drain(..) {
+            let is_meant = waiter.after < look.number;
+            match is_meant.then(|| waiter.answer_of(&found)).flatten() {
+                // Who does not wait any more needs no answer.
+                Some(answer) => drop(waiter.answer.send(answer)),
+                None => rest.push(waiter),
+            }
+        }
+        self.waiting = rest;
+    }
+}
+
+// === impl Waiter ===
+
+impl Waiter {
+    /// What a look says to this one; none where it has to wait on. Damage in a partition is of no concern to those who wait
+    /// for others.
+    fn answer_of(&self, found: &Result<BTreeMap<Partition, Found>, StoreError>) -> Option<Answer> {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return Some(Err(error.clone())),
+        };
+        let mut checkpoints = Vec::with_capacity(self.wanted.len());
+        for Wanted { partition, past } in &self.wanted {
+            let checkpoint = match found.get(partition) {
+                Some(Ok(checkpoint)) => *checkpoint,
+                Some(Err(damage)) => return Some(Err(damage.clone())),
+                None => None,
+            };
+            if past.is_some_and(|offset| checkpoint.is_none_or(|checkpoint| checkpoint.next <= offset)) {
+                return None;
+            }
+            checkpoints.push(checkpoint);
+        }
+        Some(Ok(checkpoints))
+    }
+}
+
+fn unanswered() -> StoreError {
+    StoreError::Unavailable { detail: "a look at checkpoints was given up; ask again".to_owned() }
+}
+
+#[cfg(test)]
+mod tests;
