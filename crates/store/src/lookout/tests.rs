@@ -1,3 +1,5 @@
+//! Many wait for one checkpoint: how often the store is asked, and who is answered by what.
+
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 use std::pin::pin;

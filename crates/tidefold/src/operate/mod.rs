@@ -106,7 +106,12 @@ impl Operator {
                             "projection of {topic} g{number} in partition {partition}: {reason}"
                         ));
                     }
-                    _ => {}
+                    LaneState::Starting
+                    | LaneState::Running
+                    | LaneState::Waiting
+                    | LaneState::Held
+                    | LaneState::Retrying { .. }
+                    | LaneState::Stopped => {}
                 }
             }
         }

@@ -126,7 +126,7 @@ pub(super) fn report(build: &Build) -> BuildReport {
     match &progress.phase {
         Phase::Done(comparison) | Phase::Differs(comparison) => compared(comparison, &mut report),
         Phase::Failed(reason) => report.detail.push(reason.clone()),
-        _ => {}
+        Phase::Building | Phase::Comparing | Phase::Switching => {}
     }
     report
 }

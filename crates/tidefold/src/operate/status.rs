@@ -172,9 +172,11 @@ fn partitions<'a>(
     }
     for (number, bounds) in (0..).zip(bounds) {
         let seen = all.entry(number).or_insert_with(|| unknown(number, "changes its owner"));
-        seen.lane.end = seen.lane.end.max(bounds.end);
         seen.behind = bounds.appended.distance_from(bounds.end);
         seen.open_from = (seen.behind > 0).then_some(bounds.end);
+        // A lane may have heard of records that an open transaction keeps from being read.
+        let heard = if seen.behind > 0 { seen.lane.next } else { seen.lane.end };
+        seen.lane.end = heard.max(bounds.end);
     }
     all.into_values().map(|seen| partition(seen, now_micros)).collect()
 }
