@@ -55,7 +55,8 @@ impl Fetched {
     pub(crate) fn new(partition: Partition, from: Offset, limit: ReadLimit) -> Fetched {
         Fetched {
             partition,
-            limit,
+            // A read gives a record at least.
+            limit: ReadLimit { records: limit.records.max(1), bytes: limit.bytes.max(1) },
             batch: BatchBuilder::new(),
             offsets: Vec::new(),
             headers: HeadersBuilder::new(),
