@@ -243,7 +243,7 @@ fn send(mut ledger: Ledger, texts: &[String], counted: &mut Counted, batch: usiz
         if at == batches {
             return true;
         }
-        ledger.begin_sending(&[line(1)]).unwrap();
+        ledger.begin_sending(lines).unwrap();
         let refused: Vec<_> =
             lines.iter().filter(|line| line.text.contains('x')).map(|line| line.number).collect();
         for line in lines.iter().filter(|line| !refused.contains(&line.number)) {
