@@ -18,9 +18,8 @@ mod project;
 mod query;
 mod rig;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::Outcome;
 
@@ -48,7 +47,7 @@ pub(crate) fn child() -> Option<Outcome> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let word = |at: usize| words.get(at).cloned().unwrap_or_default();
     Some(match words.first()?.as_str() {
-        "tidefold" => ended(tidefold::run(tidefold::cli::Cli::parse_from(&words))),
+        "tidefold" => ended(tidefold::run(words.iter().map(OsString::from))),
         "serve-bare-kafka" => bare_log::serve(&word(1), &word(2)),
         "produce-bare" => bare_log::produce(&word(1), &word(2), word(3) == "headers"),
         "sink-bare" => bare_store::sink(&word(1), &word(2), &word(3), word(4).parse().unwrap_or(0)),
