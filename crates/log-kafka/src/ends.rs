@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use tidefold_log::{Bounds, LogError};
 use tidefold_record::Partition;
 use tokio::sync::Notify;
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::direct::describe::{Offsets, Side};
 use crate::known::KnownTopic;
-use crate::topics::{ASK, Cluster};
+use crate::topics::{ASK, CALL, Cluster};
 
 /// The tasks that look.
 pub(crate) struct Looks {
@@ -80,8 +80,29 @@ impl Cluster {
         }
     }
 
+    /// The bounds as [`Cluster::whole_bounds`] tells them, asked for once for all who want to know meanwhile: who waits for
+    /// positions comes in crowds, and each asks whether the log reaches to its own.
+    pub(crate) async fn shared_bounds(
+        self: &Arc<Self>,
+        topic: &Arc<KnownTopic>,
+        partition: Partition,
+    ) -> Result<Bounds, LogError> {
+        let (this, of) = (Arc::clone(self), Arc::clone(topic));
+        let ask = move || -> BoxFuture<'static, _> {
+            let (this, of) = (Arc::clone(&this), Arc::clone(&of));
+            Box::pin(async move { this.whole_bounds(&of, partition).await })
+        };
+        let answer = topic.part(partition)?.bounds.answer(|asks| self.wire.spawn(asks), ask);
+        // Both the question that is under way and the next may take their time.
+        let answer = tokio::time::timeout(2 * CALL, answer).await.ok().flatten();
+        answer.unwrap_or_else(|| {
+            let what = format!("the bounds of partition {partition} of topic {} are not told", topic.name);
+            Err(self.failed(&what, &std::io::ErrorKind::TimedOut.into()))
+        })
+    }
+
     /// The bounds, with the end of what was appended but cannot be read yet: that of an open transaction, and behind it.
-    pub(crate) async fn whole_bounds(
+    async fn whole_bounds(
         &self,
         topic: &Arc<KnownTopic>,
         partition: Partition,

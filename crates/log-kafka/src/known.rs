@@ -1,13 +1,14 @@
 //! One incarnation of a topic, as far as this process knows it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use tidefold_log::LogError;
+use tidefold_log::{Bounds, LogError};
 use tidefold_record::{Offset, Partition, TopicName};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::question::Question;
 use crate::tail::Tail;
 use crate::topics::no_such;
 
@@ -45,6 +46,8 @@ pub(crate) struct Part {
     tail: Mutex<Option<Tail>>,
     /// Told when a follower got on in the partition.
     pub(crate) moved: Notify,
+    /// Where it starts and ends, asked for by whoever has to know it as it is now.
+    pub(crate) bounds: Arc<Question<Result<Bounds, LogError>>>,
 }
 
 // === impl Part ===
@@ -64,6 +67,7 @@ impl KnownTopic {
             asked: AtomicBool::new(false),
             tail: Mutex::default(),
             moved: Notify::new(),
+            bounds: Arc::default(),
         };
         KnownTopic {
             name: name.clone(),

@@ -13,7 +13,7 @@
 //! * [`settings`]: what may be set, and what librdkafka is told.
 //! * [`known`]: one incarnation of a topic, and how another is told from it.
 //! * [`topics`]: the topics of this process; opening, describing and checking them; where partitions end.
-//! * [`ends`]: where partitions start and end, and who looks at that.
+//! * [`ends`]: where partitions start and end, and who looks at that; [`question`]: what is asked once for all who ask meanwhile.
 //! * [`config`]: a topic's settings, and whether it keeps its records.
 //! * [`direct`]: connections of our own, for appends of few records, for which one request carries all partitions of a broker,
 //!   and for all reads; [`tail`]: what was read last at a partition's end.
@@ -30,6 +30,7 @@ mod membership;
 mod native;
 mod pending;
 mod producer;
+mod question;
 mod settings;
 mod tail;
 mod topics;
@@ -307,7 +308,7 @@ impl Log for KafkaLog {
     ) -> BoxFuture<'a, Result<Bounds, LogError>> {
         let bounds = async move {
             let known = self.cluster.find(&self.own(topic), partition).await?;
-            self.cluster.whole_bounds(&known, partition).await
+            self.cluster.shared_bounds(&known, partition).await
         };
         Box::pin(bounds.map_err(|error| self.told(error)))
     }
