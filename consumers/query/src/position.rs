@@ -21,6 +21,9 @@ use crate::proof::{HALTED_RETRY, LogTopic};
 /// How often a waiting request asks whether its partition is halted by now.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
+/// What is visible within this time needs no question whether it stands in the log.
+const A_MOMENT: Duration = Duration::from_millis(20);
+
 /// The most positions of one request.
 pub const POSITIONS: usize = 1_000;
 
@@ -88,20 +91,21 @@ impl Place<'_> {
     /// of working to others meanwhile.
     ///
     /// # Errors
-    /// `position_not_reached` when time runs out; at once `projection_halted` with the reason that `halted` gives for a
-    /// partition, or that the log gives, `unknown_position` past the log's end, `overloaded` where too many wait; the store's
+    /// `position_not_reached` when time runs out; at once `projection_halted` with the reason that `halted`, where anybody
+    /// here knows, gives for a partition, or that the log gives, `unknown_position` past the log's end, `overloaded` where too many wait; the store's
     /// trouble.
     pub(crate) async fn wait(
         &self,
         which: &[u32],
         wanted: &[Position],
         patience: Duration,
-        halted: impl Fn(Partition) -> Option<String>,
+        halted: Option<impl Fn(Partition) -> Option<String>>,
     ) -> Result<Vec<Checkpoint>, Problem> {
         let deadline = Instant::now() + patience;
         let looked_at: BTreeSet<u32> =
             which.iter().copied().chain(wanted.iter().map(|position| position.partition.0)).collect();
         let halted_at = |missing: &[&Position]| {
+            let halted = halted.as_ref()?;
             missing.iter().find_map(|p| Some(halted_problem(p, &halted(p.partition)?)))
         };
         let (mut waiting, mut is_answered) = (None, self.log.is_none());
@@ -125,10 +129,14 @@ impl Place<'_> {
             let mut past: Vec<Wanted> = looked_at.iter().map(|at| anything(*at)).collect();
             past.extend(missing.iter().map(|at| Wanted { partition: at.partition, past: Some(at.offset) }));
             let mut reached = pin!(self.looked(past));
-            let mut stand = pin!(self.stand(&missing));
+            let mut stand = pin!(async {
+                clock::pause(A_MOMENT).await;
+                self.stand(&missing).await
+            });
             // Who waits stays in its place all the while: only what this process knows is asked at intervals.
             while Instant::now() < deadline && halted_at(&missing).is_none() {
-                let again = deadline.min(Instant::now() + ASK_AGAIN);
+                let asked = if halted.is_some() { Instant::now() + ASK_AGAIN } else { deadline };
+                let again = deadline.min(asked);
                 let ended = tokio::time::timeout_at(again, async {
                     tokio::select! {
                         checkpoints = &mut reached => checkpoints.map(Some),

@@ -43,7 +43,13 @@ type Found = Result<Option<Checkpoint>, StoreError>;
 /// Who waits, and what was looked at. Looks are numbered from 1 on.
 #[derive(Debug, Default)]
 struct Board {
-    waiting: Vec<Waiter>,
+    /// Who came since the last look ended.
+    fresh: Vec<Waiter>,
+    /// Who waits on, by a record that has to be folded first: a look at a checkpoint that did not get so far is nothing to
+    /// them, however many they are.
+    parked: BTreeMap<(Partition, Offset), Vec<Waiter>>,
+    /// How many want each partition.
+    wanted: BTreeMap<Partition, usize>,
     /// The last look that began, and when.
     begun: u64,
     began_at: Option<Instant>,
@@ -55,6 +61,8 @@ struct Board {
     moved: u64,
     /// Who came last: after which look, and when.
     newest: Option<(u64, Instant)>,
+    /// When those were last let go who do not wait any more.
+    swept: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -63,6 +71,13 @@ struct Waiter {
     /// The last look that had begun before it came.
     after: u64,
     answer: oneshot::Sender<Answer>,
+}
+
+/// What a look says to a waiter.
+enum Said {
+    Answer(Answer),
+    /// This record has to be folded first.
+    Before(Partition, Offset),
 }
 
 /// A look that is under way.
@@ -130,7 +145,10 @@ impl Lookout {
             let mut board = self.board();
             let after = board.begun;
             board.newest = Some((after, Instant::now()));
-            board.waiting.push(Waiter { wanted, after, answer });
+            for one in &wanted {
+                *board.wanted.entry(one.partition).or_default() += 1;
+            }
+            board.fresh.push(Waiter { wanted, after, answer });
         }
         self.joined.notify_one();
         answered
@@ -177,58 +195,110 @@ impl Board {
 
     /// Begins a look at all that is waited for.
     fn begin(&mut self, moved: u64) -> Look {
-        self.waiting.retain(|waiter| !waiter.answer.is_closed());
-        let mut partitions: Vec<Partition> =
-            self.waiting.iter().flat_map(|waiter| waiter.wanted.iter().map(|one| one.partition)).collect();
-        partitions.sort_unstable();
-        partitions.dedup();
+        let now = Instant::now();
+        if self.swept.is_none_or(|swept| now.saturating_duration_since(swept) >= LATEST) {
+            self.swept = Some(now);
+            self.sweep();
+        }
+        let partitions: Vec<Partition> = self.wanted.keys().copied().collect();
         self.begun += 1;
-        self.began_at = Some(Instant::now());
+        self.began_at = Some(now);
         self.partitions = partitions.len() as u32;
         self.moved = moved;
         Look { number: self.begun, partitions }
+    }
+
+    /// Lets those go who do not wait any more.
+    fn sweep(&mut self) {
+        let wanted = &mut self.wanted;
+        let mut waits = |waiter: &Waiter| {
+            let waits = !waiter.answer.is_closed();
+            if !waits {
+                forget(wanted, waiter);
+            }
+            waits
+        };
+        self.fresh.retain(&mut waits);
+        self.parked.retain(|_, parked| {
+            parked.retain(&mut waits);
+            !parked.is_empty()
+        });
     }
 
     /// Answers those who came before a look began, with what it found of their partitions.
     fn end(&mut self, look: &Look, found: Result<Vec<Found>, StoreError>) {
         self.ended = look.number;
         let found = found.map(|found| look.partitions.iter().copied().zip(found).collect());
-        let mut rest = Vec::with_capacity(self.waiting.len());
-        for waiter in self.waiting.drain(..) {
-            let is_meant = waiter.after < look.number;
-            match is_meant.then(|| waiter.answer_of(&found)).flatten() {
-                // Who does not wait any more needs no answer.
-                Some(answer) => drop(waiter.answer.send(answer)),
-                None => rest.push(waiter),
+        for waiter in self.meant(&found) {
+            match (waiter.after < look.number).then(|| waiter.answer_of(&found)) {
+                Some(Said::Answer(answer)) => {
+                    forget(&mut self.wanted, &waiter);
+                    // Who does not wait any more needs no answer.
+                    drop(waiter.answer.send(answer));
+                }
+                Some(Said::Before(partition, offset)) => {
+                    self.parked.entry((partition, offset)).or_default().push(waiter);
+                }
+                None => self.fresh.push(waiter),
             }
         }
-        self.waiting = rest;
+    }
+
+    /// Takes those off the board to whom what was found says anything.
+    fn meant(&mut self, found: &Result<BTreeMap<Partition, Found>, StoreError>) -> Vec<Waiter> {
+        let mut meant = std::mem::take(&mut self.fresh);
+        let sound = found.as_ref().ok().filter(|found| found.values().all(Result::is_ok));
+        let Some(found) = sound else {
+            // Whom the trouble is about is for each to say.
+            meant.extend(std::mem::take(&mut self.parked).into_values().flatten());
+            return meant;
+        };
+        for (partition, checkpoint) in found {
+            let Ok(Some(Checkpoint { next, .. })) = checkpoint else { continue };
+            let reached = (*partition, Offset::ZERO)..(*partition, *next);
+            meant.extend(self.parked.extract_if(reached, |_, _| true).flat_map(|(_, parked)| parked));
+        }
+        meant
+    }
+}
+
+/// A waiter's partitions are not wanted for its sake any more.
+fn forget(wanted: &mut BTreeMap<Partition, usize>, waiter: &Waiter) {
+    for one in &waiter.wanted {
+        if let Some(count) = wanted.get_mut(&one.partition) {
+            *count -= 1;
+            if *count == 0 {
+                wanted.remove(&one.partition);
+            }
+        }
     }
 }
 
 // === impl Waiter ===
 
 impl Waiter {
-    /// What a look says to this one; none where it has to wait on. Damage in a partition is of no concern to those who wait
-    /// for others.
-    fn answer_of(&self, found: &Result<BTreeMap<Partition, Found>, StoreError>) -> Option<Answer> {
+    /// What a look says to this one. Damage in a partition is of no concern to those who wait for others.
+    fn answer_of(&self, found: &Result<BTreeMap<Partition, Found>, StoreError>) -> Said {
         let found = match found {
             Ok(found) => found,
-            Err(error) => return Some(Err(error.clone())),
+            Err(error) => return Said::Answer(Err(error.clone())),
         };
         let mut checkpoints = Vec::with_capacity(self.wanted.len());
+        let mut before = None;
         for Wanted { partition, past } in &self.wanted {
             let checkpoint = match found.get(partition) {
                 Some(Ok(checkpoint)) => *checkpoint,
-                Some(Err(damage)) => return Some(Err(damage.clone())),
+                Some(Err(damage)) => return Said::Answer(Err(damage.clone())),
                 None => None,
             };
-            if past.is_some_and(|offset| checkpoint.is_none_or(|checkpoint| checkpoint.next <= offset)) {
-                return None;
-            }
+            let reaches = |offset| checkpoint.is_some_and(|checkpoint| checkpoint.next > offset);
+            before = before.or(past.filter(|offset| !reaches(*offset)).map(|offset| (*partition, offset)));
             checkpoints.push(checkpoint);
         }
-        Some(Ok(checkpoints))
+        match before {
+            Some((partition, offset)) => Said::Before(partition, offset),
+            None => Said::Answer(Ok(checkpoints)),
+        }
     }
 }
 

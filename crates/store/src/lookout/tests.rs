@@ -205,3 +205,42 @@ async fn all_that_is_wanted_is_told_in_the_order_it_was_asked_for() {
     let (answer, ()) = tokio::join!(place.lookout.until(wanted), fold);
     assert_eq!(answer, Ok(vec![Some(at(6)), None, Some(at(1))]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_is_answered_once_its_own_records_are_folded() {
+    let place = Place::new().await;
+    let want = |partition, offset| Wanted { partition: Partition(partition), past: Some(Offset(offset)) };
+    // In two partitions, a record of one of them or of both.
+    let waits = (0..30_u64).map(|n| {
+        let wanted = match n % 3 {
+            0 => vec![want(0, n / 3)],
+            1 => vec![want(1, n / 3)],
+            _ => vec![want(0, n / 3), want(1, n / 3)],
+        };
+        async { place.lookout.until(wanted).await.unwrap() }
+    });
+    let fold = async {
+        for next in 1..=10 {
+            for partition in [0, 1] {
+                place.fold(partition, next).await;
+                let _ = tokio::time::timeout(Duration::from_secs(1), std::future::pending::<()>()).await;
+            }
+        }
+    };
+    let (answers, ()) = tokio::join!(join_all(waits), fold);
+    for (n, answer) in answers.iter().enumerate() {
+        let next = Some(at(n as u64 / 3 + 1));
+        assert_eq!(*answer, vec![next; answer.len()], "{n}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_wait_any_more_is_not_looked_for() {
+    let place = Place::new().await;
+    let patience = Duration::from_secs(1);
+    assert!(tokio::time::timeout(patience, place.past(1, 0)).await.is_err());
+    assert!(tokio::time::timeout(patience, place.past(0, 0)).await.is_err());
+    let board = place.lookout.board();
+    assert_eq!(board.wanted.keys().collect::<Vec<_>>(), [&Partition(0)]);
+    assert_eq!(board.parked.len(), 1);
+}
