@@ -92,6 +92,8 @@ impl Server {
         let prepared = Box::pin(self.session.prepare(cql)).await;
         let mut prepared = prepared.map_err(|error| preparing(what, &error))?;
         prepared.set_is_idempotent(true);
+        // Every statement names its columns, and nobody may change their types: what they are needs not come with each answer.
+        prepared.set_use_cached_result_metadata(true);
         prepared.set_retry_policy(Some(Told::policy(&self.settings.observer, operation)));
         Ok(prepared)
     }

@@ -53,7 +53,7 @@ impl Server {
     async fn load_one(&self, table: &OpenTable, key: &Bytes) -> Result<Option<Bytes>, StoreError> {
         let mut cells = Cells::default();
         table.shape.key(key, &mut cells).map_err(|_| misshapen(&table.id, key))?;
-        let (rows, _) = self.page(table, &table.load, &cells, PagingState::start()).await?;
+        let rows = self.whole(table, &table.load, &cells).await?;
         let row = rows.maybe_first_row::<Fetched<'_>>().map_err(|error| answer("to read", &error))?;
         row.map(|row| value(table, key, &row.0)).transpose()
     }
@@ -137,6 +137,20 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// An answer without pages: no server has to keep a place for more of it.
+    async fn whole(
+        &self,
+        table: &OpenTable,
+        prepared: &PreparedStatement,
+        cells: &Cells,
+    ) -> Result<QueryRowsResult, StoreError> {
+        let _permit = self.permits.acquire().await;
+        let what = || format!("to read table {}", table.id);
+        let answered = Box::pin(self.session.execute_unpaged(prepared, cells)).await;
+        let answered = answered.map_err(|error| executing(&what(), &error))?;
+        answered.into_rows_result().map_err(|error| answer(&what(), &error))
     }
 
     async fn page(
