@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join};
 use tidefold_control::Control;
 use tidefold_fold::{Changes, FoldSettings, Folder, RowCache};
 use tidefold_log::ReadLimit;
@@ -44,6 +45,8 @@ pub(crate) struct Lane {
     pub(crate) in_hand: Option<InHand>,
     /// Up to here, records are folded one by one: one of them halts the lane.
     pub(crate) careful: Option<Offset>,
+    /// The checkpoint's write behind the last batch. Where there is more to fold it goes on beside that.
+    pub(crate) settling: Option<Settling>,
     assignment: Assignment,
     pub(crate) orders: watch::Receiver<Orders>,
     end: watch::Receiver<Offset>,
@@ -61,6 +64,9 @@ pub(crate) struct InHand {
     /// Where the next one begins.
     pub(crate) next: Offset,
 }
+
+/// A write that goes on by itself once it is polled; it holds nothing of the lane.
+pub(crate) type Settling = BoxFuture<'static, Result<(), Stop>>;
 
 /// A batch, and the room it takes until it is dropped.
 struct Read {
@@ -119,6 +125,7 @@ impl Lane {
             control: components.control.clone(),
             in_hand: None,
             careful: None,
+            settling: None,
             assignment: assignment.clone(),
             orders,
             end: watch::channel(Offset::ZERO).1,
@@ -152,12 +159,27 @@ impl Lane {
         self.watch_end().await?;
         while !self.io.cancel.is_cancelled() {
             if let Next::Fold(until) = self.next().await? {
-                let Some(read) = self.read(until).await? else { return Ok(()) };
-                self.in_hand = InHand::of(&read.batch);
-                self.step(&read.batch).await?;
-                self.in_hand = None;
+                // Nothing of this batch has to wait for the checkpoint behind the one before, but for its own.
+                let settling = settled(self.settling.take());
+                let (before, folded) = join(settling, self.read_and_step(until)).await;
+                before?;
+                folded?;
             }
         }
+        self.settle().await
+    }
+
+    async fn read_and_step(&mut self, until: Offset) -> Result<(), Stop> {
+        self.in_hand = None;
+        let Some(read) = self.read(until).await? else { return Ok(()) };
+        self.in_hand = InHand::of(&read.batch);
+        self.step(&read.batch).await
+    }
+
+    /// Waits until the checkpoint stands behind all that was folded.
+    async fn settle(&mut self) -> Result<(), Stop> {
+        settled(self.settling.take()).await?;
+        self.in_hand = None;
         Ok(())
     }
 
@@ -167,6 +189,7 @@ impl Lane {
         self.folder = Folder::new(Arc::clone(&self.assignment.projection), self.io.partition, fold);
         self.changes = Changes::default();
         self.in_hand = None;
+        self.settling = None;
         self.io.observer.state(LaneState::Starting);
     }
 
@@ -175,6 +198,7 @@ impl Lane {
         let orders = *self.orders.borrow_and_update();
         self.follow(orders);
         if orders.hold {
+            self.settle().await?;
             self.io.observer.state(LaneState::Held);
             tokio::select! {
                 changed = self.orders.changed() => if changed.is_err() { return Err(Stop::Cancelled) },
@@ -199,9 +223,14 @@ impl Lane {
             None => end,
         };
         if until > self.checkpoint.next {
+            // What halts on a checkpoint must not look like the next record's doing.
+            if self.is_careful() {
+                self.settle().await?;
+            }
             self.io.observer.state(LaneState::Running);
             return Ok(Next::Fold(until));
         }
+        self.settle().await?;
         self.io.observer.state(LaneState::Waiting);
         let follows = self.followed.is_some();
         tokio::select! {
@@ -253,12 +282,17 @@ impl Lane {
     /// How much to fold at once. Far behind, the delay is there already, and what a large batch saves gets it over with: a
     /// row that changes again and again is written once.
     fn limit(&self, until: Offset) -> ReadLimit {
-        if self.careful.is_some_and(|until| self.checkpoint.next < until) {
+        if self.is_careful() {
             return ReadLimit { records: 1, ..self.settings.batch };
         }
         let behind = until.0.saturating_sub(self.checkpoint.next.0);
         let is_far = behind >= self.settings.far_behind;
         if self.followed.is_some() || is_far { self.settings.build_batch } else { self.settings.batch }
+    }
+
+    /// Whether one of the next records halts the lane, so that each is folded by itself.
+    fn is_careful(&self) -> bool {
+        self.careful.is_some_and(|until| self.checkpoint.next < until)
     }
 
     /// Entities get half of the lane's caches, or nothing where there are none.
@@ -274,6 +308,13 @@ impl Lane {
     pub(crate) fn view_cache_bytes(&self) -> usize {
         let entities = if self.tables.entity.is_some() { self.entity_cache_bytes() } else { 0 };
         (self.assignment.cache_bytes - entities) / self.tables.views.len().max(1)
+    }
+}
+
+async fn settled(settling: Option<Settling>) -> Result<(), Stop> {
+    match settling {
+        Some(settling) => settling.await,
+        None => Ok(()),
     }
 }
 

@@ -2,7 +2,8 @@
 //! away one at a time, to see that each is needed; outside tests every rule holds and the question costs nothing.
 //!
 //! A fold gives the list in this order: publish the feed, put derived rows (verdicts, rollup rows, index rows), delete index
-//! rows, write entity rows, move the checkpoint. The lane does one after the other in one place, `Lane::perform`.
+//! rows, write entity rows, move the checkpoint. The lane does one after the other in one place, `Lane::perform`. The checkpoint
+//! is written beside what comes next, and before the next one is: nothing else stands behind it.
 //!
 //! | | Said of the list | Held in | Taken away by |
 //! |---|---|---|---|

@@ -1,6 +1,7 @@
 //! The batch step: exactly-once effects on a store without transactions. It reads like the list in ARCHITECTURE.md.
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -53,13 +54,27 @@ impl Lane {
         laps.lap(Step::Fold);
 
         // 4. to 6. What it comes to, in order, each acknowledged before the next: that order is what I1, I3 and I7 say.
-        for effect in self.rules().in_order(effects) {
+        let mut effects = self.rules().in_order(effects);
+        let last = effects.pop_if(|effect| effect.kind() == EffectKind::Checkpoint);
+        for effect in effects {
             self.perform(effect, &mut laps).await?;
         }
+        // I3: all of the list is acknowledged. The checkpoint is read by nobody here: what is folded next may be written
+        // beside it, since rows may lead it by as much as they like.
+        let written = last.map(|_| self.write_checkpoint(next));
+        self.checkpoint = next;
 
         // I2: only now may rows of this batch leave the caches.
         self.acknowledged();
-        self.io.observer.folded(next.next, next.appended_at_micros, counts);
+        let io = Arc::clone(&self.io);
+        self.settling = Some(Box::pin(async move {
+            if let Some(written) = written {
+                written.await?;
+                laps.lap(Step::Checkpoint);
+            }
+            io.observer.folded(next.next, next.appended_at_micros, counts);
+            Ok(())
+        }));
         Ok(())
     }
 
@@ -72,10 +87,7 @@ impl Lane {
         };
         match effect {
             Effect::Publish(entries) => self.io.publish(&entries).await?,
-            Effect::Checkpoint(next) => {
-                self.write_checkpoint(next).await?;
-                self.checkpoint = next;
-            }
+            Effect::Checkpoint(next) => self.write_checkpoint(next).await?,
             Effect::Put(_) | Effect::Delete(_) | Effect::Entities(_) => {
                 let writes = self.table_writes(effect.into_rows());
                 self.io.write(&writes).await?;
@@ -140,20 +152,24 @@ impl Lane {
         Ok(self.folder.fold(batch, given, &mut self.entities, &mut self.changes)?)
     }
 
+    /// Those of all views at once.
     async fn load_rollups(&mut self) -> Result<(), Stop> {
-        for (view, (cache, table)) in self.rollups.iter_mut().zip(&self.tables.views).enumerate() {
+        let (io, changes) = (&self.io, &self.changes);
+        let views = self.rollups.iter_mut().zip(&self.tables.views).enumerate();
+        let loads = views.map(|(view, (cache, table))| async move {
             let mut asked = 0;
-            let missing = cache.missing(self.changes.rollup_keys(view).inspect(|_| asked += 1));
-            self.io.observer.metrics.looked_up(asked, missing.len());
+            let missing = cache.missing(changes.rollup_keys(view).inspect(|_| asked += 1));
+            io.observer.metrics.looked_up(asked, missing.len());
             if missing.is_empty() {
-                continue;
+                return Ok(());
             }
-            let rows = self.io.load(&table.id, &missing).await?;
+            let rows = io.load(&table.id, &missing).await?;
             for (key, row) in missing.into_iter().zip(rows) {
                 cache.loaded(key, row);
             }
-        }
-        Ok(())
+            Ok(())
+        });
+        try_join_all(loads).await.map(drop)
     }
 
     /// Holds the partition before anything of the batch is written, when dead letters pile up. Where another generation
@@ -168,14 +184,15 @@ impl Lane {
         }
     }
 
-    async fn write_checkpoint(&mut self, next: Checkpoint) -> Result<(), Stop> {
+    fn write_checkpoint(&self, next: Checkpoint) -> impl Future<Output = Result<(), Stop>> + use<> {
         let row = RowWrite {
             key: Bytes::copy_from_slice(&self.io.partition.0.to_be_bytes()),
             value: Some(Bytes::copy_from_slice(&next.encode())),
             stamp: Stamp::put(next.next),
         };
         let writes = [TableWrites { table: self.tables.checkpoints.id.clone(), rows: vec![row] }];
-        self.io.write(&writes).await
+        let io = Arc::clone(&self.io);
+        async move { io.write(&writes).await }
     }
 
     fn acknowledged(&mut self) {
