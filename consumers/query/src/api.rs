@@ -324,9 +324,10 @@ impl Api {
         wanted: &[Position],
         asking: &Asking,
     ) -> Result<Vec<Checkpoint>, Problem> {
-        let halted = self.halts.as_ref().map(|halts| {
-            |partition: Partition| halts(table.projection.name(), table.generation, partition)
-        });
+        let halted = self
+            .halts
+            .as_ref()
+            .map(|halts| |partition: Partition| halts(table.projection.name(), table.generation, partition));
         let since = clock::instant();
         let patience = asking.preferences.wait.unwrap_or(self.settings.patience);
         let patience = patience.min(self.settings.patience_max);

@@ -102,11 +102,7 @@ impl Cluster {
     }
 
     /// The bounds, with the end of what was appended but cannot be read yet: that of an open transaction, and behind it.
-    async fn whole_bounds(
-        &self,
-        topic: &Arc<KnownTopic>,
-        partition: Partition,
-    ) -> Result<Bounds, LogError> {
+    async fn whole_bounds(&self, topic: &Arc<KnownTopic>, partition: Partition) -> Result<Bounds, LogError> {
         let appended = self.wire.offsets(topic, std::iter::once(partition), Side::Appended, ASK);
         let (bounds, appended) = futures_util::future::join(self.bounds(topic, partition), appended).await;
         let mut bounds = bounds?;

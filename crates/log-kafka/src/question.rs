@@ -132,7 +132,8 @@ mod tests {
     #[tokio::test]
     async fn all_who_ask_meanwhile_share_the_next_question() {
         let oracle = Oracle::new();
-        let (mut first, mut rest) = (Box::pin(oracle.ask()), Box::pin(join_all((0..500).map(|_| oracle.ask()))));
+        let (mut first, mut rest) =
+            (Box::pin(oracle.ask()), Box::pin(join_all((0..500).map(|_| oracle.ask()))));
         assert!(futures_util::poll!(&mut first).is_pending());
         oracle.sent(1).await;
         assert!(futures_util::poll!(&mut rest).is_pending());
