@@ -29,18 +29,29 @@ struct Misfit {
 // === impl Cells ===
 
 impl Cells {
-    pub(crate) fn put(&mut self, bytes: &[u8]) {
-        self.fill(|buffer| buffer.extend_from_slice(bytes));
+    /// With room for about so many bytes in so many cells.
+    pub(crate) fn with_room(bytes: usize, cells: usize) -> Cells {
+        Cells { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(cells) }
     }
 
-    pub(crate) fn null(&mut self) {
-        self.ends.push(None);
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.fill(|buffer| buffer.extend_from_slice(bytes));
     }
 
     /// One cell of what `write` appends.
     pub(crate) fn fill(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         self.ends.push(Some(self.bytes.len()));
+    }
+
+    /// One cell of what `write` appends, or a null where it says that there is none.
+    pub(crate) fn attempt(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) {
+        let start = self.bytes.len();
+        let written = write(&mut self.bytes);
+        if written.is_none() {
+            self.bytes.truncate(start);
+        }
+        self.ends.push(written.map(|()| self.bytes.len()));
     }
 
     /// About what the row weighs on the wire.

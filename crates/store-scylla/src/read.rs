@@ -13,7 +13,7 @@ use scylla::statement::prepared::PreparedStatement;
 use tidefold_record::Offset;
 use tidefold_store::{Scan, StoreError};
 use tidefold_table::damage::REBUILD;
-use tidefold_table::{Damaged, Row, Stamp};
+use tidefold_table::{Damaged, Row, Stamp, TableKind};
 
 use crate::cells::{Cells, Fetched};
 use crate::connect::Server;
@@ -212,17 +212,21 @@ fn key(table: &OpenTable, cells: &[Option<&[u8]>], parts: usize) -> Result<Bytes
     Ok(key.into())
 }
 
-/// The value of a row: the cells behind its key, if we wrote them. Further ones are the times at which copies of columns
-/// were written, which have none where they are null.
+/// The value of a row: the cells behind its key, if we wrote them. Further ones are the times at which shown columns
+/// were written, which have none where they are null. A rollup's may be older than the row: an earlier version, which shows
+/// none, wrote it last.
 fn value(table: &OpenTable, key: &[u8], cells: &[Option<&[u8]>]) -> Result<Bytes, StoreError> {
     let number = |cell: Option<&[u8]>| Some(i64::from_be_bytes(cell?.try_into().ok()?));
-    if let [Some(value), offset, written, copies @ ..] = cells {
+    if let [Some(value), offset, written, shown @ ..] = cells {
         let offset = number(*offset).and_then(|offset| u64::try_from(offset).ok());
         let stamp = offset
             .filter(|offset| *offset < 1 << 62)
             .and_then(|offset| i64::try_from(Stamp::put(Offset(offset)).0).ok());
-        let is_ours = |written: &Option<&[u8]>| written.is_none() || stamp == number(*written);
-        if stamp.is_some() && stamp == number(*written) && copies.iter().all(is_ours) {
+        let may_be_older = table.shape.kind == TableKind::Rollup;
+        let is_ours = |written: &Option<&[u8]>| {
+            written.is_none() || stamp == number(*written) || (may_be_older && number(*written) < stamp)
+        };
+        if stamp.is_some() && stamp == number(*written) && shown.iter().all(is_ours) {
             return Ok(Bytes::copy_from_slice(value));
         }
     }

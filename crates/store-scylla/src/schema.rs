@@ -5,17 +5,21 @@ use std::collections::{BTreeMap, HashMap};
 use scylla::deserialize::row::DeserializeRow;
 use scylla::response::query_result::QueryRowsResult;
 use tidefold_store::{StoreError, Table};
-use tidefold_table::TableId;
+use tidefold_table::shown::ShownColumn;
+use tidefold_table::{TableId, TableKind};
 
 use crate::connect::{Server, quoted};
 use crate::error::{answer, refused};
 use crate::shape::Shape;
 use crate::statements::{OpenTable, order_by};
+use crate::typed::shown_type;
 
 const COMPACTION: &str = "LeveledCompactionStrategy";
 /// How long deletes are remembered: see the crate's page.
 const GC_GRACE_SECONDS: i32 = 864_000;
 const PROBE: &str = "_probe";
+/// How often columns are added again where somebody else adds them at the same time.
+const ADD_ATTEMPTS: usize = 8;
 
 /// A column as the server describes it: its type, its part in the key, its place there, its direction.
 #[derive(Debug, PartialEq, Eq)]
@@ -104,6 +108,7 @@ impl Server {
         if self.columns(&keyspace, &plain).await?.is_empty() {
             self.run(&what, &make, ()).await?;
         }
+        self.add_columns(table, &shape).await?;
         self.check_table(table, &shape, &keyspace, &plain).await?;
         match OpenTable::prepare(self, table, shape).await {
             Err(StoreError::Refused { .. }) => {}
@@ -118,10 +123,44 @@ impl Server {
     /// the other, so what was under way before is done when this is answered.
     async fn settle(&self, what: &str, make: &str) -> Result<(), StoreError> {
         self.run(what, make, ()).await?;
+        self.agree().await
+    }
+
+    async fn agree(&self) -> Result<(), StoreError> {
         let agreed = Box::pin(self.session.await_schema_agreement()).await;
         agreed.map(drop).map_err(|error| StoreError::Unavailable {
             detail: format!("the nodes of the cluster do not agree on its schema: {error}"),
         })
+    }
+
+    /// Adds the columns that a rollup shows to one that an earlier version made. Rows have them from their next write on.
+    async fn add_columns(&self, table: &Table, shape: &Shape) -> Result<(), StoreError> {
+        if shape.kind != TableKind::Rollup {
+            return Ok(());
+        }
+        let (name, keyspace, plain) = self.name(&table.id)?;
+        let what = format!("to add the columns that tools read to table {}", table.id);
+        let mut refusal = None;
+        // Of two that add them at once one is refused, and finds what the other has added so far.
+        for _ in 0..ADD_ATTEMPTS {
+            let found = self.columns(&keyspace, &plain).await?;
+            let shown = shape.shown.columns().iter();
+            let missing: Vec<String> =
+                shown.filter(|column| !found.contains_key(&column.name)).map(definition).collect();
+            if missing.is_empty() || !found.contains_key("_value") {
+                return Ok(());
+            }
+            let add = format!("ALTER TABLE {name} ADD ({})", missing.join(", "));
+            match self.run(&what, &add, ()).await {
+                Ok(_) => self.agree().await?,
+                Err(StoreError::Refused { what, detail }) => {
+                    let detail = format!("{detail}; the login needs ALTER on the keyspace");
+                    refusal = Some(StoreError::Refused { what, detail });
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        refusal.map_or(Ok(()), Err)
     }
 
     /// Is the table as we make it?
@@ -156,12 +195,9 @@ impl Server {
 
     fn create_table(&self, name: &str, shape: &Shape) -> String {
         let key = shape.parts.iter().map(|part| format!("{} {}", quoted(&part.name), part.cql_type()));
-        let copies = shape
-            .copies
-            .iter()
-            .map(|(name, column)| format!("{} {}", quoted(name), crate::typed::cql_type(&column.ty)));
+        let shown = shape.shown.columns().iter().map(definition);
         let own = [r#""_offset" bigint"#, r#""_value" blob"#].map(str::to_owned);
-        let columns = key.chain(copies).chain(own).collect::<Vec<_>>().join(", ");
+        let columns = key.chain(shown).chain(own).collect::<Vec<_>>().join(", ");
         let names = |parts: &[crate::shape::KeyPart]| {
             parts.iter().map(|part| quoted(&part.name)).collect::<Vec<_>>().join(", ")
         };
@@ -233,6 +269,11 @@ impl Server {
     }
 }
 
+/// A column that tools are shown, as CQL declares it.
+fn definition(column: &ShownColumn) -> String {
+    format!("{} {}", quoted(&column.name), shown_type(&column.holds))
+}
+
 fn create_probe(keyspace: &str) -> (String, String) {
     let name = format!("{}.{}", quoted(keyspace), quoted(PROBE));
     let cql = format!(
@@ -261,9 +302,9 @@ fn differing_columns(shape: &Shape, found: &BTreeMap<String, Described>) -> Vec<
         let order = if part.descending() { "desc" } else { "asc" };
         describe(&part.name, part.cql_type(), "clustering", at, order);
     }
-    let copies =
-        shape.copies.iter().map(|(name, column)| (name.as_str(), crate::typed::cql_type(&column.ty)));
-    let regular: Vec<(&str, &str)> = copies.chain([("_offset", "bigint"), ("_value", "blob")]).collect();
+    let shown =
+        shape.shown.columns().iter().map(|column| (column.name.as_str(), shown_type(&column.holds)));
+    let regular: Vec<(&str, &str)> = shown.chain([("_offset", "bigint"), ("_value", "blob")]).collect();
     for (name, ty) in regular {
         let described =
             Described { ty: ty.into(), kind: "regular".into(), position: -1, order: "none".into() };

@@ -9,13 +9,14 @@
 //! | checkpoints | `(_partition int)` |
 //!
 //! Every table has `_value blob`, the row's exact bytes, and `_offset bigint`, the offset its stamp is made from; an index
-//! has its other columns besides, typed, for whoever looks with a tool: nothing here reads them. A column of an app never
-//! starts with an underscore. A table without a partition key has `_bucket int`, always 0, in that place.
+//! and a rollup show columns besides, typed, for whoever looks with a tool ([`tidefold_table::shown`]): nothing here reads
+//! them. A column of an app never starts with an underscore. A bucket (`_bucket`) stands behind the partition key's columns.
 
 use bumpalo::Bump;
 use tidefold_codec::ordered::{self, KeyColumn};
-use tidefold_codec::{ColumnType, Datum, Type, columns};
+use tidefold_codec::{Datum, Type};
 use tidefold_table::bucket::{BUCKET_COLUMN, StoredColumn};
+use tidefold_table::shown::{ShownColumn, ShownColumns};
 use tidefold_table::{TableKind, TableLayout};
 
 use crate::cells::Cells;
@@ -29,8 +30,8 @@ pub(crate) struct Shape {
     pub(crate) parts: Vec<KeyPart>,
     /// How many of them are the partition key.
     pub(crate) partition: usize,
-    /// Columns that are copied out of the value.
-    pub(crate) copies: Vec<(String, ColumnType)>,
+    /// Columns of the value that tools are shown.
+    pub(crate) shown: ShownColumns,
 }
 
 /// A key column.
@@ -42,14 +43,12 @@ pub(crate) struct KeyPart {
 
 #[derive(Debug)]
 enum Form {
-    /// No bytes of the key.
-    Bucket,
     /// Four bytes.
     Word,
     /// Eight bytes.
     Long,
-    /// All the bytes that are left.
-    Rest { alone: bool },
+    /// All the bytes that are left: it is all of the partition key.
+    Rest,
     /// A column of the app. `alone`: it is all of the partition key.
     Typed { column: KeyColumn, alone: bool },
 }
@@ -63,45 +62,21 @@ pub(crate) struct Misshapen;
 impl Shape {
     pub(crate) fn of(layout: &TableLayout) -> Shape {
         let part = |name: &str, form| KeyPart { name: name.to_owned(), form };
-        let own =
-            |parts: Vec<KeyPart>, partition| Shape { kind: layout.kind, parts, partition, copies: vec![] };
-        match layout.kind {
-            TableKind::Entity => own(vec![part("_key", Form::Rest { alone: true })], 1),
+        let parts = match layout.kind {
+            TableKind::Entity => vec![part("_key", Form::Rest)],
             TableKind::Verdicts | TableKind::ControlCopy => {
-                own(vec![part("_partition", Form::Word), part("_at", Form::Long)], 1)
+                vec![part("_partition", Form::Word), part("_at", Form::Long)]
             }
-            TableKind::Checkpoints => own(vec![part("_partition", Form::Word)], 1),
-            TableKind::Index | TableKind::Rollup if layout.columns.is_empty() => {
-                own(vec![part("_bucket", Form::Bucket), part("_key", Form::Rest { alone: false })], 1)
+            TableKind::Checkpoints => vec![part("_partition", Form::Word)],
+            TableKind::Index | TableKind::Rollup => view_parts(layout),
+        };
+        let partition = match layout.kind {
+            TableKind::Index | TableKind::Rollup => {
+                layout.partition_key.len() + usize::from(layout.bucket.is_some())
             }
-            TableKind::Index | TableKind::Rollup => Shape::of_view(layout),
-        }
-    }
-
-    fn of_view(layout: &TableLayout) -> Shape {
-        let mut parts: Vec<KeyPart> = Vec::new();
-        if layout.partition_key.is_empty() {
-            parts.push(KeyPart { name: "_bucket".to_owned(), form: Form::Bucket });
-        }
-        let alone = layout.partition_key.len() == 1 && layout.bucket.is_none();
-        for stored in layout.stored_key_columns() {
-            let (name, column) = match stored {
-                StoredColumn::Bucket(column) => (BUCKET_COLUMN.to_owned(), column),
-                StoredColumn::Column(at, column) => {
-                    (layout.columns.get(at).map(|column| column.name.clone()).unwrap_or_default(), column)
-                }
-            };
-            let alone = alone && parts.is_empty();
-            parts.push(KeyPart { name, form: Form::Typed { column, alone } });
-        }
-        let mut copies = Vec::new();
-        if layout.kind == TableKind::Rollup {
-            parts.push(KeyPart { name: "_shard".to_owned(), form: Form::Word });
-        } else {
-            copies.extend(layout.value_columns().map(|(_, c)| (c.name.clone(), c.column.clone())));
-        }
-        let partition = layout.partition_key.len().max(1) + usize::from(layout.bucket.is_some());
-        Shape { kind: layout.kind, parts, partition, copies }
+            TableKind::Entity | TableKind::Verdicts | TableKind::Checkpoints | TableKind::ControlCopy => 1,
+        };
+        Shape { kind: layout.kind, parts, partition, shown: ShownColumns::of(layout) }
     }
 
     /// The partition key's columns.
@@ -132,23 +107,31 @@ impl Shape {
         self.partition().iter().try_fold(bytes, |rest, part| part.write(rest, cells))
     }
 
-    /// Appends the copies of a put.
-    pub(crate) fn copies(&self, value: &[u8], cells: &mut Cells) -> Result<(), Misshapen> {
-        if self.copies.is_empty() {
-            return Ok(());
-        }
-        let bytes = value.get(8..).ok_or(Misshapen)?;
-        let mut slots = vec![Datum::Null; self.copies.len()];
-        columns::decode(self.copies.iter().map(|(_, column)| column), bytes, &mut slots)
-            .map_err(|_| Misshapen)?;
-        for ((_, column), slot) in self.copies.iter().zip(slots) {
-            match slot {
-                Datum::Null => cells.null(),
-                slot => cells.fill(|out| typed::write(&column.ty, slot, out)),
-            }
-        }
-        Ok(())
+    /// Appends what a put shows. What has no place in its CQL type is null: the value's bytes have it.
+    pub(crate) fn show(&self, value: &[u8], cells: &mut Cells) -> Result<(), Misshapen> {
+        let put = |column: &ShownColumn, shown| cells.attempt(|out| typed::show(&column.holds, shown, out));
+        self.shown.read(value, put).map_err(|_| Misshapen)
     }
+}
+
+/// The key columns of an index or a rollup.
+fn view_parts(layout: &TableLayout) -> Vec<KeyPart> {
+    let alone = layout.partition_key.len() == 1 && layout.bucket.is_none();
+    let mut parts: Vec<KeyPart> = Vec::new();
+    for stored in layout.stored_key_columns() {
+        let (name, column) = match stored {
+            StoredColumn::Bucket(column) => (BUCKET_COLUMN.to_owned(), column),
+            StoredColumn::Column(at, column) => {
+                (layout.columns.get(at).map(|column| column.name.clone()).unwrap_or_default(), column)
+            }
+        };
+        let alone = alone && parts.is_empty();
+        parts.push(KeyPart { name, form: Form::Typed { column, alone } });
+    }
+    if layout.kind == TableKind::Rollup {
+        parts.push(KeyPart { name: "_shard".to_owned(), form: Form::Word });
+    }
+    parts
 }
 
 // === impl KeyPart ===
@@ -156,9 +139,9 @@ impl Shape {
 impl KeyPart {
     pub(crate) fn cql_type(&self) -> &'static str {
         match &self.form {
-            Form::Bucket | Form::Word => "int",
+            Form::Word => "int",
             Form::Long => "bigint",
-            Form::Rest { .. } => "blob",
+            Form::Rest => "blob",
             Form::Typed { column, .. } => typed::cql_type(&column.ty),
         }
     }
@@ -177,10 +160,6 @@ impl KeyPart {
             }
         };
         match &self.form {
-            Form::Bucket => {
-                cells.put(&0_i32.to_be_bytes());
-                Ok(bytes)
-            }
             Form::Word => {
                 let (word, rest) = bytes.split_at_checked(4).ok_or(Misshapen)?;
                 cells.put(word);
@@ -191,22 +170,26 @@ impl KeyPart {
                 cells.put(long);
                 Ok(rest)
             }
-            Form::Rest { alone } => {
+            Form::Rest => {
                 cells.fill(|out| {
                     out.extend_from_slice(bytes);
-                    lengthen(*alone, bytes, out);
+                    lengthen(true, bytes, out);
                 });
                 Ok(&[])
             }
             Form::Typed { column, alone } => {
                 let arena = Bump::new();
                 let (datum, rest) = ordered::decode(column, bytes, &arena).map_err(|_| Misshapen)?;
+                let mut fits = true;
                 cells.fill(|out| {
-                    typed::write(&column.ty, datum, out);
+                    fits = typed::write(&column.ty, datum, out).is_some();
                     if let Datum::Text(text) = datum {
                         lengthen(*alone, text.as_bytes(), out);
                     }
                 });
+                if !fits {
+                    return Err(Misshapen);
+                }
                 bytes.get(bytes.len() - rest.len()..).ok_or(Misshapen)
             }
         }
@@ -218,11 +201,8 @@ impl KeyPart {
             usize::from(alone && !cell.is_empty() && cell.iter().all(|byte| *byte == 0))
         };
         match &self.form {
-            Form::Bucket => {}
             Form::Word | Form::Long => key.extend_from_slice(cell),
-            Form::Rest { alone } => {
-                key.extend_from_slice(cell.get(shorten(*alone, cell)..).unwrap_or_default());
-            }
+            Form::Rest => key.extend_from_slice(cell.get(shorten(true, cell)..).unwrap_or_default()),
             Form::Typed { column, alone } => {
                 let arena = Bump::new();
                 let is_text = matches!(column.ty, Type::String | Type::Enum(_) | Type::Uuid);
@@ -237,10 +217,9 @@ impl KeyPart {
     /// The bytes of a column of fixed width.
     pub(crate) fn width(&self) -> Option<usize> {
         match &self.form {
-            Form::Bucket => Some(0),
             Form::Word => Some(4),
             Form::Long => Some(8),
-            Form::Rest { .. } => None,
+            Form::Rest => None,
             Form::Typed { column, .. } => match &column.ty {
                 Type::String | Type::Enum(_) | Type::Uuid => None,
                 Type::Boolean => Some(1),

@@ -19,7 +19,7 @@ pub(crate) struct OpenTable {
     pub(crate) shape: Shape,
     /// As CQL names it.
     name: String,
-    /// Markers: key, copies, offset, value, stamp.
+    /// Markers: key, shown columns, offset, value, stamp.
     pub(crate) put: PreparedStatement,
     /// Markers: stamp, key.
     pub(crate) delete: PreparedStatement,
@@ -45,7 +45,7 @@ impl OpenTable {
         let what = format!("the statements of table {id}");
         let key: Vec<String> = shape.parts.iter().map(|part| quoted(&part.name)).collect();
         let all: Vec<String> =
-            key.iter().cloned().chain(shape.copies.iter().map(|(name, _)| quoted(name))).collect();
+            key.iter().cloned().chain(shape.shown.columns().iter().map(|shown| quoted(&shown.name))).collect();
         let marks = vec!["?"; all.len() + 2].join(", ");
         let is_key = key.iter().map(|name| format!("{name} = ?")).collect::<Vec<_>>().join(" AND ");
         let put = format!(
@@ -91,9 +91,10 @@ impl OpenTable {
         let marks = vec!["?"; key.len()].join(", ");
         let condition =
             if after { format!(" WHERE token({key_text}) > token({marks})") } else { String::new() };
-        // Who reads all of a table looks whether it is right, so the copies that only tools read are looked at too.
-        let copies = self.shape.copies.iter().map(|(name, _)| format!(", WRITETIME({})", quoted(name)));
-        format!("SELECT {}{} FROM {}{condition}", self.row(), copies.collect::<String>(), self.name)
+        // Who reads all of a table looks whether it is right, so what only tools read is looked at too.
+        let shown = self.shape.shown.columns().iter();
+        let shown = shown.map(|column| format!(", WRITETIME({})", quoted(&column.name)));
+        format!("SELECT {}{} FROM {}{condition}", self.row(), shown.collect::<String>(), self.name)
     }
 
     /// A statement of a scan.

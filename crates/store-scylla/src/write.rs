@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ahash::AHashMap;
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -116,19 +117,22 @@ fn statement(table: &OpenTable, row: &RowWrite) -> Result<Cells, StoreError> {
             format!("{} is no stamp of a {kind}; key {}", row.stamp.0, hex(&row.key)),
         ));
     };
-    let mut cells = Cells::default();
+    let shape = &table.shape;
+    // About: what is shown of the value is mostly shorter than it, or than this.
+    let bytes = 2 * (row.key.len() + row.value.as_ref().map_or(0, Bytes::len)) + 64;
+    let mut cells = Cells::with_room(bytes, shape.parts.len() + shape.shown.columns().len() + 3);
     let misshapen = |_| misshapen(&table.id, &row.key);
     match &row.value {
         Some(value) => {
-            table.shape.key(&row.key, &mut cells).map_err(misshapen)?;
-            table.shape.copies(value, &mut cells).map_err(misshapen)?;
+            shape.key(&row.key, &mut cells).map_err(misshapen)?;
+            shape.show(value, &mut cells).map_err(misshapen)?;
             cells.put(&offset.0.to_be_bytes());
             cells.put(value);
             cells.put(&stamp.to_be_bytes());
         }
         None => {
             cells.put(&stamp.to_be_bytes());
-            table.shape.key(&row.key, &mut cells).map_err(misshapen)?;
+            shape.key(&row.key, &mut cells).map_err(misshapen)?;
         }
     }
     Ok(cells)

@@ -9,17 +9,19 @@
 mod bounds;
 mod layouts;
 mod reading;
+mod rows;
 mod writing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidefold_table::{Row, RowWrite, Stamp, TableId, TableKind, TableLayout};
+use tidefold_table::{Row, RowWrite, Stamp, TableId, TableKind};
 
 pub use self::bounds::*;
 pub use self::layouts::*;
 pub use self::reading::*;
+pub use self::rows::group;
 pub use self::writing::*;
 use crate::{Lane, Scan, SharedStore, Table, TableWrites};
 
@@ -64,19 +66,10 @@ macro_rules! store_contract {
     };
 }
 
-/// A table of this name and kind, whose rows are bytes.
+/// A table of this name and kind, as an app has them.
 #[must_use]
 pub fn table(name: &str, kind: TableKind) -> Table {
-    let layout = TableLayout {
-        name: name.to_owned(),
-        kind,
-        columns: Vec::new(),
-        partition_key: Vec::new(),
-        clustering: Vec::new(),
-        bucket: None,
-        aggregates: vec![],
-    };
-    Table { id: TableId::new("contract", name, 1), layout: Arc::new(layout) }
+    Table { id: TableId::new("contract", name, 1), layout: Arc::new(rows::layout(name, kind)) }
 }
 
 /// A put. Its stamp is odd, as a put's is.

@@ -40,6 +40,8 @@ pub struct AggregateFunction {
     pub nulls: Nulls,
     /// What is made of what was kept; `None` is NULL.
     pub finish: Finish,
+    /// What tools see of a shard.
+    pub shows: Shows,
     /// What it gives, in one line of the documents.
     pub doc: &'static str,
 }
@@ -87,6 +89,15 @@ pub enum Nulls {
     OfItsOwn,
 }
 
+/// What tools see of a shard of it, in a store that has typed columns ([`crate::shown`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// Its value: its one component's first column, under its own name. Shards are added up with CQL's function of its name.
+    Itself,
+    /// Its components, each under names of their own.
+    Components,
+}
+
 /// Finishes an aggregate.
 pub type Finish = for<'k, 'a> fn(&Kept<'k, 'a>) -> Option<Datum<'a>>;
 
@@ -111,6 +122,7 @@ const NONE: AggregateFunction = AggregateFunction {
     gives: Gives::Double,
     nulls: Nulls::OfNoValue,
     finish: |_| None,
+    shows: Shows::Components,
     doc: "",
 };
 
@@ -127,6 +139,7 @@ pub static AGGREGATES: &[AggregateFunction] = &[
         gives: Gives::Long,
         nulls: Nulls::Never,
         finish: |kept| kept.count(0).map(Datum::Long),
+        shows: Shows::Itself,
         doc: "rows; rows where x is not NULL; long",
     },
     AggregateFunction {
@@ -135,6 +148,7 @@ pub static AGGREGATES: &[AggregateFunction] = &[
         gives: Gives::Total,
         nulls: Nulls::OfItsOwn,
         finish: |kept| kept.sum(0).and_then(|(sum, _)| whole(sum.narrow()?, kept.to)),
+        shows: Shows::Itself,
         doc: "of int and long a long, of decimal(p,s) a decimal(38,s); exact; NULL of no value, and where the sum has no \
               place in its type",
         ..NONE
@@ -153,6 +167,7 @@ pub static AGGREGATES: &[AggregateFunction] = &[
         keeps: &[Keeps::Smallest],
         gives: Gives::Argument,
         finish: |kept| kept.extreme(),
+        shows: Shows::Itself,
         doc: "the smallest, as the argument; NULL of no value",
         ..NONE
     },
@@ -163,6 +178,7 @@ pub static AGGREGATES: &[AggregateFunction] = &[
         keeps: &[Keeps::Largest],
         gives: Gives::Argument,
         finish: |kept| kept.extreme(),
+        shows: Shows::Itself,
         doc: "the largest, as the argument; NULL of no value",
         ..NONE
     },
@@ -177,6 +193,7 @@ pub static AGGREGATES: &[AggregateFunction] = &[
             AggregateState::Distinct(sketch) => Some(Datum::Long(sketch.estimate())),
             AggregateState::Count(_) | AggregateState::Sum(..) | AggregateState::Extreme(_) => None,
         },
+        shows: Shows::Components,
         doc: "long: exact up to 512 values of a group in each partition and over all of them, above that with a standard \
               error of 1.6 % (within 5 % nearly always)",
     },

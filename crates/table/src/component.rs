@@ -34,6 +34,40 @@ pub enum Keeps {
     Distinct,
 }
 
+/// A column that tools see of a component, in a store that has typed columns ([`crate::shown`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ComponentColumn {
+    /// What stands before the aggregate's name.
+    pub name: &'static str,
+    /// What it holds.
+    pub holds: Holds,
+}
+
+/// What of a component a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// How many values.
+    Count,
+    /// Their sum.
+    Sum,
+    /// The sum of their squares.
+    Squares,
+    /// The smallest or largest of them.
+    Extreme,
+}
+
+/// A component's bytes, taken apart but not copied.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Part<'a> {
+    Count(i64),
+    /// A sum and how many values it is of.
+    Sum(Exact, i64),
+    /// The datum of a value; empty where there is none yet.
+    Extreme(&'a [u8]),
+    /// A sketch.
+    Distinct(&'a [u8]),
+}
+
 /// What a row keeps of one component.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AggregateState {
@@ -96,6 +130,35 @@ impl Keeps {
             Keeps::Count | Keeps::Sum | Keeps::Squares => true,
             Keeps::Smallest | Keeps::Largest | Keeps::Distinct => false,
         }
+    }
+
+    /// The columns that tools see of it; the first one is what the component is about.
+    #[must_use]
+    pub fn columns(self) -> &'static [ComponentColumn] {
+        const COUNT: ComponentColumn = ComponentColumn { name: "count", holds: Holds::Count };
+        const SUM: ComponentColumn = ComponentColumn { name: "sum", holds: Holds::Sum };
+        match self {
+            Keeps::Count => &[COUNT],
+            Keeps::Sum => &[SUM, COUNT],
+            // They are as many as those of the sum that stands beside them.
+            Keeps::Squares => &[ComponentColumn { name: "squares", holds: Holds::Squares }],
+            Keeps::Smallest => &[ComponentColumn { name: "min", holds: Holds::Extreme }],
+            Keeps::Largest => &[ComponentColumn { name: "max", holds: Holds::Extreme }],
+            Keeps::Distinct => &[],
+        }
+    }
+
+    /// Takes a component apart.
+    pub(crate) fn read<'a>(self, reader: &mut Reader<'a>) -> Option<Part<'a>> {
+        Some(match self {
+            Keeps::Count => Part::Count(reader.i64()?),
+            Keeps::Sum | Keeps::Squares => {
+                let (sum, count) = read_sum(reader)?;
+                Part::Sum(sum, count)
+            }
+            Keeps::Smallest | Keeps::Largest => Part::Extreme(reader.chunk()?),
+            Keeps::Distinct => Part::Distinct(reader.chunk()?),
+        })
     }
 }
 

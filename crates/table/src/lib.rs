@@ -18,6 +18,7 @@
 //!   overflow; [`distinct`]: the sketch behind `approx_count_distinct`); [`verdict`], what became of a record;
 //!   [`checkpoint`], where a partition's fold stands; [`control_copy`], the control topic in the store; [`feed`], what one
 //!   record came to.
+//! * [`shown`]: what of an index's or rollup's row a store with typed columns shows to tools.
 //! * [`proof`]: whether a checkpoint says anything of a log's records.
 
 pub mod aggregate;
@@ -38,6 +39,7 @@ pub mod limits;
 pub mod prefix;
 pub mod proof;
 pub mod rollup;
+pub mod shown;
 pub mod tables;
 pub mod verdict;
 mod wire;

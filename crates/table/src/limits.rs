@@ -3,8 +3,8 @@
 //!
 //! Where they come from: the embedded store writes a key's length in two bytes; a CQL server takes 65,535 bytes of
 //! partition key and as many of clustering columns, each column with a length of its own, and a change of half a segment
-//! of its commit log, which is 8 MiB on the smallest that is supported. There an index row stands twice, as its bytes and
-//! as typed columns.
+//! of its commit log, which is 8 MiB on the smallest that is supported. There an index's row stands twice, as its bytes and
+//! as typed columns, and so do the extremes of a rollup's.
 
 use crate::layout::{TableKind, TableLayout};
 

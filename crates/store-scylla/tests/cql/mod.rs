@@ -67,6 +67,20 @@ impl Cql {
     }
 }
 
+impl Cql {
+    /// What another program reads: the one column, of text, of each row.
+    pub fn json(&self, statement: &str) -> Vec<String> {
+        let settings = self.settings.clone();
+        let statement = statement.replace("KS", &format!("\"{}\"", self.keyspace()));
+        blocking(async move {
+            let session = stranger(&settings).await;
+            let found = session.query_unpaged(statement.as_str(), ()).await.expect(&statement);
+            let found = found.into_rows_result().expect("rows");
+            found.rows::<(String,)>().expect("one text").map(|row| row.expect("a row").0).collect()
+        })
+    }
+}
+
 impl Harness for Cql {
     fn store(&self) -> SharedStore {
         self.store.clone().expect("open")

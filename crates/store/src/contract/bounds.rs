@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use tidefold_codec::{Datum, Type, columns, ordered};
+use tidefold_record::Offset;
 use tidefold_table::bucket::{BUCKET_BYTES, Bucket};
+use tidefold_table::component::Delta;
+use tidefold_table::rollup::Group;
 use tidefold_table::{TableKind, TableLayout, limits};
 
 use super::layouts::view;
@@ -28,8 +31,11 @@ pub async fn rows_at_the_bounds_are_kept(harness: &mut dyn Harness) {
         store.open(std::slice::from_ref(&table)).await.expect("opens");
         let key = shape.key(&table.layout);
         assert_eq!(key.len(), limits::row_key_bytes(&table.layout), "shape {at}");
-        let value = value(&table.layout, limits::ROW_BYTES - key.len());
-        assert_eq!(key.len() + value.len(), limits::ROW_BYTES);
+        let value = match shape.kind {
+            TableKind::Rollup => group(&table.layout),
+            _ => value(&table.layout, limits::ROW_BYTES - key.len()),
+        };
+        assert!(shape.kind == TableKind::Rollup || key.len() + value.len() == limits::ROW_BYTES);
         write(&store, &table.id, vec![put(&key, &value, 5)]).await;
         assert_eq!(row(&store, &table.id, &key).await.as_deref(), Some(&*value), "shape {at}");
         assert_eq!(sorted(all(&store, &table.id, 2).await), [(key, value)], "shape {at}");
@@ -77,11 +83,8 @@ fn shapes() -> Vec<Shape> {
     ]
 }
 
-/// A value of the row, of so many bytes.
+/// A value of an index, of so many bytes.
 fn value(layout: &TableLayout, size: usize) -> Vec<u8> {
-    if layout.kind == TableKind::Rollup {
-        return vec![3; size];
-    }
     let types: Vec<_> = layout.value_columns().map(|(_, column)| &column.column).collect();
     let make = |length: usize| {
         let text = "y".repeat(length);
@@ -93,6 +96,19 @@ fn value(layout: &TableLayout, size: usize) -> Vec<u8> {
     };
     let more = make(size).len() - size;
     make(size - more)
+}
+
+/// A rollup's value whose extremes are as long as they may be: its first two aggregates are the smallest and the largest
+/// text.
+fn group(layout: &TableLayout) -> Vec<u8> {
+    let text = "y".repeat(limits::EXTREMES_BYTES / 2);
+    let mut datum = Vec::new();
+    columns::encode([&Type::String.required()], &[Datum::Text(&text)], &mut datum);
+    let mut group = Group { offset: Offset(1), count: 1, ..Group::empty(layout) };
+    group.aggregates.iter_mut().take(2).for_each(|state| state.apply(Delta::Extreme(&datum)));
+    let mut value = Vec::new();
+    group.encode(&mut value);
+    value
 }
 
 // === impl Shape ===

@@ -6,7 +6,11 @@ use bytes::Bytes;
 use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{Datum, EnumType, Type, columns};
 use tidefold_record::Partition;
-use tidefold_table::{Clustering, Column, RowWrite, TableId, TableKind, TableLayout, verdict};
+use tidefold_table::aggregate::{AGGREGATES, Aggregate, Over, aggregate};
+use tidefold_table::component::{Delta, Keeps};
+use tidefold_table::exact::Exact;
+use tidefold_table::rollup::Group;
+use tidefold_table::{Clustering, Column, RowWrite, Stamp, TableId, TableKind, TableLayout, index, verdict};
 
 use super::{Harness, all, delete, lane, opened, put, row, sorted};
 use crate::memory::MemoryStore;
@@ -130,7 +134,7 @@ fn layouts() -> Vec<Layout> {
     vec![
         (Index, vec![Type::String], vec![(Type::Long, true), (Type::String, false)]),
         (Index, vec![Type::Boolean, Type::String], vec![(Type::String, true), (decimal, true)]),
-        (Rollup, vec![], vec![(Type::TimestampMillis, false), (Type::Uuid, true)]),
+        (Rollup, vec![Type::Long], vec![(Type::TimestampMillis, false), (Type::Uuid, true)]),
         (Rollup, vec![Type::Date], vec![(symbols(), true), (Type::Boolean, false)]),
         (
             Index,
@@ -175,7 +179,12 @@ pub(super) fn view(name: &str, kind: TableKind, partition: &[Type], clustering: 
         .enumerate()
         .map(|(at, (_, descending))| Clustering { column: partition.len() + at, descending: *descending });
     let clustering = clustering.collect();
-    let others = [Type::String, Type::Double, Type::Bytes, Type::Array(Arc::new(Type::Int.required()))];
+    let aggregates = if kind == TableKind::Rollup { aggregates() } else { vec![] };
+    let others = if kind == TableKind::Rollup {
+        aggregates.iter().map(|aggregate| aggregate.argument.clone().unwrap_or(Type::Long)).collect()
+    } else {
+        vec![Type::String, Type::Double, Type::Bytes, Type::Array(Arc::new(Type::Int.required()))]
+    };
     for (at, ty) in others.into_iter().enumerate() {
         columns.push(Column { name: format!("other_{at}"), column: ty.nullable() });
     }
@@ -186,9 +195,33 @@ pub(super) fn view(name: &str, kind: TableKind, partition: &[Type], clustering: 
         partition_key: (0..partition.len()).collect(),
         clustering,
         bucket: None,
-        aggregates: vec![],
+        aggregates,
     };
     Table { id: TableId::new("contract", name, 1), layout: Arc::new(layout) }
+}
+
+/// Every aggregate, of every type that it may be of; the first two are the smallest and the largest text.
+fn aggregates() -> Vec<Aggregate> {
+    let of = |name: &str, argument: Option<&Type>| Aggregate {
+        function: aggregate(name).expect("is one"),
+        argument: argument.cloned(),
+    };
+    let mut all = vec![of("min", Some(&Type::String)), of("max", Some(&Type::String)), of("count", None)];
+    let ordered = types().into_iter().filter(|ty| *ty != Type::Boolean).chain([Type::Float, Type::Double]);
+    for (at, ty) in ordered.enumerate() {
+        all.push(of(if at % 2 == 0 { "min" } else { "max" }, Some(&ty)));
+    }
+    let small = Type::Decimal { precision: 19, scale: 4, fixed: None };
+    for function in AGGREGATES {
+        let argument = match function.over {
+            Over::Anything | Over::Ordered | Over::Key => Type::String,
+            Over::Number => Type::Decimal { precision: 38, scale: 2, fixed: None },
+            Over::Squarable => small.clone(),
+            Over::Boolean => Type::Boolean,
+        };
+        all.push(of(function.name, Some(&argument)));
+    }
+    all
 }
 
 fn datum(ty: &Type, dice: &mut Dice) -> Datum<'static> {
@@ -214,6 +247,7 @@ fn datum(ty: &Type, dice: &mut Dice) -> Datum<'static> {
         }
         Type::Uuid => Datum::Text(dice.pick(&UUIDS)),
         Type::Enum(_) => Datum::Text(dice.pick(&["a", "b", "ab"])),
+        Type::Float => Datum::Double(dice.pick(&[-1.5, 0.0, f64::from(f32::MAX)])),
         Type::Double => Datum::Double(dice.pick(&[-1.5, 0.0, 1e300])),
         Type::Bytes => Datum::Bytes(dice.pick(&[&b""[..], b"\0", b"\xFF\xFE"])),
         Type::Array(_) => Datum::Encoded(dice.pick(&[&b"\0"[..], b"\x04\x02\x04\0"])),
@@ -222,13 +256,55 @@ fn datum(ty: &Type, dice: &mut Dice) -> Datum<'static> {
 }
 
 fn value(layout: &TableLayout, stamp: u64, dice: &mut Dice) -> Vec<u8> {
-    let mut value = (stamp / 2 - 1).to_be_bytes().to_vec();
+    if layout.kind == TableKind::Rollup {
+        return group(layout, stamp, dice);
+    }
     let columns: Vec<&Column> = layout.value_columns().map(|(_, column)| column).collect();
     let slots: Vec<Datum<'_>> = columns
         .iter()
         .map(|column| if dice.below(3) == 0 { Datum::Null } else { datum(&column.column.ty, dice) })
         .collect();
-    columns::encode(columns.iter().map(|column| &column.column), &slots, &mut value);
+    value_of(layout, stamp, &slots)
+}
+
+/// A row of an index, whose other columns are all NULL.
+pub(super) fn value_of_nulls(layout: &TableLayout, stamp: u64) -> Vec<u8> {
+    value_of(layout, stamp, &vec![Datum::Null; layout.value_columns().count()])
+}
+
+fn value_of(layout: &TableLayout, stamp: u64, slots: &[Datum<'_>]) -> Vec<u8> {
+    let mut value = index::head(Stamp(stamp).offset()).to_vec();
+    columns::encode(layout.value_columns().map(|(_, column)| &column.column), slots, &mut value);
+    value
+}
+
+/// A shard of a rollup, of which some aggregates are of no value yet, and some sums of the largest there are.
+fn group(layout: &TableLayout, stamp: u64, dice: &mut Dice) -> Vec<u8> {
+    let mut group = Group { offset: Stamp(stamp).offset(), count: 2, ..Group::empty(layout) };
+    let arguments = layout.aggregates.iter().flat_map(|aggregate| {
+        aggregate.function.keeps.iter().map(|keeps| (keeps, aggregate.argument.as_ref()))
+    });
+    for (state, (keeps, argument)) in group.aggregates.iter_mut().zip(arguments) {
+        if dice.below(4) == 0 {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        let delta = match keeps {
+            Keeps::Count => Delta::Count(dice.pick(&[0, 1, i64::MAX])),
+            Keeps::Sum | Keeps::Squares => {
+                Delta::Sum(Exact::from_parts(dice.pick(&[0, -1, 255, i128::MIN]), dice.pick(&[0, -1, 7])), 2)
+            }
+            Keeps::Smallest | Keeps::Largest => {
+                let ty = argument.expect("is of values");
+                columns::encode([&ty.clone().required()], &[datum(ty, dice)], &mut bytes);
+                Delta::Extreme(&bytes)
+            }
+            Keeps::Distinct => Delta::Distinct(dice.below(u64::MAX)),
+        };
+        state.apply(delta);
+    }
+    let mut value = Vec::new();
+    group.encode(&mut value);
     value
 }
 

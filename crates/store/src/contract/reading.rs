@@ -1,9 +1,13 @@
 //! What loads and scans return.
 
 use bytes::Bytes;
-use tidefold_table::{Prefix, RowWrite, TableId, TableKind};
+use tidefold_codec::ordered::{self, KeyColumn};
+use tidefold_codec::{Datum, Type};
+use tidefold_table::{Row, RowWrite, TableId, TableKind};
 
-use super::{Harness, all, delete, opened, put, table, write};
+use super::layouts::{value_of_nulls, view};
+use super::rows::{gone, item, key, layout};
+use super::{Harness, all, opened, put, write};
 use crate::{Scan, SharedStore};
 
 /// Rows come in the order of the keys asked for, absent ones too, and a key asked for twice comes twice.
@@ -45,33 +49,47 @@ pub async fn values_are_kept_to_the_byte(harness: &mut dyn Harness) {
 /// A range has the rows of its prefix alone, in key order, up to its limit.
 pub async fn a_range_goes_through_a_prefix(harness: &mut dyn Harness) {
     let (store, table) = alphabet(harness).await;
-    assert_eq!(range(&store, &table, b"b", None, None, 9).await, ["b", "b1", "b2", "b3"]);
-    assert_eq!(range(&store, &table, b"b", None, None, 2).await, ["b", "b1"]);
-    assert_eq!(range(&store, &table, b"x", None, None, 9).await, [""; 0]);
-    assert_eq!(range(&store, &table, b"b", None, None, 0).await, [""; 0]);
+    assert_eq!(range(&store, &table, "b", None, None, 9).await, ["b", "b1", "b2", "b3"]);
+    assert_eq!(range(&store, &table, "b", None, None, 2).await, ["b", "b1"]);
+    assert_eq!(range(&store, &table, "x", None, None, 9).await, [""; 0]);
+    assert_eq!(range(&store, &table, "b", None, None, 0).await, [""; 0]);
 }
 
 /// `from` is the first key, `until` the first one no more; neither leads out of the prefix.
 pub async fn a_range_ends_where_told(harness: &mut dyn Harness) {
     let (store, table) = alphabet(harness).await;
-    assert_eq!(range(&store, &table, b"b", Some(b"b1"), Some(b"b3"), 9).await, ["b1", "b2"]);
-    assert_eq!(range(&store, &table, b"b", Some(b"b15"), None, 9).await, ["b2", "b3"]);
-    assert_eq!(range(&store, &table, b"b", Some(b"a"), Some(b"z"), 9).await, ["b", "b1", "b2", "b3"]);
-    assert_eq!(range(&store, &table, b"b", Some(b"b3"), Some(b"b1"), 9).await, [""; 0]);
-    assert_eq!(range(&store, &table, b"b", Some(b"b2"), Some(b"b2"), 9).await, [""; 0]);
+    assert_eq!(range(&store, &table, "b", Some("b1"), Some("b3"), 9).await, ["b1", "b2"]);
+    assert_eq!(range(&store, &table, "b", Some("b15"), None, 9).await, ["b2", "b3"]);
+    assert_eq!(range(&store, &table, "b", Some("a"), Some("z"), 9).await, ["b", "b1", "b2", "b3"]);
+    assert_eq!(range(&store, &table, "b", Some("b3"), Some("b1"), 9).await, [""; 0]);
+    assert_eq!(range(&store, &table, "b", Some("b2"), Some("b2"), 9).await, [""; 0]);
 }
 
 /// A prefix that has no successor, or one in a shorter key, ends where its rows do.
 pub async fn a_prefix_of_the_largest_bytes_has_an_end(harness: &mut dyn Harness) {
-    let table = opened(harness, "index", TableKind::Index).await;
+    const MOST: i64 = i64::MAX;
+    let table = view("largest", TableKind::Index, &[Type::Long], &[(Type::Long, false), (Type::Long, false)]);
     let store = harness.store();
-    let keys: [&[u8]; 6] = [b"a\xFE", b"a\xFF", b"a\xFF\xFF", b"b", b"\xFF", b"\xFF\xFF\x01"];
-    write(&store, &table, keys.iter().map(|key| put(key, b"1", 3)).collect()).await;
-    for (prefix, rows) in [(&b"a\xFF"[..], 2), (b"\xFF", 2), (b"\xFF\xFF", 1), (b"\xFF\xFF\xFF", 0)] {
-        let scan = Scan::Range { prefix: bytes_prefix(prefix), from: None, until: None, limit: 10 };
-        let found = store.scan(&table, &scan).await.expect("scans");
+    store.open(std::slice::from_ref(&table)).await.expect("opens");
+    let key = |parts: &[i64]| {
+        let (mut key, column) = (Vec::new(), KeyColumn { ty: Type::Long, descending: false });
+        parts.iter().for_each(|part| ordered::encode(&column, Datum::Long(*part), &mut key));
+        key
+    };
+    let rows = [[5, MOST - 1, 0], [5, MOST, 0], [5, MOST, MOST], [6, 0, 0], [MOST, 0, 0], [MOST, MOST, 1]];
+    let value = value_of_nulls(&table.layout, 3);
+    write(&store, &table.id, rows.iter().map(|row| put(&key(row), &value, 3)).collect()).await;
+    for (prefix, rows) in [(&[5, MOST][..], 2), (&[MOST], 2), (&[MOST, MOST], 1), (&[MOST; 3], 0)] {
+        let prefix = key(prefix);
+        let scan = Scan::Range {
+            prefix: table.layout.prefix(prefix.clone().into()).expect("has a whole partition key"),
+            from: None,
+            until: None,
+            limit: 10,
+        };
+        let found = store.scan(&table.id, &scan).await.expect("scans");
         assert_eq!(found.len(), rows, "prefix {prefix:?}");
-        assert!(found.iter().all(|row| row.key.starts_with(prefix)));
+        assert!(found.iter().all(|row| row.key.starts_with(&prefix)));
         assert!(found.is_sorted_by(|a, b| a.key < b.key));
     }
 }
@@ -79,8 +97,8 @@ pub async fn a_prefix_of_the_largest_bytes_has_an_end(harness: &mut dyn Harness)
 /// A deleted row is in no scan and takes no place of its limit.
 pub async fn deleted_rows_are_not_scanned(harness: &mut dyn Harness) {
     let (store, table) = alphabet(harness).await;
-    write(&store, &table, vec![delete(b"b1", 8), delete(b"b2", 8)]).await;
-    assert_eq!(range(&store, &table, b"b", None, None, 2).await, ["b", "b3"]);
+    write(&store, &table, vec![gone("b1", 8), gone("b2", 8)]).await;
+    assert_eq!(range(&store, &table, "b", None, None, 2).await, ["b", "b3"]);
     assert_eq!(all(&store, &table, 2).await.len(), 4);
 }
 
@@ -107,34 +125,33 @@ pub async fn pages_cover_each_row_once(harness: &mut dyn Harness) {
     assert_eq!(rows, (0..500).map(|n| Bytes::from(key(n))).collect::<Vec<_>>());
 }
 
+const ALPHABET: [&str; 6] = ["a", "b", "b1", "b2", "b3", "c"];
+
 async fn alphabet(harness: &mut dyn Harness) -> (SharedStore, TableId) {
     let table = opened(harness, "index", TableKind::Index).await;
     let store = harness.store();
-    let keys: [&[u8]; 6] = [b"a", b"b", b"b1", b"b2", b"b3", b"c"];
-    write(&store, &table, keys.iter().map(|key| put(key, b"1", 3)).collect()).await;
+    write(&store, &table, ALPHABET.iter().map(|name| item(name, "1", 3)).collect()).await;
     (store, table)
 }
 
+/// The rows of partition `partition`, by their names.
 async fn range(
     store: &SharedStore,
     table: &TableId,
-    prefix: &[u8],
-    from: Option<&[u8]>,
-    until: Option<&[u8]>,
+    partition: &str,
+    from: Option<&str>,
+    until: Option<&str>,
     limit: usize,
-) -> Vec<String> {
+) -> Vec<&'static str> {
+    let mut prefix = Vec::new();
+    ordered::encode(&KeyColumn { ty: Type::String, descending: false }, Datum::Text(partition), &mut prefix);
     let scan = Scan::Range {
-        prefix: bytes_prefix(prefix),
-        from: from.map(Bytes::copy_from_slice),
-        until: until.map(Bytes::copy_from_slice),
+        prefix: layout("index", TableKind::Index).prefix(prefix.into()).expect("is a whole partition key"),
+        from: from.map(|name| key(name).into()),
+        until: until.map(|name| key(name).into()),
         limit,
     };
     let rows = store.scan(table, &scan).await.expect("scans");
-    rows.iter().map(|row| String::from_utf8_lossy(&row.key).into_owned()).collect()
-}
-
-/// A prefix in a table whose rows are bytes.
-fn bytes_prefix(prefix: &[u8]) -> Prefix {
-    let layout = table("index", TableKind::Index).layout;
-    layout.prefix(Bytes::copy_from_slice(prefix)).expect("any bytes do")
+    let name = |row: &Row| ALPHABET.into_iter().find(|name| key(name) == row.key).unwrap_or("another");
+    rows.iter().map(name).collect()
 }

@@ -6,7 +6,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 use tidefold_table::{RowWrite, TableKind};
 
-use super::{Harness, Model, all, delete, lane, live, opened, put, row, settle, sorted, table, write};
+use super::rows::{gone, group, item, words};
+use super::{Harness, Model, all, lane, live, opened, put, row, settle, sorted, table, write};
 use crate::{StoreError, TableWrites};
 
 /// Of two puts the one with the larger stamp stands, whichever arrives first.
@@ -26,18 +27,18 @@ pub async fn last_stamp_wins_in_any_order(harness: &mut dyn Harness) {
 pub async fn a_delete_settles_by_stamp_like_a_put(harness: &mut dyn Harness) {
     let table = opened(harness, "index", TableKind::Index).await;
     let store = harness.store();
-    write(&store, &table, vec![put(b"a", b"1", 3)]).await;
-    write(&store, &table, vec![delete(b"a", 6)]).await;
-    assert_eq!(row(&store, &table, b"a").await, None);
-    write(&store, &table, vec![put(b"a", b"again", 3)]).await;
-    write(&store, &table, vec![put(b"a", b"late", 5)]).await;
-    assert_eq!(row(&store, &table, b"a").await, None, "a late put brought back a deleted row");
-    write(&store, &table, vec![put(b"a", b"2", 9)]).await;
-    write(&store, &table, vec![delete(b"a", 8)]).await;
-    assert_eq!(row(&store, &table, b"a").await, Some(Bytes::from_static(b"2")));
-    write(&store, &table, vec![delete(b"absent", 6)]).await;
-    write(&store, &table, vec![put(b"absent", b"late", 5)]).await;
-    assert_eq!(row(&store, &table, b"absent").await, None, "a delete before its put was forgotten");
+    write(&store, &table, vec![item("a", "1", 3)]).await;
+    write(&store, &table, vec![gone("a", 6)]).await;
+    assert_eq!(words(&store, &table, "a").await, None);
+    write(&store, &table, vec![item("a", "again", 3)]).await;
+    write(&store, &table, vec![item("a", "late", 5)]).await;
+    assert_eq!(words(&store, &table, "a").await, None, "a late put brought back a deleted row");
+    write(&store, &table, vec![item("a", "2", 9)]).await;
+    write(&store, &table, vec![gone("a", 8)]).await;
+    assert_eq!(words(&store, &table, "a").await, Some("2".into()));
+    write(&store, &table, vec![gone("absent", 6)]).await;
+    write(&store, &table, vec![item("absent", "late", 5)]).await;
+    assert_eq!(words(&store, &table, "absent").await, None, "a delete before its put was forgotten");
 }
 
 /// A write that is repeated changes nothing.
@@ -45,9 +46,9 @@ pub async fn equal_stamps_change_nothing(harness: &mut dyn Harness) {
     let table = opened(harness, "index", TableKind::Index).await;
     let store = harness.store();
     for _ in 0..3 {
-        write(&store, &table, vec![put(b"a", b"1", 5), delete(b"b", 4)]).await;
-        assert_eq!(row(&store, &table, b"a").await, Some(Bytes::from_static(b"1")));
-        assert_eq!(row(&store, &table, b"b").await, None);
+        write(&store, &table, vec![item("a", "1", 5), gone("b", 4)]).await;
+        assert_eq!(words(&store, &table, "a").await, Some("1".into()));
+        assert_eq!(words(&store, &table, "b").await, None);
     }
 }
 
@@ -56,9 +57,9 @@ pub async fn repeated_writes_and_deletes_in_one_table_settle(harness: &mut dyn H
     let table = opened(harness, "index", TableKind::Index).await;
     let store = harness.store();
     let part = |rows: Vec<RowWrite>| TableWrites { table: table.clone(), rows };
-    let puts: Vec<RowWrite> = (0..50u8).map(|n| put(&[n], b"put", 3 + 2 * u64::from(n))).collect();
+    let puts: Vec<RowWrite> = (0..50u8).map(|n| item(&format!("p{n}"), "put", 3 + 2 * u64::from(n))).collect();
     let deletes: Vec<RowWrite> =
-        (0..50u8).step_by(2).map(|n| delete(&[n.wrapping_sub(1)], 2 + 2 * u64::from(n))).collect();
+        (0..50u8).step_by(2).map(|n| gone(&format!("p{}", n.wrapping_sub(1)), 2 + 2 * u64::from(n))).collect();
     store.write(&lane(0), &[part(puts.clone()), part(deletes.clone())]).await.expect("writes");
     let mut model = Model::new();
     puts.iter().chain(&deletes).for_each(|row| settle(&mut model, row));
@@ -72,8 +73,8 @@ pub async fn random_writes_settle_like_the_model(harness: &mut dyn Harness) {
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     // An equal stamp is the same write, so a row's value follows from key and stamp; an even stamp is a delete.
     let write_of = |(key, stamp): (u8, u64)| match stamp % 2 {
-        0 => delete(&[key], stamp),
-        _ => put(&[key], format!("{key}@{stamp}").as_bytes(), stamp),
+        0 => gone(&format!("k{key}"), stamp),
+        _ => item(&format!("k{key}"), &format!("{key}@{stamp}"), stamp),
     };
     let calls = prop::collection::vec(prop::collection::btree_map(0..12u8, 2..60u64, 1..8), 1..40);
     for case in 0..24 {
@@ -141,27 +142,27 @@ pub async fn dropped_tables_are_empty(harness: &mut dyn Harness) {
 
 /// Rows of every kind of table are there after a restart.
 pub async fn reopened_rows_are_there(harness: &mut dyn Harness) {
-    let kinds =
-        [TableKind::Entity, TableKind::Index, TableKind::Rollup, TableKind::Verdicts, TableKind::Checkpoints];
-    let keys = |kind| -> [&[u8]; 2] {
+    let rows = |kind| -> [RowWrite; 2] {
         match kind {
-            TableKind::Verdicts => {
-                [&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0], &[0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 7]]
-            }
-            TableKind::Checkpoints => [&[0, 0, 0, 0], &[0, 0, 1, 2]],
-            _ => [b"a", b"b"],
+            TableKind::Entity => [put(b"a", b"1", 3), put(b"b", b"2", 5)],
+            TableKind::Index => [item("a1", "1", 3), item("b1", "2", 5)],
+            TableKind::Rollup => [group("a1", "1", 3), group("b1", "2", 5)],
+            TableKind::Verdicts | TableKind::ControlCopy => [
+                put(&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0], b"1", 3),
+                put(&[0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 7], b"2", 5),
+            ],
+            TableKind::Checkpoints => [put(&[0, 0, 0, 0], b"1", 3), put(&[0, 0, 1, 2], b"2", 5)],
         }
     };
-    for (at, kind) in kinds.into_iter().enumerate() {
-        let table = opened(harness, &format!("kind_{at}"), kind).await;
-        let [first, second] = keys(kind);
-        write(&harness.store(), &table, vec![put(first, b"1", 3), put(second, b"2", 5)]).await;
+    for kind in TableKind::ALL {
+        let table = opened(harness, &format!("kind_{kind:?}"), kind).await;
+        write(&harness.store(), &table, rows(kind).to_vec()).await;
     }
     harness.reopen();
-    for (at, kind) in kinds.into_iter().enumerate() {
-        let table = opened(harness, &format!("kind_{at}"), kind).await;
-        let [first, _] = keys(kind);
-        assert_eq!(row(&harness.store(), &table, first).await, Some(Bytes::from_static(b"1")), "{kind:?}");
+    for kind in TableKind::ALL {
+        let table = opened(harness, &format!("kind_{kind:?}"), kind).await;
+        let [first, _] = rows(kind);
+        assert_eq!(row(&harness.store(), &table, &first.key).await, first.value, "{kind:?}");
         assert_eq!(all(&harness.store(), &table, 1).await.len(), 2, "{kind:?}");
     }
 }
@@ -169,14 +170,14 @@ pub async fn reopened_rows_are_there(harness: &mut dyn Harness) {
 /// After a restart a smaller stamp still loses, against a put and against a delete.
 pub async fn stamps_outlive_a_reopen(harness: &mut dyn Harness) {
     let table = opened(harness, "index", TableKind::Index).await;
-    write(&harness.store(), &table, vec![put(b"a", b"new", 9), delete(b"b", 8)]).await;
+    write(&harness.store(), &table, vec![item("a", "new", 9), gone("b", 8)]).await;
     harness.reopen();
     opened(harness, "index", TableKind::Index).await;
     let store = harness.store();
-    write(&store, &table, vec![put(b"a", b"old", 7), put(b"b", b"old", 7), put(b"c", b"first", 7)]).await;
-    assert_eq!(row(&store, &table, b"a").await, Some(Bytes::from_static(b"new")));
-    assert_eq!(row(&store, &table, b"b").await, None);
-    assert_eq!(row(&store, &table, b"c").await, Some(Bytes::from_static(b"first")));
+    write(&store, &table, vec![item("a", "old", 7), item("b", "old", 7), item("c", "first", 7)]).await;
+    assert_eq!(words(&store, &table, "a").await, Some("new".into()));
+    assert_eq!(words(&store, &table, "b").await, None);
+    assert_eq!(words(&store, &table, "c").await, Some("first".into()));
 }
 
 /// Who waits for a checkpoint hears of it, after it can be read; other writes are not told.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
+use scylla::value::{CqlTimestamp, CqlVarint};
 
 use super::backends::Backends;
 
@@ -47,6 +48,24 @@ impl Tables {
         texts.collect()
     }
 
+    /// What a statement finds: a time in milliseconds, a count, a whole number of any size as text, and a count.
+    pub async fn minutes(&self, statement: &str) -> Vec<(i64, i64, String, i64)> {
+        let statement = statement.replace("KS", &format!("\"{}\"", self.keyspace));
+        let found = self.session.query_unpaged(statement.as_str(), ()).await.expect(&statement);
+        let found = found.into_rows_result().unwrap();
+        let rows = found.rows::<(CqlTimestamp, i64, CqlVarint, i64)>().unwrap().map(Result::unwrap);
+        rows.map(|(minute, count, sum, rows)| (minute.0, count, whole(&sum).to_string(), rows)).collect()
+    }
+
+    /// The last two columns of what a statement finds: two times at which something was written.
+    pub async fn times(&self, statement: &str) -> Vec<[Option<i64>; 2]> {
+        let statement = statement.replace("KS", &format!("\"{}\"", self.keyspace));
+        let found = self.session.query_unpaged(statement.as_str(), ()).await.expect(&statement);
+        let found = found.into_rows_result().unwrap();
+        let rows = found.rows::<(String, CqlTimestamp, CqlTimestamp, i32, Option<i64>, Option<i64>)>();
+        rows.unwrap().map(Result::unwrap).map(|(.., counted, written)| [counted, written]).collect()
+    }
+
     /// All rows of all generations, those of checkpoints and verdicts too.
     pub async fn rows(&self) -> Rows {
         let names =
@@ -69,4 +88,11 @@ impl Tables {
         );
         self.texts(&asked).await.remove(0)
     }
+}
+
+/// A number of at most sixteen bytes.
+fn whole(number: &CqlVarint) -> i128 {
+    let bytes = number.as_signed_bytes_be_slice();
+    let sign = if bytes.first().is_some_and(|first| first & 0x80 != 0) { -1 } else { 0 };
+    bytes.iter().fold(sign, |whole: i128, byte| whole << 8 | i128::from(*byte))
 }
