@@ -302,8 +302,7 @@ fn differing_columns(shape: &Shape, found: &BTreeMap<String, Described>) -> Vec<
         let order = if part.descending() { "desc" } else { "asc" };
         describe(&part.name, part.cql_type(), "clustering", at, order);
     }
-    let shown =
-        shape.shown.columns().iter().map(|column| (column.name.as_str(), shown_type(&column.holds)));
+    let shown = shape.shown.columns().iter().map(|column| (column.name.as_str(), shown_type(&column.holds)));
     let regular: Vec<(&str, &str)> = shown.chain([("_offset", "bigint"), ("_value", "blob")]).collect();
     for (name, ty) in regular {
         let described =

@@ -44,8 +44,11 @@ impl OpenTable {
         let (name, _, _) = server.name(&id)?;
         let what = format!("the statements of table {id}");
         let key: Vec<String> = shape.parts.iter().map(|part| quoted(&part.name)).collect();
-        let all: Vec<String> =
-            key.iter().cloned().chain(shape.shown.columns().iter().map(|shown| quoted(&shown.name))).collect();
+        let all: Vec<String> = key
+            .iter()
+            .cloned()
+            .chain(shape.shown.columns().iter().map(|shown| quoted(&shown.name)))
+            .collect();
         let marks = vec!["?"; all.len() + 2].join(", ");
         let is_key = key.iter().map(|name| format!("{name} = ?")).collect::<Vec<_>>().join(" AND ");
         let put = format!(

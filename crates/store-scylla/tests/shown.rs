@@ -95,11 +95,23 @@ async fn values_at_the_ends_of_their_types_are_shown_as_they_are() {
             None,
             "-999999999999999999999999999999999999.99",
         ),
-        ("max", Some(Type::Double), datum(&Type::Double, Datum::Double(f64::MAX)), None, "1.7976931348623157E308"),
+        (
+            "max",
+            Some(Type::Double),
+            datum(&Type::Double, Datum::Double(f64::MAX)),
+            None,
+            "1.7976931348623157E308",
+        ),
         ("min", Some(Type::Double), datum(&Type::Double, Datum::Double(f64::NAN)), None, "null"),
         ("min", Some(Type::String), datum(&Type::String, Datum::Text("")), None, r#""""#),
         ("max", Some(Type::TimeMicros), datum(&Type::TimeMicros, Datum::Long(-1)), None, "null"),
-        ("sum", Some(Type::Long), vec![], Some(Delta::Sum(wide, 2)), "340282366920938463463374607431768211456"),
+        (
+            "sum",
+            Some(Type::Long),
+            vec![],
+            Some(Delta::Sum(wide, 2)),
+            "340282366920938463463374607431768211456",
+        ),
         (
             "sum",
             Some(decimal.clone()),
@@ -166,7 +178,8 @@ async fn a_rollup_that_an_earlier_version_made_gets_its_columns_and_keeps_its_ro
     )]);
     let rows = ours.scan(&groups.id, &all).await.expect("scans");
     assert_eq!(rows.iter().map(|row| Some(row.value.clone())).collect::<Vec<_>>(), [last.value]);
-    let times = cql.json(r#"SELECT JSON writetime("_count") AS c, writetime("_value") AS v FROM KS.groups_g1"#);
+    let times =
+        cql.json(r#"SELECT JSON writetime("_count") AS c, writetime("_value") AS v FROM KS.groups_g1"#);
     assert_eq!(times, [r#"{"c": 5, "v": 7}"#]);
 }
 
@@ -177,7 +190,9 @@ async fn a_shown_column_that_somebody_else_wrote_is_damage_to_whoever_reads_all(
     let (store, groups) = (cql.store(), table("groups", TableKind::Rollup));
     store.open(std::slice::from_ref(&groups)).await.expect("opens");
     write(&*store, &groups, vec![group("a1", "ours", 3)]).await;
-    cql.by_hand(&[r#"UPDATE KS.groups_g1 SET words = 'theirs' WHERE place = 'a' AND item = '1' AND "_shard" = 1"#]);
+    cql.by_hand(&[
+        r#"UPDATE KS.groups_g1 SET words = 'theirs' WHERE place = 'a' AND item = '1' AND "_shard" = 1"#,
+    ]);
     let found = store.scan(&groups.id, &Scan::All { after: None, limit: 9 }).await;
     let Err(StoreError::Damaged(damaged)) = found else { panic!("{found:?}") };
     assert_eq!(damaged.key, "place=a, item=1, shard 1");

@@ -57,9 +57,12 @@ pub async fn repeated_writes_and_deletes_in_one_table_settle(harness: &mut dyn H
     let table = opened(harness, "index", TableKind::Index).await;
     let store = harness.store();
     let part = |rows: Vec<RowWrite>| TableWrites { table: table.clone(), rows };
-    let puts: Vec<RowWrite> = (0..50u8).map(|n| item(&format!("p{n}"), "put", 3 + 2 * u64::from(n))).collect();
-    let deletes: Vec<RowWrite> =
-        (0..50u8).step_by(2).map(|n| gone(&format!("p{}", n.wrapping_sub(1)), 2 + 2 * u64::from(n))).collect();
+    let puts: Vec<RowWrite> =
+        (0..50u8).map(|n| item(&format!("p{n}"), "put", 3 + 2 * u64::from(n))).collect();
+    let deletes: Vec<RowWrite> = (0..50u8)
+        .step_by(2)
+        .map(|n| gone(&format!("p{}", n.wrapping_sub(1)), 2 + 2 * u64::from(n)))
+        .collect();
     store.write(&lane(0), &[part(puts.clone()), part(deletes.clone())]).await.expect("writes");
     let mut model = Model::new();
     puts.iter().chain(&deletes).for_each(|row| settle(&mut model, row));

@@ -92,7 +92,9 @@ fn every_aggregate_shows_columns_of_names_of_their_own() {
     let columns = ShownColumns::of(&layout);
     let names: BTreeSet<&str> = columns.columns().iter().map(|column| &*column.name).collect();
     assert_eq!(names.len(), columns.columns().len(), "{names:?}");
-    for own in ["_count", "count_0", "sum_1", "_sum_avg_2", "_count_avg_2", "min_3", "max_4", "_squares_var_pop_8"] {
+    for own in
+        ["_count", "count_0", "sum_1", "_sum_avg_2", "_count_avg_2", "min_3", "max_4", "_squares_var_pop_8"]
+    {
         assert!(names.contains(own), "{own} of {names:?}");
     }
     let sum = columns.columns().iter().find(|column| column.name == "sum_1").unwrap();
