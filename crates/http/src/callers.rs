@@ -6,6 +6,7 @@
 //!
 //! A connection that answers nothing makes room for a new one, of the same address first: idle connections cost their owner.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -103,7 +104,18 @@ struct Open {
 struct Group {
     mine: Arc<Holdings>,
     links: HashMap<u64, Arc<Link>>,
+    /// Idle connections as they were when they were last looked through, in milliseconds of the server: since when each was
+    /// idle, and its id. The last makes room first.
+    idle: Vec<(u64, u64)>,
+    looked: u64,
+    /// How many there were.
+    found: usize,
 }
+
+/// Among so few connections who makes room is looked for each time. Among more, a look is good for so many milliseconds, since
+/// to go through thousands for each that comes would cost all others more than the crowd itself does.
+const FEW: usize = 64;
+const LOOK_MS: u64 = 10;
 
 /// An open connection; closed when this is dropped.
 #[derive(Debug)]
@@ -355,29 +367,67 @@ impl Drop for Answering {
     }
 }
 
-// === impl Open ===
+// === impl Group ===
 
-impl Open {
-    /// Cuts an idle connection of a caller: of those that never asked for anything the youngest that had the time to, else
+impl Group {
+    /// An idle connection that makes room; none where none is idle.
+    fn next_idle(&mut self, now: u64) -> Option<u64> {
+        let is_due = self.links.len() <= FEW || now.saturating_sub(self.looked) >= LOOK_MS;
+        if is_due {
+            self.look(now);
+        }
+        let found = self.pop_idle();
+        // Where all of them are gone within the time, those count that became idle since, if there were so many that going
+        // through all was worth it.
+        let was_in_vain = self.found < self.links.len() / FEW;
+        if found.is_some() || (was_in_vain && self.looked == now) {
+            return found;
+        }
+        self.look(now);
+        self.pop_idle()
+    }
+
+    fn pop_idle(&mut self) -> Option<u64> {
+        while let Some((since, id)) = self.idle.pop() {
+            let link = self.links.get(&id);
+            if link.is_some_and(|link| link.idle_since.load(Ordering::Relaxed) == since) {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Puts idle connections in order: first of those that never asked for anything the youngest that had the time to, then
     /// the longest idle. Where most of those that never asked have only just come, the crowd makes room for itself, not who
     /// came before it.
-    fn evict(&mut self, address: IpAddr, now: u64) -> Option<()> {
-        let group = self.of.get(&address)?;
-        let idle = || {
-            group.links.iter().filter_map(|(id, link)| {
-                let since = link.idle_since.load(Ordering::Relaxed);
-                let (asked, new) = (link.asked.load(Ordering::Relaxed), now.saturating_sub(since) < NEW_MS);
-                (since != BUSY).then_some((asked, new, since, *id))
-            })
-        };
-        let silent = idle().filter(|(asked, ..)| !asked).count();
-        let just_came = idle().filter(|(asked, new, ..)| !asked && *new).count();
+    fn look(&mut self, now: u64) {
+        let idle = self.links.iter().filter_map(|(id, link)| {
+            let since = link.idle_since.load(Ordering::Relaxed);
+            let (asked, new) = (link.asked.load(Ordering::Relaxed), now.saturating_sub(since) < NEW_MS);
+            (since != BUSY).then_some((asked, new, since, *id))
+        });
+        let mut idle: Vec<_> = idle.collect();
+        let silent = idle.iter().filter(|(asked, ..)| !asked).count();
+        let just_came = idle.iter().filter(|(asked, new, ..)| !asked && *new).count();
         let is_crowd = just_came * 2 > silent;
-        let (.., id) = idle().min_by_key(|(asked, new, since, id)| match (asked, new) {
+        let rank = |(asked, new, since, id): &(bool, bool, u64, u64)| match (asked, new) {
             (false, false) => (u8::from(is_crowd), u64::MAX - since, u64::MAX - id),
             (false, true) => (u8::from(!is_crowd), u64::MAX - since, u64::MAX - id),
             (true, _) => (2, *since, *id),
-        })?;
+        };
+        idle.sort_unstable_by_key(|one| Reverse(rank(one)));
+        self.idle.clear();
+        self.idle.extend(idle.into_iter().map(|(_, _, since, id)| (since, id)));
+        (self.looked, self.found) = (now, self.idle.len());
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    /// Cuts an idle connection of a caller.
+    fn evict(&mut self, address: IpAddr, now: u64) -> Option<()> {
+        let id = self.of.get_mut(&address)?.next_idle(now)?;
         self.close(address, id)?.cut.cancel();
         Some(())
     }

@@ -121,3 +121,29 @@ fn who_was_there_long_before_is_not_cut_by_a_crowd_that_comes_at_once() {
     callers.lock().evict(address, 20 * NEW_MS).unwrap();
     assert!(!first.caller.cut().is_cancelled() && callers.lock().count == 1);
 }
+
+#[test]
+fn among_many_connections_too_the_idle_make_room_and_the_busy_stay() {
+    let callers = callers(Limits { connections: 4_000, ..Limits::default() });
+    let mut connected: Vec<_> = (0..1_000).map(|_| open(&callers, "192.0.2.1").unwrap()).collect();
+    // Every other one is busy.
+    let busy: Vec<_> =
+        connected.iter().step_by(2).map(|connected| callers.answering(&connected.caller)).collect();
+    let is_cut = |connected: &Connected| connected.caller.cut().is_cancelled();
+    let mut came = Vec::new();
+    for _ in 0..500 {
+        came.push(open(&callers, "192.0.2.1").unwrap());
+    }
+    let cut = connected.iter().chain(&came).filter(|connected| is_cut(connected)).count();
+    assert_eq!(cut, 500);
+    assert!(connected.iter().step_by(2).all(|connected| !is_cut(connected)), "the busy stay");
+    // What became idle meanwhile makes room, too.
+    drop(busy);
+    connected.retain(|connected| !is_cut(connected));
+    came.retain(|connected| !is_cut(connected));
+    let before = connected.len() + came.len();
+    assert_eq!(before, 1_000);
+    for _ in 0..before {
+        came.push(open(&callers, "192.0.2.1").unwrap());
+    }
+}
