@@ -1,4 +1,5 @@
-//! Writing: rows of one table partition travel together, everything else side by side.
+//! Writing: rows of one table partition travel together, and so do those of a few partitions that one node has; everything else
+//! goes side by side.
 
 use std::sync::Arc;
 
@@ -7,7 +8,9 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use scylla::cluster::ClusterState;
 use scylla::statement::batch::{Batch, BatchType};
+use scylla::statement::prepared::PreparedStatement;
 use tidefold_store::{StoreError, TableWrites};
 use tidefold_table::{RowWrite, Stamp};
 
@@ -22,12 +25,20 @@ const BATCH_BYTES: usize = 16 << 10;
 /// A batch has at most so many statements.
 const BATCH_ROWS: usize = 100;
 
-/// Rows of one partition of a table, as statements.
+/// And rows of at most so many partitions: servers warn of more.
+const BATCH_PARTITIONS: u32 = 10;
+
+/// Rows that travel together, as statements.
 struct Parcel<'a> {
     table: &'a OpenTable,
-    rows: Vec<(bool, Cells)>,
+    rows: Vec<(&'a PreparedStatement, Cells)>,
     weight: usize,
+    /// How many partitions they are of.
+    partitions: u32,
 }
+
+/// A node, and what serves a row there.
+type Place = (u128, u32);
 
 // === impl Server ===
 
@@ -42,27 +53,81 @@ impl Server {
         for (table, part) in tables.iter().zip(writes) {
             pack(table, &part.rows, &mut parcels)?;
         }
+        let parcels = self.together(parcels);
         let requests: Vec<BoxFuture<'_, _>> =
             parcels.into_iter().map(|parcel| self.send(parcel).boxed()).collect();
         stream::iter(requests).buffer_unordered(self.settings.in_flight.max(1)).try_collect().await
     }
 
+    /// Parcels for one place as one: a request costs a server more than a row in it does, and a batch of few records has
+    /// hardly two rows for one partition.
+    fn together<'a>(&self, parcels: Vec<Parcel<'a>>) -> Vec<Parcel<'a>> {
+        if parcels.len() < 2 {
+            return parcels;
+        }
+        let state = self.session.get_cluster_state();
+        let mut open: AHashMap<Place, usize> = AHashMap::new();
+        let mut all: Vec<Parcel<'a>> = Vec::with_capacity(parcels.len());
+        for parcel in parcels {
+            let Some(place) = self.place_of(&state, &parcel) else {
+                all.push(parcel);
+                continue;
+            };
+            match open.get(&place).and_then(|at| all.get_mut(*at)).filter(|there| there.has_room_for(&parcel)) {
+                Some(there) => there.add(parcel),
+                None => {
+                    open.insert(place, all.len());
+                    all.push(parcel);
+                }
+            }
+        }
+        all
+    }
+
+    /// The first place that has the rows of a parcel; none where nobody knows.
+    fn place_of(&self, state: &ClusterState, parcel: &Parcel<'_>) -> Option<Place> {
+        // A node of Cassandra has no parts to tell apart.
+        if let ([only], false) = (state.get_nodes_info(), self.is_scylla) {
+            return Some((only.host_id.as_u128(), 0));
+        }
+        let (statement, cells) = parcel.rows.first()?;
+        let (token, table) = (statement.calculate_token(cells).ok()??, statement.get_table_spec()?);
+        let places = state.get_token_endpoints(table.ks_name(), table.table_name(), token);
+        places.first().map(|(node, shard)| (node.host_id.as_u128(), *shard))
+    }
+
     async fn send(&self, parcel: Parcel<'_>) -> Result<(), StoreError> {
-        let _permit = self.permits.acquire().await;
-        let Parcel { table, rows, .. } = parcel;
-        let statement = |is_put: bool| if is_put { &table.put } else { &table.delete };
+        let Parcel { table, rows, partitions, .. } = parcel;
+        let most = self.settings.in_flight.clamp(1, BATCH_PARTITIONS as usize) as u32;
+        let _permit = self.permits.acquire_many(partitions.min(most)).await;
         let sent = match rows.as_slice() {
-            [(is_put, cells)] => self.session.execute_unpaged(statement(*is_put), cells).await,
+            [(statement, cells)] => self.session.execute_unpaged(statement, cells).await,
             rows => {
                 let mut batch = Batch::new(BatchType::Unlogged);
                 batch.set_is_idempotent(true);
                 batch.set_retry_policy(table.put.get_retry_policy().cloned());
-                rows.iter().for_each(|(is_put, _)| batch.append_statement(statement(*is_put).clone()));
+                rows.iter().for_each(|(statement, _)| batch.append_statement((*statement).clone()));
                 let cells: Vec<&Cells> = rows.iter().map(|(_, cells)| cells).collect();
                 self.session.batch(&batch, cells).await
             }
         };
         sent.map(drop).map_err(|error| executing(&format!("to write to table {}", table.id), &error))
+    }
+}
+
+// === impl Parcel ===
+
+impl<'a> Parcel<'a> {
+    fn has_room_for(&self, other: &Parcel<'a>) -> bool {
+        self.rows.len() + other.rows.len() <= BATCH_ROWS
+            && self.weight + other.weight <= BATCH_BYTES
+            && self.partitions + other.partitions <= BATCH_PARTITIONS
+    }
+
+    fn add(&mut self, other: Parcel<'a>) {
+        self.rows.extend(other.rows);
+        self.weight += other.weight;
+        self.partitions += other.partitions;
     }
 }
 
@@ -77,7 +142,7 @@ fn pack<'a>(
     for row in rows {
         let cells = statement(table, row)?;
         let weight = cells.weight();
-        let add = (row.value.is_some(), cells);
+        let add = (if row.value.is_some() { &table.put } else { &table.delete }, cells);
         let partition = match is_shared {
             true => partition_bytes(table, &row.key)?,
             false => &[],
@@ -92,7 +157,7 @@ fn pack<'a>(
                 if is_shared {
                     open.insert(partition, parcels.len());
                 }
-                parcels.push(Parcel { table, rows: vec![add], weight });
+                parcels.push(Parcel { table, rows: vec![add], weight, partitions: 1 });
             }
         }
     }
