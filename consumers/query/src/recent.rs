@@ -1,7 +1,7 @@
 //! Checkpoints read a moment ago.
 //!
 //! A checkpoint only moves on, so one that was read before the rows bounds them from below however old it is. One look
-//! at the store therefore does for all reads of the next few milliseconds, where nothing says that it moved: a point query
+//! at the store therefore does for all reads of a moment, where nothing says that it moved: a point query
 //! costs one request to the store and not two. A checkpoint that this process moved is read again at once.
 
 use std::sync::{Mutex, PoisonError};
@@ -34,7 +34,7 @@ struct Kept {
 }
 
 /// How long a look is good for.
-const GOOD_FOR: Duration = Duration::from_millis(10);
+const GOOD_FOR: Duration = Duration::from_millis(50);
 
 // === impl Recent ===
 

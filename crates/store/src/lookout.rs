@@ -89,7 +89,7 @@ struct Look {
 /// How often to look again when nothing says that a checkpoint moved, since writes of other processes tell nobody. It is a
 /// quarter of what the newest who waits has waited: to wait long costs few looks, and no wait becomes longer by more than
 /// that quarter.
-const SOONEST: Duration = Duration::from_millis(2);
+const SOONEST: Duration = Duration::from_millis(1);
 const LATEST: Duration = Duration::from_millis(100);
 
 /// A look at many partitions costs more than one at few: the soonest is for each of them, up to this many.
