@@ -202,3 +202,14 @@ async fn after_every_change_each_partition_has_one_owner_with_range() {
 async fn after_every_change_each_partition_has_one_owner_with_cooperative_sticky() {
     soak("cooperative-sticky", 0x5eed).await;
 }
+
+#[cfg_attr(not(kafka_is_there), ignore = "needs Kafka: TIDEFOLD_TEST_KAFKA (make servers-up)")]
+#[tokio::test(flavor = "multi_thread")]
+async fn where_brokers_take_no_session_so_short_a_member_comes_in_with_a_longer_one() {
+    let mut group = Group::new("range", 0x5eed).await;
+    // Below what any broker takes that was told a bound at all; what a longer session goes with is left as usual.
+    group.settings.session_timeout = Duration::from_millis(200);
+    group.settings.properties.clear();
+    group.join();
+    group.settle().await;
+}
