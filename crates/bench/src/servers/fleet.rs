@@ -48,27 +48,47 @@ struct Placed {
 /// From sending an order to reading it from another process, while a live load comes in.
 pub(super) fn visible(addresses: &Addresses) -> Outcome {
     let rig = Rig::new(addresses, Source::Storefront, "visible")?;
-    let (_project, ingest, query) = (rig.start("project")?, rig.start("ingest")?, rig.start("query")?);
+    let (project, ingest, query) = (rig.start("project")?, rig.start("ingest")?, rig.start("query")?);
     let mut client = Client::new(&rig, &ingest, &query)?;
     let first = client.place()?;
     client.see(&first, LIMIT)?;
     let live = Live::start(&ingest, &rig.name)?;
-    let (mut times, since) = (Vec::new(), clock::instant());
+    let (mut times, mut taken, since) = (Vec::new(), Vec::new(), clock::instant());
     while since.elapsed() < Duration::from_secs(12) {
         let sent = clock::instant();
         let placed = client.place()?;
+        let took = sent.elapsed();
         client.see(&placed, LIMIT)?;
         if since.elapsed() > Duration::from_secs(2) {
             times.push(sent.elapsed().as_secs_f64() * 1_000.0);
+            taken.push(took.as_secs_f64() * 1_000.0);
         }
     }
     let rate = live.stop()?;
-    times.sort_by(f64::total_cmp);
-    let at = |part: f64| times.get((times.len() as f64 * part) as usize).copied().unwrap_or(0.0);
     let load = format!("{} orders, beside {rate:.0} messages/s", times.len());
-    figure("Kafka and CQL: POST to visible, p50", format!("{:.1} ms", at(0.5)), &load);
-    figure("Kafka and CQL: POST to visible, p99", format!("{:.1} ms", at(0.99)), "");
+    figure("Kafka and CQL: POST to visible, p50", format!("{:.1} ms", at(&mut times, 0.5)), &load);
+    figure("Kafka and CQL: POST to visible, p99", format!("{:.1} ms", at(&mut times, 0.99)), "");
+    let p99 = at(&mut taken, 0.99);
+    figure("  of it until it was taken, p50", format!("{:.1} ms", at(&mut taken, 0.5)), &format!("p99 {p99:.1} ms"));
+    for (node, histogram, label) in [
+        (&ingest, "tidefold_log_operation_seconds", "operation=\"append\""),
+        (&project, "tidefold_projection_step_seconds", "step=\"derived\""),
+        (&project, "tidefold_projection_step_seconds", "step=\"entities\""),
+        (&project, "tidefold_projection_step_seconds", "step=\"checkpoint\""),
+        (&query, "tidefold_query_position_wait_seconds", ""),
+        (&query, "tidefold_query_store_seconds", ""),
+    ] {
+        let (mean, count) = node.mean(histogram, label)?;
+        let name = format!("  {} {label}", histogram.trim_start_matches("tidefold_"));
+        figure(&name, format!("{:.2} ms", mean * 1_000.0), &format!("mean of {count:.0}"));
+    }
     Ok(())
+}
+
+/// The value that a part of them is below.
+fn at(times: &mut [f64], part: f64) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get((times.len() as f64 * part) as usize).copied().unwrap_or(0.0)
 }
 
 /// Two projectors, one of them killed: until records of all partitions are visible again.

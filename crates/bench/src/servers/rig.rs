@@ -235,6 +235,19 @@ impl Node {
         Ok(progress)
     }
 
+    /// The mean of a histogram, and of how many, over all its series with a label.
+    pub(super) fn mean(&self, histogram: &str, label: &str) -> Result<(f64, f64), Failed> {
+        let answer = Caller::connect(&self.admin)?.get("/metrics", "")?;
+        let text = String::from_utf8_lossy(&answer.body);
+        let total = |of: &str| -> f64 {
+            let name = format!("{histogram}_{of}");
+            let meant = text.lines().filter(|line| line.starts_with(&name) && line.contains(label));
+            meant.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        };
+        let count = total("count");
+        Ok((total("sum") / count.max(1.0), count))
+    }
+
     /// Waits until it is so far; how far it was when that, or the limit, came.
     pub(super) fn wait(
         &self,
