@@ -93,8 +93,8 @@ impl Cluster {
             Box::pin(async move { this.whole_bounds(&of, partition).await })
         };
         let answer = topic.part(partition)?.bounds.answer(|asks| self.wire.spawn(asks), ask);
-        // Both the question that is under way and the next may take their time.
-        let answer = tokio::time::timeout(2 * CALL, answer).await.ok().flatten();
+        // It may have to wait for a question that is under way, which nobody answers either.
+        let answer = tokio::time::timeout(CALL, answer).await.ok().flatten();
         answer.unwrap_or_else(|| {
             let what = format!("the bounds of partition {partition} of topic {} are not told", topic.name);
             Err(self.failed(&what, &std::io::ErrorKind::TimedOut.into()))
