@@ -73,7 +73,8 @@ impl Server {
                 all.push(parcel);
                 continue;
             };
-            match open.get(&place).and_then(|at| all.get_mut(*at)).filter(|there| there.has_room_for(&parcel)) {
+            match open.get(&place).and_then(|at| all.get_mut(*at)).filter(|there| there.has_room_for(&parcel))
+            {
                 Some(there) => there.add(parcel),
                 None => {
                     open.insert(place, all.len());

@@ -69,7 +69,11 @@ pub(super) fn visible(addresses: &Addresses) -> Outcome {
     figure("Kafka and CQL: POST to visible, p50", format!("{:.1} ms", at(&mut times, 0.5)), &load);
     figure("Kafka and CQL: POST to visible, p99", format!("{:.1} ms", at(&mut times, 0.99)), "");
     let p99 = at(&mut taken, 0.99);
-    figure("  of it until it was taken, p50", format!("{:.1} ms", at(&mut taken, 0.5)), &format!("p99 {p99:.1} ms"));
+    figure(
+        "  of it until it was taken, p50",
+        format!("{:.1} ms", at(&mut taken, 0.5)),
+        &format!("p99 {p99:.1} ms"),
+    );
     for (node, histogram, label) in [
         (&ingest, "tidefold_log_operation_seconds", "operation=\"append\""),
         (&project, "tidefold_projection_step_seconds", "step=\"derived\""),
