@@ -2,10 +2,11 @@
 //! would find nothing without a word, it is answered with what to write instead.
 
 use tidefold_codec::Type;
+use tidefold_codec::nearest::nearest;
 use tidefold_http::{FieldError, Problem, ProblemKind};
 use tidefold_table::{TableKind, TableLayout};
 
-use crate::request::{allowed, nearest};
+use crate::allowed::allowed;
 
 /// Why a parameter is none of a table's, and what to write instead.
 pub(crate) fn unknown(layout: &TableLayout, parameter: &str) -> String {

@@ -8,16 +8,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use tidefold_app::model::{Entity, Projection, Topic, View};
+use tidefold_app::model::Projection;
 use tidefold_control::{Control, GenerationState, NoProjection};
-use tidefold_record::{Offset, Partition};
+use tidefold_record::Offset;
 use tidefold_store::lookout::Lookout;
-use tidefold_store::published::Published;
 use tidefold_store::{SharedStore, StoreError};
-use tidefold_table::{Checkpoint, GenerationTable, GenerationTables};
+use tidefold_table::GenerationTables;
 use tokio::sync::watch;
 
-use crate::recent::Recent;
+use crate::recent::{Recent, load_checkpoints};
+use crate::table::{ReadTable, TableOf};
 
 /// The generations in use, by table name.
 pub struct Generations {
@@ -57,33 +57,6 @@ pub struct Generation {
     /// Its checkpoints, as they were a moment ago.
     pub recent: Arc<Recent>,
     /// Looks at its checkpoints for all who wait.
-    pub lookout: Arc<Lookout>,
-}
-
-/// Which table of its projection a table is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TableOf {
-    /// The entity.
-    Entity,
-    /// `Projection::views[i]`.
-    View(usize),
-}
-
-/// A table to be read, with all a read has to know.
-pub struct ReadTable {
-    /// What the generation was built from.
-    pub projection: Arc<Projection>,
-    /// Which table it is.
-    pub of: TableOf,
-    /// The generation.
-    pub generation: u32,
-    /// Its stored name and layout.
-    pub table: GenerationTable,
-    /// The generation's tables.
-    pub tables: Arc<GenerationTables>,
-    /// The generation's checkpoints, as they were a moment ago.
-    pub recent: Arc<Recent>,
-    /// Looks at the generation's checkpoints for all who wait.
     pub lookout: Arc<Lookout>,
 }
 
@@ -274,54 +247,4 @@ pub enum NotReadable {
     NoProjection(NoProjection),
     /// The store did not answer.
     Store(StoreError),
-}
-
-// === impl TableOf ===
-
-impl TableOf {
-    /// The table of a name.
-    fn named(projection: &Projection, name: &str) -> Option<TableOf> {
-        if projection.entity.as_ref().is_some_and(|entity| entity.name == name) {
-            return Some(TableOf::Entity);
-        }
-        projection.views.iter().position(|view| view.name == name).map(TableOf::View)
-    }
-}
-
-// === impl ReadTable ===
-
-impl ReadTable {
-    /// The topic it is folded from.
-    #[must_use]
-    pub fn topic(&self) -> &Topic {
-        &self.projection.topic
-    }
-
-    /// The entity, if the table is one.
-    #[must_use]
-    pub fn entity(&self) -> Option<&Entity> {
-        self.projection.entity.as_ref().filter(|_| self.of == TableOf::Entity)
-    }
-
-    /// The view, if the table is one.
-    #[must_use]
-    pub fn view(&self) -> Option<&View> {
-        match self.of {
-            TableOf::Entity => None,
-            TableOf::View(at) => self.projection.views.get(at),
-        }
-    }
-}
-
-/// The checkpoints of these partitions, in their order; [`Checkpoint::START`] where there is none.
-///
-/// # Errors
-/// When the store does not answer.
-pub async fn load_checkpoints(
-    store: &SharedStore,
-    tables: &GenerationTables,
-    partitions: impl Iterator<Item = u32>,
-) -> Result<Vec<Checkpoint>, StoreError> {
-    let found = Published::of(store, tables).checkpoints(partitions.map(Partition)).await?;
-    Ok(found.into_iter().map(|checkpoint| checkpoint.unwrap_or(Checkpoint::START)).collect())
 }

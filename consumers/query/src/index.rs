@@ -17,9 +17,9 @@ use tidefold_table::entity::StateRef;
 use tidefold_table::{Row, TableKind, TableLayout};
 use tidefold_telemetry::ReadKind;
 
-use crate::api::{Api, bad_path};
-use crate::generations::ReadTable;
-use crate::request::allowed;
+use crate::allowed::allowed;
+use crate::serving::{Api, bad_path};
+use crate::table::ReadTable;
 
 /// How many rows are looked at for an example: some may be marked as deleted.
 const EXAMPLES: usize = 16;

@@ -6,7 +6,8 @@
 //!
 //! A walk through it:
 //! * [`generations`]: which generation of each projection is read, and when a query node flips to the next.
-//! * [`request`]: a query string, judged against a table's key: every mistake named, what the key allows said.
+//! * [`table`]: a table to be read, and what is answered where it is damaged.
+//! * [`request`]: a query string, judged against a table's key: every mistake named, what the key allows said (`allowed`; [`advice`]: what to write instead).
 //! * `pairs`: a query string's names and values.
 //! * [`cursor`]: where the next page goes on.
 //! * [`recent`]: checkpoints read a moment ago.
@@ -16,9 +17,10 @@
 //! * `scan`: rows in key order, whatever buckets they are stored in.
 //! * [`rows`]: stored rows to JSON.
 //! * [`index`]: what `/` and `/v1/{app}` say.
-//! * [`api`]: the routes.
+//! * `serving`: what every request is served with; `api`: the routes.
 
 pub mod advice;
+mod allowed;
 mod api;
 pub mod cursor;
 pub mod generations;
@@ -31,5 +33,8 @@ pub mod recent;
 pub mod request;
 pub mod rows;
 mod scan;
+mod serving;
+pub mod table;
 
-pub use api::{Components, Halts, Settings, router};
+pub use api::router;
+pub use serving::{Components, Halts, Settings};

@@ -9,14 +9,13 @@ use tidefold_app::model::{Projection, Topic};
 use tidefold_http::{Caller, FieldError, Problem, ProblemKind};
 use tidefold_log::SharedLog;
 use tidefold_record::{Partition, Position};
-use tidefold_store::StoreError;
 use tidefold_store::lookout::Wanted;
 use tidefold_table::Checkpoint;
 use tidefold_telemetry::clock;
 use tokio::time::Instant;
 
-use crate::generations::ReadTable;
 use crate::proof::{HALTED_RETRY, LogTopic};
+use crate::table::{ReadTable, store_problem};
 
 /// How often a waiting request asks whether its partition is halted by now.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
@@ -255,9 +254,4 @@ pub fn visible(
     let age_micros = oldest_micros.map_or(0, |appended| clock::now_micros().saturating_sub(appended).max(0));
     let known = any && !unread;
     Visible { positions, age_ms: known.then(|| u64::try_from(age_micros / 1_000).unwrap_or(0)) }
-}
-
-/// The store's trouble as an answer.
-pub fn store_problem(error: StoreError) -> Problem {
-    Problem::of_error(error.name(), error.to_string())
 }

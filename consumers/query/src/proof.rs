@@ -12,7 +12,7 @@ use tidefold_table::Checkpoint;
 use tidefold_table::proof::{Contradiction, Look};
 use tidefold_telemetry::clock;
 
-use crate::generations::ReadTable;
+use crate::table::ReadTable;
 
 /// When to come back to a halted projection: an operator has to act first.
 pub(crate) const HALTED_RETRY: Duration = Duration::from_secs(30);

@@ -11,14 +11,14 @@ use tidefold_record::partition_of;
 use tidefold_store::{Scan, SharedStore};
 use tidefold_table::limits::RECORD_KEY_BYTES;
 use tidefold_table::rollup::{self, Group};
-use tidefold_table::{Broken, GenerationTable, Prefix, Row, TableKind, TableLayout};
+use tidefold_table::{GenerationTable, Row, TableKind, TableLayout};
 
+use crate::allowed::allowed;
 use crate::cursor;
-use crate::generations::ReadTable;
-use crate::position::store_problem;
-use crate::request::{PageLimits, Query, allowed, given_twice, read_limit, successor};
+use crate::request::{PageLimits, Query, given_twice, read_limit, successor};
 use crate::rows;
 use crate::scan::Scanner;
+use crate::table::{ReadTable, store_problem};
 
 /// A row's key.
 pub(crate) struct Key {
@@ -183,7 +183,7 @@ pub(crate) async fn row(
     let mut json = Vec::with_capacity(256);
     if let Some(view) = table.view().filter(|view| view.layout.kind == TableKind::Rollup) {
         // A key of one column has no bucket in it: a view with buckets has clustering columns.
-        let prefix = prefix_of(table, key)?;
+        let prefix = table.prefix(key)?;
         let scan = Scan::Range { prefix, from: None, until: None, limit: SCAN_ROWS };
         let shards = store.scan(&table.table.id, &scan).await.map_err(store_problem)?;
         let groups = add_up(table, &shards, true)?;
@@ -295,24 +295,6 @@ async fn rollup_page(store: &SharedStore, table: &ReadTable, query: &Query) -> R
 fn add_up<'r>(table: &ReadTable, shards: &'r [Row], whole: bool) -> Result<Vec<(&'r [u8], Group)>, Problem> {
     let GenerationTable { id, layout } = &table.table;
     rollup::add_up(layout, id, shards, whole).map_err(|damaged| store_problem(damaged.into()))
-}
-
-/// A key as what the keys of a range start with.
-pub(crate) fn prefix_of(table: &ReadTable, key: &Bytes) -> Result<Prefix, Problem> {
-    let detail = || format!("{} is no whole partition key of {}", key.escape_ascii(), table.table.id);
-    table.table.layout.prefix(key.clone()).ok_or_else(|| Problem::new(ProblemKind::Internal, detail()))
-}
-
-// === impl ReadTable ===
-
-impl ReadTable {
-    /// What is answered where a row is not what the table holds.
-    pub(crate) fn broken<'k>(&'k self, key: &'k [u8]) -> impl Fn(Broken) -> Problem + 'k {
-        move |broken| {
-            let GenerationTable { id, layout } = &self.table;
-            store_problem(broken.of(id, layout.logical_key_text(key)).into())
-        }
-    }
 }
 
 /// What changes with any shard of a group: the largest offset alone would stay when another partition's shard moves on.

@@ -7,12 +7,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tidefold_record::Partition;
+use tidefold_store::published::Published;
 use tidefold_store::{SharedStore, StoreError};
 use tidefold_table::proof::Proof;
 use tidefold_table::{Checkpoint, GenerationTables};
 use tidefold_telemetry::clock;
-
-use crate::generations::load_checkpoints;
 
 /// The checkpoints of one generation, by partition.
 #[derive(Debug)]
@@ -122,6 +122,19 @@ impl Recent {
             }
         }
     }
+}
+
+/// The checkpoints of these partitions, in their order; [`Checkpoint::START`] where there is none.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn load_checkpoints(
+    store: &SharedStore,
+    tables: &GenerationTables,
+    partitions: impl Iterator<Item = u32>,
+) -> Result<Vec<Checkpoint>, StoreError> {
+    let found = Published::of(store, tables).checkpoints(partitions.map(Partition)).await?;
+    Ok(found.into_iter().map(|checkpoint| checkpoint.unwrap_or(Checkpoint::START)).collect())
 }
 
 #[cfg(test)]

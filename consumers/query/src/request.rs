@@ -9,9 +9,11 @@ use tidefold_codec::json_out::Longs;
 use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{Datum, text};
 use tidefold_http::{FieldError, Problem, ProblemKind};
-use tidefold_table::bucket::{BUCKET_BYTES, Bucket, unit_name};
+use tidefold_table::bucket::BUCKET_BYTES;
 use tidefold_table::{TableKind, TableLayout};
 
+use crate::advice;
+use crate::allowed::{BUCKETS_MAX, allowed, by_time};
 use crate::cursor;
 
 /// A range scan of a table, ready for the store.
@@ -45,9 +47,6 @@ pub struct Buckets {
     pub in_order: bool,
 }
 
-/// The most buckets by time that a query may span.
-pub const BUCKETS_MAX: usize = 1_000;
-
 /// How many rows a page may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimits {
@@ -80,35 +79,6 @@ struct Reading<'a> {
     layout: &'a TableLayout,
     errors: Vec<FieldError>,
     arena: Bump,
-}
-
-/// What the key of a table allows, in one sentence.
-#[must_use]
-pub fn allowed(layout: &TableLayout) -> String {
-    let name = |at: &usize| layout.columns.get(*at).map_or("", |column| column.name.as_str());
-    let partition: Vec<_> = layout.partition_key.iter().map(|at| format!("{}=…", name(at))).collect();
-    let mut text = format!("{} takes {}", layout.name, partition.join("&"));
-    let clustering: Vec<_> = layout.clustering.iter().map(|c| name(&c.column)).collect();
-    if let Some(first) = clustering.first() {
-        text.push_str(&format!(
-            ", then equality on {} from the front, then one range on the next (such as {first}.gte=…&{first}.lt=…)",
-            clustering.join(", ")
-        ));
-    }
-    if let Some((first, unit)) = clustering.first().zip(by_time(layout)) {
-        text.push_str(&format!(
-            "; {first} has to be given, or both ends of a range of at most {BUCKETS_MAX} {unit}s"
-        ));
-    }
-    text
-}
-
-/// The unit that a table's buckets have, where they are by time.
-fn by_time(layout: &TableLayout) -> Option<&'static str> {
-    match layout.bucket? {
-        Bucket::Trunc { unit } => Some(unit_name(unit)),
-        Bucket::Hash { .. } => None,
-    }
 }
 
 /// Reads a query string.
@@ -259,7 +229,7 @@ impl<'a> Reading<'a> {
                 None
             }
             None => {
-                let detail = crate::advice::unknown(self.layout, column);
+                let detail = advice::unknown(self.layout, column);
                 self.refuse(parameter, "unknown_column", detail);
                 None
             }
@@ -397,15 +367,6 @@ impl<'a> Reading<'a> {
         }
         *slot = Some(bound);
     }
-}
-
-/// The nearest of some names, if it is near.
-pub fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    names
-        .map(|known| (strsim::damerau_levenshtein(known, name), known))
-        .min()
-        .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
-        .map(|(_, known)| known)
 }
 
 #[cfg(test)]

@@ -12,10 +12,8 @@ use tidefold_store::{Scan, SharedStore};
 use tidefold_table::bucket::{BUCKET_BYTES, cut_bucket};
 use tidefold_table::{Broken, Row};
 
-use crate::generations::ReadTable;
-use crate::position::store_problem;
-use crate::read::prefix_of;
 use crate::request::{Buckets, Query};
+use crate::table::{ReadTable, store_problem};
 
 /// How many buckets are read at once.
 const AT_ONCE: usize = 16;
@@ -45,7 +43,7 @@ impl Scanner<'_> {
     pub(crate) async fn rows(&self, from: Option<Bytes>, limit: usize) -> Result<Vec<Row>, Problem> {
         match &self.query.buckets {
             None => {
-                let prefix = prefix_of(self.table, &self.query.prefix)?;
+                let prefix = self.table.prefix(&self.query.prefix)?;
                 let scan = Scan::Range { prefix, from, until: self.query.until.clone(), limit };
                 self.store.scan(&self.table.table.id, &scan).await.map_err(store_problem)
             }
@@ -132,7 +130,7 @@ impl Scanner<'_> {
             return Ok(Vec::new());
         }
         let scan = Scan::Range {
-            prefix: prefix_of(self.table, &stored(prefix).unwrap_or_default())?,
+            prefix: self.table.prefix(&stored(prefix).unwrap_or_default())?,
             from: from.and_then(stored),
             until: until.as_ref().and_then(stored),
             limit,

@@ -8,14 +8,14 @@
 //! A walk through it: `source` cuts the text into tokens and knows places; `scope` resolves names; `check` types a node
 //! and calls `operators`, `functions`, `cast` and `literal`; `types` says what types have in common; `view`, `from` and
 //! `select` check a SELECT; `nullity` says which outputs cannot be NULL; `refusal` holds the reasons for what is not
-//! there; `nearest` finds the name that was meant.
+//! there; `names` says what to write instead of a wrong one.
 
 mod cast;
 mod check;
 mod from;
 mod functions;
 mod literal;
-mod nearest;
+mod names;
 mod nullity;
 mod operators;
 mod refusal;
@@ -190,7 +190,7 @@ pub fn assignments(
         }
         if found.is_none() {
             let names = columns.iter().map(|column| column.name.as_str());
-            let help = nearest::help(&name.value, "columns that can be set are", names);
+            let help = names::help(&name.value, "columns that can be set are", names);
             checker.problem(
                 column_span.clone(),
                 "unknown-name",

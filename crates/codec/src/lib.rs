@@ -17,6 +17,7 @@
 //! * [`encoding`]: what bytes are that should be UTF-8 text and are not.
 //! * [`text`]: one value as text: key texts, URL parameters, literals.
 //! * [`ordered`]: key columns to bytes that sort as the columns do.
+//! * [`nearest`]: the valid name that a wrong one was most likely meant to be.
 //! * [`truncate`]: the start of the day, month or other unit that a time lies in.
 
 mod base64;
@@ -28,6 +29,7 @@ mod defaults;
 pub mod encoding;
 pub mod json_in;
 pub mod json_out;
+pub mod nearest;
 mod number;
 pub mod ordered;
 pub mod schema;

@@ -9,7 +9,6 @@
 //! [`TableLayout::stored_key_columns`] is the one place that says which columns a stored key has.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use bumpalo::Bump;
 use tidefold_codec::Type;
@@ -17,27 +16,12 @@ use tidefold_codec::ordered::{self, KeyColumn, OrderedError};
 use tidefold_codec::truncate::{TruncUnit, truncate, units_per_day};
 use tidefold_record::murmur2::murmur2;
 
-use crate::layout::{TableKind, TableLayout};
+use crate::layout::{Bucket, TableKind, TableLayout};
 
 /// How many bytes of a stored key are the bucket.
 pub const BUCKET_BYTES: usize = 8;
 /// The hidden column's name in a store with named columns; no column of an app starts with an underscore.
 pub const BUCKET_COLUMN: &str = "_bucket";
-
-/// How a view's partitions are split.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bucket {
-    /// By a hash of the clustering columns into so many: `buckets = 64`.
-    Hash {
-        /// How many, 2 to 1024.
-        buckets: u32,
-    },
-    /// By the hour, day, month or year of the first clustering column: `bucket_by = "day"`.
-    Trunc {
-        /// The unit.
-        unit: TruncUnit,
-    },
-}
 
 /// A column of a stored key.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,31 +101,6 @@ impl TableLayout {
 pub fn cut_bucket(stored: &[u8], at: usize) -> Option<Vec<u8>> {
     let (partition, rest) = stored.split_at_checked(at)?;
     Some([partition, rest.get(BUCKET_BYTES..)?].concat())
-}
-
-// === impl Bucket ===
-
-impl fmt::Display for Bucket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Bucket::Hash { buckets } => write!(f, "buckets = {buckets}"),
-            Bucket::Trunc { unit } => write!(f, "bucket_by = \"{}\"", unit_name(*unit)),
-        }
-    }
-}
-
-/// The units that there are buckets of, with their names.
-pub const UNITS: [(&str, TruncUnit); 4] = [
-    ("hour", TruncUnit::Hour),
-    ("day", TruncUnit::Day),
-    ("month", TruncUnit::Month),
-    ("year", TruncUnit::Year),
-];
-
-/// What `app.toml` calls a unit.
-#[must_use]
-pub fn unit_name(unit: TruncUnit) -> &'static str {
-    UNITS.iter().find(|(_, known)| *known == unit).map_or("", |(name, _)| name)
 }
 
 // === impl Bucketing ===

@@ -3,11 +3,13 @@
 //! A row is two byte strings, key and value; the room of its kind says what lies in them. A store with typed columns
 //! takes them apart with the layout; a byte store keeps them as they are.
 
+use std::fmt;
+
 use tidefold_codec::ColumnType;
 use tidefold_codec::ordered::KeyColumn;
+use tidefold_codec::truncate::TruncUnit;
 
 use crate::aggregate::Aggregate;
-use crate::bucket::Bucket;
 use crate::component::AggregateState;
 
 /// What a table holds.
@@ -79,6 +81,35 @@ pub struct Clustering {
     pub descending: bool,
 }
 
+/// How a view's partitions are split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bucket {
+    /// By a hash of the clustering columns into so many: `buckets = 64`.
+    Hash {
+        /// How many, 2 to 1024.
+        buckets: u32,
+    },
+    /// By the hour, day, month or year of the first clustering column: `bucket_by = "day"`.
+    Trunc {
+        /// The unit.
+        unit: TruncUnit,
+    },
+}
+
+/// The units that there are buckets of, with their names.
+pub const UNITS: [(&str, TruncUnit); 4] = [
+    ("hour", TruncUnit::Hour),
+    ("day", TruncUnit::Day),
+    ("month", TruncUnit::Month),
+    ("year", TruncUnit::Year),
+];
+
+/// What `app.toml` calls a unit.
+#[must_use]
+pub fn unit_name(unit: TruncUnit) -> &'static str {
+    UNITS.iter().find(|(_, known)| *known == unit).map_or("", |(name, _)| name)
+}
+
 // === impl TableLayout ===
 
 impl TableLayout {
@@ -131,5 +162,16 @@ impl TableLayout {
     #[must_use]
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
+    }
+}
+
+// === impl Bucket ===
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bucket::Hash { buckets } => write!(f, "buckets = {buckets}"),
+            Bucket::Trunc { unit } => write!(f, "bucket_by = \"{}\"", unit_name(*unit)),
+        }
     }
 }

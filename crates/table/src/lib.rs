@@ -47,7 +47,7 @@ mod wire;
 pub use checkpoint::Checkpoint;
 pub use damage::{Broken, Damaged};
 pub use id::{Row, RowWrite, Stamp, TableId};
-pub use layout::{Clustering, Column, TableKind, TableLayout};
+pub use layout::{Bucket, Clustering, Column, TableKind, TableLayout};
 pub use prefix::Prefix;
 pub use tables::{GenerationTable, GenerationTables};
 pub use verdict::{Verdict, VerdictKind};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tidefold_app::model::{MessageKind, Projection};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
+use tidefold_codec::nearest::nearest;
 use tidefold_control::Control;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::{Partition, SchemaId, TopicName, partition_of};
@@ -156,15 +157,9 @@ impl Catalog {
                 format!("`{shown}` is a table: it is read, with GET; message types are {}", all.join(", "));
             return Problem::new(ProblemKind::UnknownMessageType, detail);
         }
-        let nearest = messages
-            .iter()
-            .map(|m| (strsim::jaro_winkler(&m.name, &shown), m.name.as_str()))
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let detail = match nearest {
-            Some((likeness, nearest)) if likeness > 0.7 => {
-                format!("there is no message type `{shown}`; did you mean `{nearest}`?")
-            }
-            _ => {
+        let detail = match nearest(&shown, messages.iter().map(|m| m.name.as_str())) {
+            Some(near) => format!("there is no message type `{shown}`; did you mean `{near}`?"),
+            None => {
                 let all: Vec<_> = messages.iter().map(|m| m.name.as_str()).take(50).collect();
                 format!("there is no message type `{shown}`; the app has {}", all.join(", "))
             }

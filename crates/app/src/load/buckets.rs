@@ -3,8 +3,8 @@
 use tidefold_codec::Type;
 use tidefold_codec::schema::type_text;
 use tidefold_codec::truncate::{TruncUnit, units_per_day};
-use tidefold_table::Clustering;
-use tidefold_table::bucket::{Bucket, UNITS};
+use tidefold_table::layout::UNITS;
+use tidefold_table::{Bucket, Clustering};
 
 use super::names::nearest_or_all;
 use super::report::Report;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidefold_codec::ColumnType;
+use tidefold_codec::nearest::nearest;
 use tidefold_codec::schema::{TypeProblem, parse_type};
 use tidefold_table::{Column, TableKind, TableLayout};
 
@@ -98,7 +99,7 @@ fn topic_of(
     let is_taken = |topic: &str| {
         spec.entities.iter().any(|other| other.topic.as_ref().is_some_and(|other| other.value == topic))
     };
-    let near = |entity: &EntitySpec| names::nearest(&entity.topic.as_ref()?.value, known.clone());
+    let near = |entity: &EntitySpec| nearest(&entity.topic.as_ref()?.value, known.clone());
     let meant = near(entity).filter(|topic| !is_taken(topic))?;
     let others = spec.entities.iter().filter(|other| place(topics, topic_name(other)).is_none());
     (others.filter(|other| near(other) == Some(meant)).count() == 1).then(|| place(topics, meant))?
@@ -258,7 +259,7 @@ fn type_problem(
             let known: Vec<&str> = known.collect();
             let help = names::nearest_or_all(name, known.iter().copied(), "type");
             report.toml(rules::UNKNOWN_TYPE, &name_place(text, name), problem.to_string(), help);
-            let meant = names::nearest(name, known.into_iter())?;
+            let meant = nearest(name, known.into_iter())?;
             parse_type(&text.value.replacen(name.as_str(), meant, 1), &schemas.types).ok()
         }
         other => {
@@ -294,12 +295,12 @@ fn unhandled(spec: &EntitySpec, topic: &TopicDraft<'_>, topics: &[TopicDraft<'_>
             continue;
         }
         let undeclared = topic.messages.iter().filter(|message| message.full_name.is_none());
-        if names::nearest(name, undeclared.map(|message| message.name.value.as_str())).is_some() {
+        if nearest(name, undeclared.map(|message| message.name.value.as_str())).is_some() {
             // The topic names it misspelled.
             continue;
         }
         let known = topic.messages.iter().map(|message| message.name.value.as_str());
-        let nearest = names::nearest(name, known.clone()).map(str::to_owned);
+        let nearest = nearest(name, known.clone()).map(str::to_owned);
         let help = names::nearest_or_all(name, known, "message");
         let message = format!("the topic `{}` has no message `{name}`", topic.spec.name.value);
         report.toml(rules::UNKNOWN_MESSAGE, &on.message.span, message, help);
@@ -308,7 +309,7 @@ fn unhandled(spec: &EntitySpec, topic: &TopicDraft<'_>, topics: &[TopicDraft<'_>
     for message in &topic.messages {
         let name = &message.name.value;
         let misspelled = message.full_name.is_none()
-            && names::nearest(name, spec.on.iter().map(|on| on.message.value.as_str())).is_some();
+            && nearest(name, spec.on.iter().map(|on| on.message.value.as_str())).is_some();
         if spec.on.iter().any(|on| on.message.value == *name) || unknown.contains(name) || misspelled {
             continue;
         }

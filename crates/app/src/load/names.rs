@@ -1,6 +1,8 @@
-//! What names may look like, and the nearest valid one.
+//! What names may look like, and what to say of one that is none.
 
 use std::ops::Range;
+
+use tidefold_codec::nearest::nearest;
 
 use super::report::{Help, Report};
 use crate::rules;
@@ -92,15 +94,6 @@ pub(crate) fn to_pascal_case(name: &str) -> Option<String> {
     is_pascal_case(&out).then_some(out)
 }
 
-/// The candidate that looks most like `name`, if one does.
-pub(crate) fn nearest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    let lower = name.to_lowercase();
-    let score = |candidate: &str| strsim::jaro_winkler(&lower, &candidate.to_lowercase());
-    let best =
-        candidates.map(|candidate| (score(candidate), candidate)).max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 >= 0.8).then_some(best.1)
-}
-
 /// Help that names the nearest candidate, or all of them where they are few.
 pub(crate) fn nearest_or_all<'c>(
     name: &str,
@@ -133,12 +126,5 @@ mod tests {
         assert_eq!(to_snake_case("Orders-By-Day"), Some("orders_by_day".into()));
         assert_eq!(to_snake_case("größe"), None);
         assert_eq!(to_pascal_case("place_order"), Some("PlaceOrder".into()));
-    }
-
-    #[test]
-    fn the_nearest_name_is_one_that_looks_alike() {
-        let names = ["partition_key", "clustering", "sql"];
-        assert_eq!(nearest("partitionkey", names.into_iter()), Some("partition_key"));
-        assert_eq!(nearest("zzz", names.into_iter()), None);
     }
 }

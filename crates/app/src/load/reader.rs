@@ -2,6 +2,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
+use tidefold_codec::nearest::nearest;
 use toml::de::{DeTable, DeValue};
 
 use super::names;
@@ -69,7 +70,7 @@ impl Reader<'_> {
     /// Reports a key that has to be there, unless it stands there misspelled: that is one mistake.
     pub fn missing(&mut self, table: &Table<'_>, key: &str, help: &str) {
         let mut keys = table.table.iter().map(|(key, _)| &**key.get_ref());
-        if keys.any(|other| names::nearest(other, [key].into_iter()).is_some()) {
+        if keys.any(|other| nearest(other, [key].into_iter()).is_some()) {
             return;
         }
         self.report.toml(rules::MISSING_KEY, &table.span, format!("{} has no `{key}`", table.title), help);

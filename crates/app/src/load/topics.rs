@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tidefold_codec::nearest::nearest;
 use tidefold_codec::schema::type_text;
 use tidefold_codec::text::is_key_type;
 use tidefold_codec::{ColumnType, RecordType};
@@ -101,7 +102,7 @@ fn message<'s>(
         [] if schemas.lost.contains(&name.value) => {}
         [] => {
             let records = schemas.definitions.keys().map(|full| short(full));
-            let help = match names::nearest(&name.value, records) {
+            let help = match nearest(&name.value, records) {
                 Some(nearest) => format!("there is a record with a similar name: `{nearest}`"),
                 None => format!(
                     "declare it in {0}.avsc: {{\"type\": \"record\", \"name\": \"{0}\", \"fields\": […]}}",
@@ -192,7 +193,7 @@ fn key_field_missing(field: &Text, without: &[&MessageDraft<'_>], report: &mut R
     let Some(record) = without.first().and_then(|message| message.record.as_ref()) else { return };
     let names: Vec<String> = without.iter().map(|message| format!("`{}`", message.name.value)).collect();
     let (noun, verb) = if names.len() == 1 { ("message", "has") } else { ("messages", "have") };
-    let help = match names::nearest(&field.value, record.fields.iter().map(|field| &*field.name)) {
+    let help = match nearest(&field.value, record.fields.iter().map(|field| &*field.name)) {
         Some(nearest) => format!("there is a field with a similar name: `{nearest}`"),
         None => "every message of the topic carries its key: add the field to its schema".to_owned(),
     };

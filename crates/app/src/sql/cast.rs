@@ -4,7 +4,7 @@ use sqlparser::ast::{DataType, ExactNumberInfo, Expr as Ast, TimezoneInfo, Value
 use tidefold_codec::Type;
 
 use super::check::{Checker, is_null};
-use super::nearest;
+use super::names;
 use super::scope::{Fields, Scope};
 use super::types::{Misfit, bring, decimal, describe, is_number, made, same, short};
 use crate::expr::{Constant, Expr, Node};
@@ -165,7 +165,7 @@ impl Checker<'_> {
     }
 
     fn no_type(&mut self, name: &str) -> Option<Type> {
-        let help = nearest::help(name, "types are", TYPE_NAMES.into_iter());
+        let help = names::help(name, "types are", TYPE_NAMES.into_iter());
         self.here(
             "unknown-type",
             format!("a CAST has no type `{name}`"),

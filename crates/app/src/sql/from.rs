@@ -10,7 +10,7 @@ use tidefold_codec::{ColumnType, Type};
 
 use super::ViewScope;
 use super::check::Checker;
-use super::nearest;
+use super::names;
 use super::scope::{Elements, Fields, Rows, Scope};
 use super::types::describe;
 use crate::expr::Unnest;
@@ -181,7 +181,7 @@ impl<'a> Checker<'a> {
     fn tables_help(&self, scope: &ViewScope<'_>, wrong: &str) -> String {
         match scope.entity {
             Some((entity, _)) => format!("a view of this topic reads FROM {entity}"),
-            None => nearest::help(
+            None => names::help(
                 wrong,
                 "a view of this topic reads one of",
                 scope.messages.iter().map(|(name, _)| *name),

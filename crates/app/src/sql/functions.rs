@@ -5,12 +5,13 @@ use sqlparser::ast::{
     FunctionArguments, ObjectNamePart, Value,
 };
 use tidefold_codec::Type;
+use tidefold_codec::nearest::nearest;
 use tidefold_codec::truncate::TruncUnit;
 use tidefold_table::aggregate::{AGGREGATES, aggregate};
 
 use super::cast::{is_time, is_timestamp};
 use super::check::{Checker, Placed, is_null};
-use super::nearest;
+use super::names;
 use super::refusal;
 use super::scope::Scope;
 use super::types::{decimal, describe, is_comparable, is_number, made};
@@ -124,7 +125,7 @@ impl Checker<'_> {
                 let text = self.constant_text(ast, "the first argument of date_trunc is a constant unit")?;
                 let place = UNITS.iter().position(|(name, _)| *name == text);
                 if place.is_none() {
-                    let help = nearest::help(&text, "units are", UNITS.iter().map(|(name, _)| *name));
+                    let help = names::help(&text, "units are", UNITS.iter().map(|(name, _)| *name));
                     let message = format!("date_trunc has no unit '{text}'");
                     self.problem(self.place(ast), "unknown-unit", message, Some(help));
                 }
@@ -158,7 +159,7 @@ impl Checker<'_> {
         let functions = function_names().into_iter();
         let aggregates = || AGGREGATES.iter().map(|row| row.name);
         let near = refusal::aggregate_called(name)
-            .or_else(|| nearest::suggestion(name, functions.clone().chain(aggregates())))
+            .or_else(|| nearest(name, functions.clone().chain(aggregates())))
             .filter(|near| aggregate(near).is_some());
         let help = match (refusal::instead_of(name), near, self.sql_place()) {
             (Some(instead), ..) => instead.to_owned(),
@@ -168,7 +169,7 @@ impl Checker<'_> {
                     "{near} is an aggregate, which stands in views only; keep a running value in a column"
                 )
             }
-            (None, None, place) => match nearest::suggestion(name, functions.clone()) {
+            (None, None, place) => match nearest(name, functions.clone()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
                     let aggregates = aggregates().filter(|_| place == refusal::Place::View);
@@ -319,7 +320,7 @@ impl Checker<'_> {
     /// The part of a time of a name: its place in the list.
     fn part(&mut self, text: String) -> Option<(usize, String)> {
         let Some(place) = PARTS.iter().position(|(name, _)| *name == text) else {
-            let help = nearest::help(&text, "parts are", PARTS.iter().map(|(name, _)| *name));
+            let help = names::help(&text, "parts are", PARTS.iter().map(|(name, _)| *name));
             return self.here("unknown-unit", format!("a time has no part `{text}`"), help);
         };
         Some((place, text))

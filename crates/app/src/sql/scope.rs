@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use sqlparser::ast::Ident;
+use tidefold_codec::nearest::nearest;
 use tidefold_codec::{ColumnType, RecordType, Type};
 use tidefold_table::Column;
 
 use super::check::Checker;
-use super::nearest::{help, suggestion};
+use super::names::help;
 use super::types::describe;
 use super::{Names, SqlProblem};
 use crate::expr::{Expr, Node};
@@ -154,7 +155,7 @@ impl Checker<'_> {
         if ways.is_empty() {
             let near = [("", &lets), ("state.", &state), ("msg.", &message_fields)];
             for (prefix, known) in near {
-                if let Some(found) = suggestion(text, known.iter().copied()) {
+                if let Some(found) = nearest(text, known.iter().copied()) {
                     ways.push(format!("`{prefix}{found}`"));
                 }
             }
@@ -188,7 +189,7 @@ impl Checker<'_> {
             }
         }
         if ways.is_empty() {
-            ways.extend(suggestion(&first.value, here.chain(lets)).map(|near| format!("`{near}.{path}`")));
+            ways.extend(nearest(&first.value, here.chain(lets)).map(|near| format!("`{near}.{path}`")));
         }
         if ways.is_empty() {
             ways = of_field;
@@ -242,7 +243,7 @@ impl Checker<'_> {
             _ => false,
         };
         let names = tables.chain(elements).chain(known.iter().copied().filter(has_field));
-        let hint = match suggestion(&first.value, names) {
+        let hint = match nearest(&first.value, names) {
             Some(near) => format!("did you mean `{near}.{field}`?"),
             None if known.contains(&field) => format!("did you mean `{table}.{field}`?"),
             None => "store what you need in a column, or join when you read: a view cannot join".to_owned(),
@@ -259,7 +260,7 @@ impl Checker<'_> {
         let ordinality = rows.elements.as_ref().and_then(|elements| elements.ordinality.as_deref());
         known.extend(rows.elements.as_ref().map(|elements| elements.element.as_str()));
         known.extend(ordinality);
-        let hint = if name.quote_style == Some('"') && suggestion(text, known.iter().copied()).is_none() {
+        let hint = if name.quote_style == Some('"') && nearest(text, known.iter().copied()).is_none() {
             format!("a string is written in single quotes: '{text}'")
         } else if text == "state" || text == "msg" {
             "in a view a column is named by itself, without `state.` or `msg.`".to_owned()

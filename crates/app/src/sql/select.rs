@@ -17,7 +17,7 @@ use super::nullity::Facts;
 use super::scope::{Fields, Scope};
 use super::types::{describe, digits, is_comparable};
 use super::view::MAX_COLUMNS;
-use super::{OutputColumn, nearest};
+use super::{OutputColumn, names};
 use crate::expr::Expr;
 use crate::model::{Aggregate, RollupColumn, ViewKind};
 
@@ -297,7 +297,7 @@ impl Checker<'_> {
                 let item = items.iter().find(|item| item.name == name.value);
                 if item.is_none() {
                     let names = items.iter().map(|item| item.name.as_str());
-                    let help = nearest::help(&name.value, "the SELECT has", names);
+                    let help = names::help(&name.value, "the SELECT has", names);
                     return self.here("unknown-name", format!("there is no column `{}`", name.value), help);
                 }
                 item

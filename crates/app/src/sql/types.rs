@@ -1,9 +1,10 @@
 //! What types have in common, and how a value is brought to one without a CAST.
 
 use bumpalo::Bump;
+use tidefold_codec::nearest::nearest;
 use tidefold_codec::{Datum, Type, text};
 
-use super::nearest::{listed, suggestion};
+use super::names::listed;
 use crate::expr::{Constant, Expr, Node};
 use crate::functions::times::DATE_TRUNC;
 use crate::values::number::ArithmeticOp;
@@ -342,7 +343,7 @@ fn text_as(literal: &str, to: &Type) -> Result<Constant, Misfit> {
                 return Ok(Constant::Text(literal.into()));
             }
             let names = || symbols.symbols.iter().map(String::as_str);
-            let help = suggestion(literal, names())
+            let help = nearest(literal, names())
                 .map(|symbol| format!("did you mean '{symbol}'?"))
                 .or_else(|| Some(format!("its symbols are {}", listed(names()))));
             let message = format!("'{literal}' is not a symbol of {}", describe(to));

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::names::{list, nearest};
+use super::names::list;
 use crate::defaults;
+use crate::nearest::nearest;
 use crate::text;
 use crate::types::{ColumnType, Field, RecordType, Type};
 

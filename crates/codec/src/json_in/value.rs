@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use super::form::{ColumnForm, Form, JsonLimits, Ranges, RecordForm, Violation};
-use super::names::nearest;
 use super::path::{Path, cut};
 use super::reader::{Number, Reader, Syntax};
 use crate::base64;
 use crate::calendar::time_problem;
 use crate::datum::Datum;
+use crate::nearest::nearest;
 use crate::number::{NumberProblem, parse_decimal};
 use crate::schema::kind;
 use crate::text::{self, TextProblem};

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tidefold_codec::{Datum, Type, columns, ordered};
 use tidefold_record::Offset;
-use tidefold_table::bucket::{BUCKET_BYTES, Bucket};
+use tidefold_table::bucket::BUCKET_BYTES;
 use tidefold_table::component::Delta;
 use tidefold_table::rollup::Group;
-use tidefold_table::{TableKind, TableLayout, limits};
+use tidefold_table::{Bucket, TableKind, TableLayout, limits};
 
 use super::layouts::view;
 use super::{Harness, all, opened, put, row, sorted, write};

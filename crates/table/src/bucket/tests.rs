@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tidefold_codec::Datum;
 
 use super::*;
-use crate::layout::{Clustering, Column, TableKind};
+use crate::layout::{Clustering, Column, TableKind, UNITS};
 
 fn layout(bucket: Bucket, ty: Type, descending: bool) -> TableLayout {
     let column = |name: &str, ty: Type| Column { name: name.into(), column: ty.required() };

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidefold_app::model::{Projection, Topic};
+use tidefold_codec::nearest::nearest;
 use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::ReadLimit;
@@ -105,7 +106,7 @@ async fn known_type(operator: &Operator, name: &str) -> Result<(), Problem> {
     if !any.items.is_empty() {
         return Ok(());
     }
-    let advice = tidefold_query::request::nearest(name, known()).map_or_else(
+    let advice = nearest(name, known()).map_or_else(
         || format!("the app has {}", known().collect::<Vec<_>>().join(", ")),
         |near| format!("did you mean {near}?"),
     );

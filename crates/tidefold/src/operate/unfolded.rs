@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tidefold_app::model::Projection;
 use tidefold_http::Problem;
 use tidefold_log::Bounds;
-use tidefold_query::generations::load_checkpoints;
+use tidefold_query::recent::load_checkpoints;
 use tidefold_record::{Offset, Partition, Position};
 use tidefold_telemetry::clock;
 

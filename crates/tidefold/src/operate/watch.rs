@@ -9,7 +9,7 @@ use tidefold_app::model::Projection;
 use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_http::Problem;
 use tidefold_log::ReadLimit;
-use tidefold_query::generations::load_checkpoints;
+use tidefold_query::recent::load_checkpoints;
 use tidefold_record::headers::Known;
 use tidefold_record::{Offset, Partition};
 use tidefold_store::published::Published;

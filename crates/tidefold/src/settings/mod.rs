@@ -9,6 +9,7 @@ mod table;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use tidefold_codec::nearest::{self, nearest};
 
 pub use parse::{parse_bytes, parse_duration};
 use table::NOT_SETTINGS;
@@ -132,12 +133,7 @@ fn put(values: &mut Resolved, errors: &mut Vec<SettingError>, key: &str, text: S
         values.1.insert(property.replace('_', "."), (text, origin));
         return;
     }
-    let nearest = SETTINGS
-        .iter()
-        .map(|s| (strsim::damerau_levenshtein(s.key, key), s.key))
-        .min()
-        .filter(|(distance, _)| *distance <= 4)
-        .map(|(_, key)| key.to_owned());
+    let nearest = nearest(key, SETTINGS.iter().map(|s| s.key)).map(str::to_owned);
     errors.push(SettingError::Unknown { origin, key: key.to_owned(), nearest });
 }
 
@@ -149,7 +145,7 @@ fn nearly(name: &str, rest: &str) -> Option<SettingError> {
     let distance = |setting: &Setting| {
         let whole = setting.key.replace('.', "_").to_ascii_uppercase();
         let alone = whole.split_once('_').map(|(_, key)| key) == Some(rest);
-        if alone { 0 } else { strsim::damerau_levenshtein(&whole, rest) }
+        if alone { 0 } else { nearest::distance(rest, &whole) }
     };
     let (near, setting) = SETTINGS.iter().map(|s| (distance(s), s)).min_by_key(|(near, _)| *near)?;
     (near <= 2).then(|| SettingError::Unknown {

@@ -1,6 +1,7 @@
 //! Mistakes in schemas that have an exact place: what a schema lacks, names nobody declares, misspelled attributes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use tidefold_codec::nearest::distance;
 
 use super::super::json::{Json, Node};
 use super::super::names;
@@ -317,8 +318,7 @@ impl Walk<'_> {
     fn attributes(&mut self, node: &Node, known: &[&str]) {
         for member in node.members() {
             let key = member.key.as_str();
-            let near =
-                |known: &&&str| strsim::damerau_levenshtein(&key.to_lowercase(), &known.to_lowercase()) <= 1;
+            let near = |known: &&&str| distance(key, known) <= 1;
             if known.contains(&key) || key.len() < 4 {
                 continue;
             }

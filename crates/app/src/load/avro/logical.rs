@@ -2,7 +2,7 @@
 //! value has its base type. A near miss of a known one is a mistake all the same: nobody means `timestamp-milis`.
 
 use super::super::json::{Json, Node};
-use super::super::names;
+use tidefold_codec::nearest::{distance, nearest};
 
 /// Avro's logical types and what they stand on; those this program has no type for too, since a schema may name them.
 const LOGICAL: [(&str, &[&str]); 13] = [
@@ -59,7 +59,7 @@ pub(super) fn judge(node: &Node) -> Logical {
         None => match near_miss(name) {
             // No logical type stands on one of these, so none was meant.
             Some(near) if !matches!(base, "record" | "error" | "enum") => Logical::NearMiss(near),
-            _ => Logical::Unknown(names::nearest(name, LOGICAL.iter().take(TYPES).map(|(known, _)| *known))),
+            _ => Logical::Unknown(nearest(name, LOGICAL.iter().take(TYPES).map(|(known, _)| *known))),
         },
         Some((_, bases)) if !bases.contains(&base) => Logical::Invalid(
             format!("the logical type `{name}` cannot stand on `{base}`"),
@@ -92,10 +92,7 @@ fn near_miss(name: &str) -> Option<&'static str> {
     const LONG: usize = 8;
     let spelled = name.to_ascii_lowercase().replace(['_', ' '], "-");
     let near = |known: &str| {
-        spelled == known
-            || (name.len() >= LONG
-                && known.len() >= LONG
-                && strsim::damerau_levenshtein(&spelled, known) <= 2)
+        spelled == known || (name.len() >= LONG && known.len() >= LONG && distance(&spelled, known) <= 2)
     };
     let exact = LOGICAL.iter().find(|(known, _)| spelled == *known);
     exact.or_else(|| LOGICAL.iter().find(|(known, _)| near(known))).map(|(known, _)| *known)

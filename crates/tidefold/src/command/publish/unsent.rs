@@ -1,6 +1,7 @@
 //! What is said of flags and sources that nothing is sent for.
 
 use std::io::ErrorKind;
+use tidefold_codec::nearest::nearest;
 
 use serde_json::Value;
 use tidefold_publisher::SourceError;
@@ -40,11 +41,8 @@ pub(super) fn code(error: &SourceError) -> Code {
 pub(super) fn no_type(given: Option<&str>, known: &[&str]) -> String {
     let list = known.join(", ");
     let Some(given) = given else { return format!("CSV needs --type, one of: {list}") };
-    let distance =
-        |name: &str| strsim::damerau_levenshtein(&given.to_ascii_lowercase(), &name.to_ascii_lowercase());
-    let near = known.iter().map(|name| (distance(name), *name)).min();
-    match near.filter(|(distance, _)| *distance <= (given.chars().count() / 3).max(1)) {
-        Some((_, near)) => {
+    match nearest(given, known.iter().copied()) {
+        Some(near) => {
             format!("there is no message type `{given}`; did you mean `{near}`? there are: {list}")
         }
         None => format!("there is no message type `{given}`; there are: {list}"),

@@ -1,18 +1,9 @@
-//! The nearest valid name.
+//! What to say of a name that is none.
+
+use tidefold_codec::nearest::nearest;
 
 /// How many names a list prints.
 const LISTED: usize = 20;
-
-/// The valid name that the wrong one was most likely meant to be.
-pub(super) fn suggestion<'n>(wrong: &str, valid: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let close = (wrong.chars().count() / 3).clamp(1, 3);
-    let lower = wrong.to_ascii_lowercase();
-    valid
-        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_ascii_lowercase()), name))
-        .filter(|(distance, _)| *distance <= close)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
 
 /// The names as a list, cut when it is long.
 pub(super) fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
@@ -30,7 +21,7 @@ pub(super) fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
 
 /// What to say about an unknown name: the nearest valid one, or all of them.
 pub(super) fn help<'n>(wrong: &str, what: &str, valid: impl Iterator<Item = &'n str> + Clone) -> String {
-    match suggestion(wrong, valid.clone()) {
+    match nearest(wrong, valid.clone()) {
         Some(name) => format!("did you mean `{name}`? {what}: {}", listed(valid)),
         None => format!("{what}: {}", listed(valid)),
     }
