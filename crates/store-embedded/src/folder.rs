@@ -18,7 +18,8 @@ use tidefold_embedded_files::{self as files, Expected, Fault, Tail};
 
 use crate::error::{OpenError, text};
 use crate::forget::{ForgetDeletes, Passed};
-use crate::{Settings, lanes, tables};
+use crate::settings::Settings;
+use crate::{lanes, tables};
 
 const VERSION: u32 = 1;
 const FIRST_WORD: &str = "tidefold-store";

@@ -17,9 +17,9 @@ use tidefold_store::observer::Operation;
 use tidefold_table::TableId;
 use tokio::sync::Semaphore;
 
-use crate::Settings;
 use crate::error::{answer, connecting, executing, preparing, refused};
 use crate::retry::Told;
+use crate::settings::Settings;
 use crate::tls::Fault;
 
 /// Changing a schema waits for all nodes to agree.

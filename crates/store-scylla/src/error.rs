@@ -7,7 +7,7 @@ use scylla::errors::{
 use tidefold_store::StoreError;
 use tidefold_table::TableId;
 
-use crate::Settings;
+use crate::settings::Settings;
 
 /// An error of a statement. `what` names the request.
 pub(crate) fn executing(what: &str, error: &ExecutionError) -> StoreError {

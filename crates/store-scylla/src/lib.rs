@@ -28,6 +28,7 @@ mod read;
 mod retry;
 mod schema;
 mod segments;
+mod settings;
 mod shape;
 mod statements;
 mod tls;
@@ -36,13 +37,11 @@ mod write;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use ahash::{AHashMap, AHashSet};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tidefold_store::observer::SharedObserver;
 use tidefold_store::{Lane, Scan, Store, StoreError, Table, TableWrites};
 use tidefold_table::{Row, TableId, TableKind};
 use tokio::sync::{Mutex, watch};
@@ -51,34 +50,7 @@ use crate::connect::Server;
 use crate::error::refused;
 use crate::statements::OpenTable;
 
-pub use crate::tls::Tls;
-
-/// How to reach the server, and how to use it.
-#[derive(Clone)]
-pub struct Settings {
-    /// Nodes to ask first, as `host:port` or `host`; any of a cluster will do.
-    pub contact_points: Vec<String>,
-    /// What stands before an app's name in the name of its keyspace.
-    pub keyspace_prefix: String,
-    /// How many nodes have each row, for keyspaces made by us. `None`: 3, or 1 in a cluster of one node.
-    pub replication_factor: Option<u32>,
-    /// The data center whose nodes are used and whose quorum counts. Must be said when there are several.
-    pub local_datacenter: Option<String>,
-    /// The login, if the server wants one.
-    pub user: Option<String>,
-    /// Its password.
-    pub password: Option<String>,
-    /// How connections are encrypted; `None`: they are not.
-    pub tls: Option<Tls>,
-    /// At most so many requests are under way at once.
-    pub in_flight: usize,
-    /// How long to wait for a first connection.
-    pub connect_timeout: Duration,
-    /// How long to wait for the answer to a request.
-    pub request_timeout: Duration,
-    /// Who is told of requests that are sent again.
-    pub observer: SharedObserver,
-}
+pub use crate::settings::{Settings, Tls};
 
 /// The store on a CQL server.
 pub struct ScyllaStore {
@@ -87,43 +59,6 @@ pub struct ScyllaStore {
     /// Keyspaces that have proved that we can write there. One after the other: a probe's row is the session's.
     probed: Mutex<AHashSet<String>>,
     moved: watch::Sender<u64>,
-}
-
-// === impl Settings ===
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            contact_points: Vec::new(),
-            keyspace_prefix: String::new(),
-            replication_factor: None,
-            local_datacenter: None,
-            user: None,
-            password: None,
-            tls: None,
-            in_flight: 256,
-            connect_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(10),
-            observer: SharedObserver::default(),
-        }
-    }
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("contact_points", &self.contact_points)
-            .field("keyspace_prefix", &self.keyspace_prefix)
-            .field("replication_factor", &self.replication_factor)
-            .field("local_datacenter", &self.local_datacenter)
-            .field("user", &self.user)
-            .field("password", &self.password.as_ref().map(|_| "***"))
-            .field("tls", &self.tls)
-            .field("in_flight", &self.in_flight)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("request_timeout", &self.request_timeout)
-            .finish()
-    }
 }
 
 // === impl ScyllaStore ===

@@ -1,36 +1,15 @@
 //! TLS to the server: what the settings say, as the driver takes it.
 
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use scylla::client::session::TlsContext;
 use tidefold_store::StoreError;
 
 use crate::error::refused;
-
-/// How connections to the server are encrypted. Files are PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// Authorities that may have signed the nodes' certificates, and no others; `None`: those of the system.
-    pub ca: Option<PathBuf>,
-    /// Our own certificate and those between it and its authority, for a server that asks for one.
-    pub certificate: Option<PathBuf>,
-    /// The key of our certificate, without a passphrase.
-    pub key: Option<PathBuf>,
-    /// Whether a node's certificate has to name its IP address: the driver knows nodes by nothing else.
-    pub check_address: bool,
-}
+use crate::settings::Tls;
 
 /// Why a node's certificate was not taken, in OpenSSL's words: the driver passes on only that it was not.
 pub(crate) type Fault = Arc<OnceLock<&'static str>>;
-
-// === impl Tls ===
-
-impl Default for Tls {
-    fn default() -> Tls {
-        Tls { ca: None, certificate: None, key: None, check_address: true }
-    }
-}
 
 #[cfg(not(feature = "tls"))]
 pub(crate) fn context(_: &Tls, _: &Fault) -> Result<TlsContext, StoreError> {
