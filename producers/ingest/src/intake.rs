@@ -13,12 +13,12 @@ use tidefold_telemetry::{Gauge, IngestMetrics, clock};
 
 use crate::attributes::Attributes;
 use crate::catalog::{Catalogs, TopicEntry};
+use crate::components::{Clock, Components, Refusals};
 use crate::ids::Ids;
 use crate::proofs::{Folded, Proofs};
 use crate::record::Now;
 use crate::room::Room;
 use crate::settings::Settings;
-use crate::{Components, Refusals};
 
 /// The state of ingest's routes.
 pub(crate) struct Intake {
@@ -35,7 +35,7 @@ pub(crate) struct Intake {
     /// The generation that queries read, by the log's name of its topic.
     read: Mutex<HashMap<TopicName, Read>>,
     refusals: Option<Refusals>,
-    clock: crate::Clock,
+    clock: Clock,
     anonymous_source: String,
 }
 

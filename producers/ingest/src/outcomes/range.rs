@@ -8,7 +8,7 @@ use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::{Offset, Position};
 use tidefold_table::Verdict;
 
-use super::{Outcome, body, untold_problem};
+use super::outcome::{Outcome, body, untold_problem};
 use crate::answer;
 use crate::catalog::TopicEntry;
 use crate::intake::Intake;
