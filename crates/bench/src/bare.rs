@@ -6,7 +6,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 
-use crate::Outcome;
+use crate::figure::Outcome;
 
 #[derive(Deserialize)]
 #[allow(dead_code, reason = "parsed, not read")]

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use tidefold::output::Output;
 use tidefold::settings::Layers;
 
-use crate::Outcome;
+use crate::figure::Outcome;
 
 /// A server process; killed when dropped.
 pub(crate) struct Server {

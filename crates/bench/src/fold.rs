@@ -8,9 +8,9 @@ use tidefold_record::{Offset, Partition, RecordBatch, SchemaId};
 use tidefold_table::Checkpoint;
 use tidefold_telemetry::clock;
 
+use crate::figure::{Outcome, figure, median};
 use crate::orders::{records, storefront};
 use crate::typed::TypedFold;
-use crate::{Outcome, figure, median};
 
 const RECORDS: u64 = 600_000;
 const BATCH: u64 = 20_000;

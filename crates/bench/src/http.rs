@@ -7,9 +7,9 @@ use std::time::Duration;
 use tidefold_telemetry::clock;
 
 use crate::child::Server;
+use crate::figure::{Outcome, figure, median};
 use crate::load::{self, Requests, Run, exchange, get, post};
 use crate::orders::{line, order_json};
-use crate::{Outcome, figure, median};
 
 const CONNECTIONS: usize = 64;
 const TURN: Duration = Duration::from_secs(4);

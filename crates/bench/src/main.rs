@@ -12,13 +12,14 @@
 //! * [`child`]: servers in processes of their own, their CPU time and memory.
 //! * [`bare`]: the bare axum server everything is compared to.
 //! * [`load`]: a closed-loop HTTP client over raw connections, the same for all servers.
-//! * [`orders`]: the messages.
+//! * [`orders`]: the messages; [`mod@figure`]: what is printed.
 //! * [`http`]: single-event ingest, point query, batch ingest, time to visible, memory.
 //! * [`fold`]: the fold alone; [`replay`]: a replay end to end.
 //! * `servers` (a feature): the same on real Kafka and CQL servers, beside what people write with the bare drivers.
 
 mod bare;
 mod child;
+mod figure;
 mod fold;
 mod http;
 mod load;
@@ -28,9 +29,7 @@ mod replay;
 mod servers;
 mod typed;
 
-use std::error::Error;
-
-type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+use figure::Outcome;
 
 fn main() -> Outcome {
     #[cfg(feature = "servers")]
@@ -70,15 +69,4 @@ fn main() -> Outcome {
         replay::run()?;
     }
     Ok(())
-}
-
-/// One figure on standard output: what, its value, and the target it is held against.
-fn figure(name: &str, value: String, target: &str) {
-    println!("{name:<44} {value:>26}   {target}");
-}
-
-/// The middle one of three.
-fn median(mut values: [f64; 3]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[1]
 }

@@ -10,8 +10,8 @@ use tidefold_store_embedded::EmbeddedStore;
 use tidefold_telemetry::{Telemetry, clock};
 
 use crate::child::cpu_seconds;
+use crate::figure::{Outcome, figure};
 use crate::orders::{records, storefront};
-use crate::{Outcome, figure};
 
 const RECORDS: u64 = 1_500_000;
 const CHUNK: u64 = 60_000;

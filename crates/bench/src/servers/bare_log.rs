@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use tidefold_record::{Offset, SchemaId};
 use tidefold_telemetry::clock;
 
-use crate::Outcome;
 use crate::bare::Order;
 use crate::child::cpu_seconds;
+use crate::figure::Outcome;
 use crate::orders::{records, storefront};
 
 /// Records of one round of the bare producer.

@@ -13,17 +13,15 @@ use futures_util::{StreamExt, stream};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use scylla::client::session::Session;
-use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::Counter;
 use serde_json::{Value, json};
 use tidefold_telemetry::clock;
 
-use super::Failed;
 use super::orders::{OrderChanged, SCHEMA};
-use super::rig::PARTITIONS;
-use crate::Outcome;
+use super::places::{PARTITIONS, connect, keyspace};
 use crate::child::cpu_seconds;
+use crate::figure::{Failed, Outcome};
 
 /// Statements in flight.
 const IN_FLIGHT: usize = 128;
@@ -31,16 +29,6 @@ const IN_FLIGHT: usize = 128;
 const LIMIT: Duration = Duration::from_secs(20);
 /// Records read before their rows are written.
 const READ: usize = 1_000;
-
-/// The keyspace of the plain tables of an app.
-pub(super) fn keyspace(app: &str) -> String {
-    format!("{app}_p")
-}
-
-/// A session as the driver makes it.
-pub(super) async fn connect(cql: &str) -> Result<Session, Failed> {
-    Ok(SessionBuilder::new().known_node(cql).build().await?)
-}
 
 async fn tables(session: &Session, keyspace: &str) -> Result<(), Failed> {
     for cql in [

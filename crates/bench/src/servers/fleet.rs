@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tidefold_telemetry::clock;
 
-use super::rig::{Caller, Node, PARTITIONS, Rig, Source, pause};
-use super::{Addresses, Failed};
+use super::places::{Addresses, PARTITIONS};
+use super::rig::{Caller, Node, Rig, Source, pause};
+use crate::figure::{Failed, Outcome, figure};
 use crate::load::post;
 use crate::orders::{line, order_json};
-use crate::{Outcome, figure};
 
 /// Messages a second of the live load.
 const LIVE: u64 = 1_000;

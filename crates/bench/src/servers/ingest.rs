@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tidefold_telemetry::clock;
 
+use super::places::Addresses;
 use super::rig::{Caller, Node, Rig, Source, numbers, serve};
-use super::{Addresses, Failed};
 use crate::child::Server;
+use crate::figure::{Failed, Outcome, figure, median};
 use crate::load::{self, Requests, Run, post};
 use crate::orders::{line, order_json};
-use crate::{Outcome, figure, median};
 
 const CONNECTIONS: usize = 64;
 const TURN: Duration = Duration::from_secs(4);

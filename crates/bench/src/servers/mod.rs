@@ -4,16 +4,19 @@
 //! processes and ends only those.
 //!
 //! * [`rig`]: an app under a name of its own, `tidefold` processes, what they answer.
-//! * [`orders`]: the messages of the app that is folded.
+//! * [`places`]: where the servers are, and what an app has there.
+//! * [`orders`]: the messages of the app that is folded; [`mod@fill`]: its topic filled with them.
 //! * [`bare_log`]: an axum server around a `FutureProducer`, and a `BaseProducer`; [`bare_store`]: a sink with a statement a
 //!   row, and an axum server around the driver.
 //! * [`ingest`], [`project`], [`query`], [`fleet`]: what is measured.
 
 mod bare_log;
 mod bare_store;
+mod fill;
 mod fleet;
 mod ingest;
 mod orders;
+mod places;
 mod project;
 mod query;
 mod rig;
@@ -21,26 +24,8 @@ mod rig;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::Outcome;
-
-type Failed = Box<dyn std::error::Error + Send + Sync>;
-
-/// Where the servers are.
-#[derive(Clone, Debug)]
-pub(crate) struct Addresses {
-    /// Kafka, as host:port.
-    pub(crate) kafka: String,
-    /// CQL, as host:port.
-    pub(crate) cql: String,
-}
-
-impl Addresses {
-    /// From `BENCH_KAFKA` and `BENCH_CQL`; both, or none.
-    pub(crate) fn given() -> Option<Addresses> {
-        let of = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-        Some(Addresses { kafka: of("BENCH_KAFKA")?, cql: of("BENCH_CQL")? })
-    }
-}
+use crate::figure::Outcome;
+pub(crate) use places::Addresses;
 
 /// What this process is, if a benchmark started it.
 pub(crate) fn child() -> Option<Outcome> {

@@ -1,13 +1,6 @@
-//! The messages of the app `changes`, and filling its topic through the write API.
-
-use std::time::Duration;
+//! The messages of the app `changes`.
 
 use serde::Deserialize;
-use tidefold_telemetry::clock;
-
-use super::Failed;
-use super::rig::{Caller, Rig};
-use crate::load::post;
 
 /// The schema that the app and the plain sink share.
 pub(super) const SCHEMA: &str = include_str!("OrderChanged.avsc");
@@ -22,9 +15,6 @@ pub(super) struct OrderChanged {
     pub(super) total_cents: i64,
     pub(super) changed_at: i64,
 }
-
-/// Lines of one request.
-const BATCH: u64 = 2_000;
 
 /// The key of an order.
 pub(super) fn key(order: u64) -> String {
@@ -46,33 +36,4 @@ pub(super) fn line(n: u64, keys: u64, out: &mut String) {
         1_000 + n % 90_000,
         1 + order % 28,
     );
-}
-
-/// Fills the app's topic with `records` messages over `keys` orders, by an ingest process that is gone afterwards.
-pub(super) fn fill(rig: &Rig, records: u64, keys: u64) -> Result<(), Failed> {
-    let node = rig.start("ingest")?;
-    let path = format!("/v1/{}/OrderChanged", rig.name);
-    let mut caller = Caller::connect(&node.server.address)?;
-    let (mut request, mut body) = (Vec::new(), String::new());
-    let (since, mut n) = (clock::instant(), 0);
-    while n < records {
-        body.clear();
-        request.clear();
-        let until = (n + BATCH).min(records);
-        (n..until).for_each(|n| line(n, keys, &mut body));
-        post(&path, "application/x-ndjson", "", body.as_bytes(), &mut request);
-        let answer = caller.ask(&request)?;
-        let good = answer.body.windows(13).filter(|window| window == b"\"status\":202,").count() as u64;
-        if answer.status / 100 != 2 || good != until - n {
-            let text = String::from_utf8_lossy(answer.body.get(..300).unwrap_or(&answer.body)).into_owned();
-            return Err(
-                format!("filling {}: {} of {} were taken: {text}", rig.topic(), good, until - n).into()
-            );
-        }
-        n = until;
-        if since.elapsed() > Duration::from_secs(120) {
-            return Err(format!("filling {} took too long: {n} of {records}", rig.topic()).into());
-        }
-    }
-    Ok(())
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tidefold_telemetry::clock;
 
-use super::orders::fill;
+use super::fill::fill;
+use super::places::Addresses;
 use super::rig::{Node, Rig, Source, numbers};
-use super::{Addresses, Failed};
-use crate::{Outcome, figure};
+use crate::figure::{Failed, Outcome, figure};
 
 /// How long a projector is watched at most.
 const LIMIT: Duration = Duration::from_secs(30);

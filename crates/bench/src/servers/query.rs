@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Addresses;
-use super::orders::{fill, key};
+use super::fill::fill;
+use super::orders::key;
+use super::places::Addresses;
 use super::rig::{Caller, Rig, Source, numbers, serve};
+use crate::figure::{Outcome, figure, median};
 use crate::load::{self, Requests, Run, get};
-use crate::{Outcome, figure, median};
 
 const CONNECTIONS: usize = 64;
 const TURN: Duration = Duration::from_secs(4);

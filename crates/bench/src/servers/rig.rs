@@ -13,8 +13,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidefold_telemetry::clock;
 
-use super::{Addresses, Failed};
+use super::orders::SCHEMA;
+use super::places::{Addresses, PARTITIONS, connect, keyspace};
 use crate::child::Server;
+use crate::figure::Failed;
 
 /// Where an app is taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +62,6 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// Partitions of the app's topic, and of what is compared to it.
-pub(super) const PARTITIONS: i32 = 12;
 /// How long a process may take to come up.
 const START: Duration = Duration::from_secs(60);
 
@@ -90,7 +90,7 @@ impl Rig {
             }
             Source::Changes => {
                 std::fs::write(app.join("app.toml"), renamed(include_str!("app.toml"), "changes"))?;
-                std::fs::write(app.join("OrderChanged.avsc"), super::orders::SCHEMA)?;
+                std::fs::write(app.join("OrderChanged.avsc"), SCHEMA)?;
             }
         }
         Ok(Rig { name, addresses: addresses.clone(), folder })
@@ -153,8 +153,8 @@ impl Rig {
             let admin: AdminClient<DefaultClientContext> =
                 ClientConfig::new().set("bootstrap.servers", &self.addresses.kafka).create()?;
             admin.delete_topics(&topics, &AdminOptions::new()).await?;
-            let session = super::bare_store::connect(&self.addresses.cql).await?;
-            for keyspace in [self.name.clone(), super::bare_store::keyspace(&self.name)] {
+            let session = connect(&self.addresses.cql).await?;
+            for keyspace in [self.name.clone(), keyspace(&self.name)] {
                 session.query_unpaged(format!("DROP KEYSPACE IF EXISTS \"{keyspace}\""), ()).await?;
             }
             Ok(())
