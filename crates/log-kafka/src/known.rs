@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use crate::question::Question;
 use crate::tail::Tail;
-use crate::topics::no_such;
 
 /// A topic as a broker describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,4 +205,9 @@ impl KnownTopic {
         }
         Err(error)
     }
+}
+
+/// What is said of a partition that the topic does not have.
+pub(crate) fn no_such(topic: &TopicName, partition: Partition) -> LogError {
+    LogError::NoSuchPartition { topic: topic.clone(), partition }
 }

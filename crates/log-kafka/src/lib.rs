@@ -34,6 +34,7 @@ mod question;
 mod settings;
 mod tail;
 mod topics;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +58,8 @@ use ends::Looks;
 use known::KnownTopic;
 use membership::KafkaMembership;
 use producer::Appender;
-use topics::{CALL, Cluster, pause};
+use topics::{CALL, Cluster};
+use waiting::pause;
 
 /// A log in a Kafka cluster. Dropping it waits a moment for appends that are under way.
 pub struct KafkaLog {
@@ -137,7 +139,10 @@ impl KafkaLog {
             LogError::OutOfRange { position, .. } | LogError::Damaged { position, .. } => {
                 position.topic = asked(&position.topic);
             }
-            _ => {}
+            LogError::Full { .. }
+            | LogError::Unavailable { .. }
+            | LogError::Unknown { .. }
+            | LogError::TooLarge { .. } => {}
         }
         error
     }

@@ -19,10 +19,9 @@ use tokio::sync::oneshot;
 
 use crate::context::{Counts, Trouble};
 use crate::direct::MOST_RECORDS;
-use crate::known::KnownTopic;
+use crate::known::{KnownTopic, no_such};
 use crate::pending::{Answer, Pending};
 use crate::settings::Settings;
-use crate::topics::no_such;
 
 /// The producers of this process.
 pub(crate) struct Appender {

@@ -15,8 +15,9 @@ use crate::config;
 use crate::context::{Logs, Trouble};
 use crate::direct::Shared;
 use crate::direct::describe::{Side, Told};
-use crate::known::{Described, KnownTopic};
+use crate::known::{Described, KnownTopic, no_such};
 use crate::settings::Settings;
+use crate::waiting::pause;
 
 /// Every call ends within this time.
 pub(crate) const CALL: Duration = Duration::from_secs(5);
@@ -375,26 +376,4 @@ impl Cluster {
         }
         Ok(judged.largest)
     }
-}
-
-pub(crate) fn no_such(topic: &TopicName, partition: Partition) -> LogError {
-    LogError::NoSuchPartition { topic: topic.clone(), partition }
-}
-
-/// A rest before brokers are asked again.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "brokers learn of a new topic or leader one after the other and tell nobody"
-)]
-pub(crate) async fn pause(time: Duration) {
-    tokio::time::sleep(time).await;
-}
-
-/// Runs what blocks where it may.
-pub(crate) async fn blocking<T: Send + 'static>(
-    ask: impl FnOnce() -> Result<T, LogError> + Send + 'static,
-) -> Result<T, LogError> {
-    tokio::task::spawn_blocking(ask).await.unwrap_or_else(|_| {
-        Err(LogError::Unavailable { detail: "the process is shutting down; start it again".to_owned() })
-    })
 }

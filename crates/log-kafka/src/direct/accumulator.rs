@@ -10,10 +10,10 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Outcome;
 use super::connection::Address;
 use super::records::{Sequence, Session};
 use crate::known::KnownTopic;
+use crate::pending::Answer;
 
 /// Appends on their way to a request.
 pub(crate) struct Accumulator {
@@ -25,6 +25,17 @@ pub(crate) struct Accumulator {
     bytes: usize,
     most: usize,
     closed: bool,
+}
+
+/// What became of an append.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// This did.
+    Answered(Answer),
+    /// Nothing: it certainly does not stand in the log.
+    Back(BatchBuilder),
+    /// The same, and the broker knows another topic of that name, or none.
+    BackFromAnother(BatchBuilder),
 }
 
 /// An append, and who waits for it.

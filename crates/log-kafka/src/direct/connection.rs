@@ -15,12 +15,9 @@ use kafka_protocol::messages::{
     SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::security::{Security, Stream};
 use crate::context::ClientCounts;
-use crate::settings::Settings;
 
 /// A request that is made here. (The library pairs requests and answers only for who is client and broker at once.)
 pub(crate) trait Request: Message + Encodable + HeaderVersion {
@@ -35,17 +32,10 @@ pub(crate) struct Address {
     pub(crate) port: u16,
 }
 
-/// Opens connections.
-#[derive(Clone, Debug)]
-pub(crate) struct Connector {
-    client_id: StrBytes,
-    security: Security,
-    largest: usize,
-    tally: Arc<Tally>,
-    /// All connections go there instead: to what stands between a test and its broker.
-    #[cfg(test)]
-    pub(crate) detour: Option<Address>,
-}
+/// What a connection is made of, plain or not.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// A connection that stands. After an error it is of no use any more.
 pub(crate) struct Connection {
@@ -60,9 +50,7 @@ pub(crate) struct Connection {
 }
 
 /// How long connecting, and an answer to a question about the cluster, may take: some round trips of a slow link.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// The largest answer, unless one record may be larger: a broker sends a whole batch, however little is asked for.
-const LARGEST: usize = 100 << 20;
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What went over all connections.
 #[derive(Debug, Default)]
@@ -86,7 +74,7 @@ impl Tally {
         self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    fn failed(&self) {
+    pub(crate) fn failed(&self) {
         self.errors.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -149,53 +137,23 @@ impl Address {
     }
 }
 
-// === impl Connector ===
-
-impl Connector {
-    pub(crate) fn new(settings: &Settings, security: Security) -> Connector {
-        Connector {
-            client_id: StrBytes::from_string(settings.client_id.clone()),
-            security,
-            largest: LARGEST.max(settings.record_bytes + (1 << 20)),
-            tally: Arc::default(),
-            #[cfg(test)]
-            detour: None,
-        }
-    }
-
-    pub(crate) async fn open(&self, address: &Address) -> io::Result<Connection> {
-        #[cfg(test)]
-        let address = self.detour.as_ref().unwrap_or(address);
-        let opened = within(PATIENCE, self.connect(address)).await;
-        opened.inspect_err(|_| self.tally.failed())
-    }
-
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.tally
-    }
-
-    async fn connect(&self, address: &Address) -> io::Result<Connection> {
-        let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
-        stream.set_nodelay(true)?;
-        let mut connection = Connection {
-            stream: self.security.wrap(stream, &address.host).await?,
-            client_id: self.client_id.clone(),
-            largest: self.largest,
-            tally: Arc::clone(&self.tally),
-            versions: Vec::new(),
-            asked: 0,
-            out: BytesMut::with_capacity(16 << 10),
-            read: BytesMut::with_capacity(16 << 10),
-        };
-        connection.learn_versions().await?;
-        self.security.log_in(&mut connection).await?;
-        Ok(connection)
-    }
-}
-
 // === impl Connection ===
 
 impl Connection {
+    /// Over a stream on which nothing went yet; learns what the broker knows.
+    pub(crate) async fn over(
+        stream: Box<dyn Stream>,
+        client_id: StrBytes,
+        largest: usize,
+        tally: Arc<Tally>,
+    ) -> io::Result<Connection> {
+        let (out, read) = (BytesMut::with_capacity(16 << 10), BytesMut::with_capacity(16 << 10));
+        let mut connection =
+            Connection { stream, client_id, largest, tally, versions: Vec::new(), asked: 0, out, read };
+        connection.learn_versions().await?;
+        Ok(connection)
+    }
+
     /// The highest version of a request that both sides know.
     pub(crate) fn version<R: Request>(&self) -> io::Result<i16> {
         let theirs =

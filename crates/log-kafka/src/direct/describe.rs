@@ -4,8 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD_NO_PAD;
 use futures_util::future::join_all;
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -13,13 +11,12 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{BrokerId, ListOffsetsRequest, MetadataRequest, MetadataResponse};
 use tidefold_record::{Offset, Partition, TopicName};
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use super::Shared;
 use super::accumulator::Route;
-use super::produce::name_of;
+use super::produce::{identity, name_of};
+use super::shared::Shared;
 use crate::known::{Described, KnownTopic};
-use crate::topics::pause;
+use crate::waiting::pause;
 
 /// What a broker says of the cluster, and of a topic in it; none: it does not know it.
 pub(crate) struct Told {
@@ -229,11 +226,6 @@ fn sort(asked: &[Partition], answer: Asked) -> Sorted {
         }
     }
     sorted
-}
-
-/// A topic's id as text.
-pub(crate) fn identity(id: Uuid) -> String {
-    if id.is_nil() { String::new() } else { BASE64_STANDARD_NO_PAD.encode(id.as_bytes()) }
 }
 
 /// What a broker does not do, as an error whose kind says what that is about.

@@ -3,42 +3,31 @@
 //! Two kinds of requests are made: one that waits at the ends of all partitions that are followed at a broker ([`super::follow`]),
 //! and one for a reader that stands elsewhere, which takes as much at once as that one has room for. Nothing is read ahead.
 
-use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::messages::{BrokerId, FetchRequest};
 use kafka_protocol::protocol::StrBytes;
 use tidefold_log::ReadLimit;
-use tidefold_record::{Offset, Partition, RecordBatch, TopicName};
+use tidefold_record::{Offset, Partition, RecordBatch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Shared;
 use super::accumulator::Route;
 use super::connection::{Connection, within};
 use super::describe::refusal;
-use super::fetched::{Aborted, Fetched, Odd};
+use super::fetched::{Aborted, Fetched};
 use super::produce::name_of;
+use super::records::Odd;
+use super::shared::Shared;
 use crate::known::KnownTopic;
-use crate::topics::blocking;
-
-/// What is known for the next fetch.
-#[derive(Default)]
-pub(crate) struct Fetches {
-    /// Bytes that a record lately took on its way.
-    record_bytes: AtomicUsize,
-    /// A broker knows topics by their names alone: what it sends may be of another topic of the name.
-    by_name: AtomicBool,
-    /// Replicas that leaders named because they are nearer, and until when that is believed.
-    nearer: Mutex<HashMap<(TopicName, Partition), (BrokerId, Instant)>>,
-}
+use crate::waiting::blocking;
 
 /// Why nothing can be read.
 #[derive(Debug)]
@@ -70,15 +59,10 @@ pub(crate) struct Terms {
     pub(crate) all: usize,
 }
 
-/// What may be asked for at once.
-const LEAST: usize = 64 << 10;
-const MOST: usize = 4 << 20;
 /// How long an answer may take beyond what the request waits.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 /// How long the way to a leader may be looked for.
 const FIND: Duration = Duration::from_secs(1);
-/// Where nothing is known of a topic's records yet.
-const RECORD_BYTES: usize = 128;
 /// How long a nearer replica is believed to be one, as the Java client does.
 const NEARER: Duration = Duration::from_secs(300);
 /// Answers up to here are taken apart where they come in.
@@ -290,27 +274,4 @@ pub(crate) async fn add(mut fetched: Fetched, data: PartitionData) -> io::Result
         Ok((fetched, odd))
     });
     added.await.map_err(io::Error::other)
-}
-
-// === impl Fetches ===
-
-impl Fetches {
-    fn nearer(&self) -> std::sync::MutexGuard<'_, HashMap<(TopicName, Partition), (BrokerId, Instant)>> {
-        self.nearer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// About as many bytes as so many records take, so that little is sent in vain.
-    fn ask_for(&self, records: usize, most: usize) -> usize {
-        let each = match self.record_bytes.load(Ordering::Relaxed) {
-            0 => RECORD_BYTES,
-            known => known,
-        };
-        records.saturating_mul(each).min(most).clamp(LEAST, MOST)
-    }
-
-    fn learn(&self, record_bytes: Option<usize>) {
-        if let Some(each) = record_bytes {
-            self.record_bytes.store(each.max(1), Ordering::Relaxed);
-        }
-    }
 }

@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes};
 use tidefold_log::ReadLimit;
 use tidefold_record::{BatchBuilder, HeadersBuilder, Offset, Partition, RecordBatch};
 
-use super::records::{CRC, HEAD, UNCOUNTED};
+use super::records::{CRC, HEAD, Odd, UNCOUNTED};
 use super::unpack::unpack;
 
 /// Records of one partition in the making, from one answer or several.
@@ -19,10 +19,6 @@ pub(crate) struct Fetched {
     /// Of the batches that were opened: bytes as they came, and records, whether taken or not.
     packed: (usize, usize),
 }
-
-/// Something that cannot be read: damage, or a format of the past.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Odd(pub(crate) &'static str);
 
 /// Transactions of other producers that came to nothing, as an answer lists them for its records.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,7 @@
 //! Followers: one request at a time to each broker waits at the ends of all partitions that somebody reads there.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use kafka_protocol::messages::BrokerId;
@@ -10,27 +10,16 @@ use tidefold_record::{Offset, Partition};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Shared;
 use super::accumulator::Route;
 use super::connection::{Address, Connection};
 use super::fetch::{Ask, Refusal, Terms, add};
 use super::fetched::Fetched;
+use super::followers::Place;
+use super::routes::route_topic;
+use super::shared::Shared;
 use crate::known::KnownTopic;
 use crate::tail::{Tail, Taken};
-use crate::topics::pause;
-
-/// What is followed, and by whom.
-#[derive(Default)]
-pub(crate) struct Followers {
-    places: Mutex<Vec<Place>>,
-    brokers: Mutex<Vec<(BrokerId, Arc<Notify>)>>,
-}
-
-#[derive(Clone)]
-struct Place {
-    topic: Arc<KnownTopic>,
-    partition: Partition,
-}
+use crate::waiting::pause;
 
 /// A request at the ends waits so long for something to come; what is followed anew meanwhile waits with it.
 const WAIT: Duration = Duration::from_millis(250);
@@ -101,7 +90,7 @@ impl Shared {
             Ok(route) => self.nearer(topic, partition, route),
             Err(ask) => {
                 if ask {
-                    drop(self.spawn(super::route_topic(Arc::clone(self), Arc::clone(topic))));
+                    drop(self.spawn(route_topic(Arc::clone(self), Arc::clone(topic))));
                 }
                 return false;
             }
@@ -208,31 +197,5 @@ async fn run(shared: Arc<Shared>, broker: BrokerId, work: Arc<Notify>) {
             shared.accumulator().unroute(broker, None, Instant::now());
             pause(REST).await;
         }
-    }
-}
-
-// === impl Followers ===
-
-impl Followers {
-    fn places(&self) -> std::sync::MutexGuard<'_, Vec<Place>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl Place ===
-
-impl Place {
-    fn is(&self, topic: &Arc<KnownTopic>, partition: Partition) -> bool {
-        self.partition == partition && Arc::ptr_eq(&self.topic, topic)
-    }
-
-    /// Whether somebody waits there; if not, nothing is kept either.
-    fn is_wanted(&self) -> bool {
-        let Ok(part) = self.topic.part(self.partition) else { return false };
-        let wanted = self.topic.void.get().is_none() && self.topic.is_waited_for(self.partition);
-        if !wanted {
-            *part.tail() = None;
-        }
-        wanted && part.tail().is_some()
     }
 }

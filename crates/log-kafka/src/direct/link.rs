@@ -13,12 +13,12 @@ use tidefold_record::Offset;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::accumulator::{Portion, Work};
+use super::accumulator::{Outcome, Portion, Work};
 use super::connection::{Address, Connection, within};
 use super::produce::{self, Encoded, Fate};
 use super::records::{self, Session};
-use super::{Outcome, Shared};
-use crate::topics::pause;
+use super::shared::Shared;
+use crate::waiting::pause;
 
 /// The first rest before what is open is sent again, and the longest.
 const REST: Duration = Duration::from_millis(50);
@@ -82,7 +82,7 @@ async fn round(
 
 fn encode(portion: Portion) -> Encoded {
     let appends = portion.appends.iter().map(|append| &append.batch);
-    let records = Bytes::from(records::encode(appends, portion.sequence, super::millis()));
+    let records = Bytes::from(records::encode(appends, portion.sequence, millis()));
     Encoded { portion, records }
 }
 
@@ -179,4 +179,12 @@ fn unknown(portion: Portion, why: &str) {
             format!("{why}, from the leader of partition {} of {}", portion.partition, portion.topic.name);
         let _gone = append.answer.send(Outcome::Answered(Err(LogError::Unknown { detail })));
     }
+}
+
+/// The time that Kafka keeps with a record.
+#[expect(clippy::disallowed_methods, reason = "as librdkafka does; nothing here reads it")]
+fn millis() -> i64 {
+    use std::time::{SystemTime, UNIX_EPOCH};
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

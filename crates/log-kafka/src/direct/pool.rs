@@ -1,13 +1,10 @@
 //! Connections that nobody uses just now.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use kafka_protocol::messages::BrokerId;
 
-use super::Shared;
-use super::accumulator::Route;
 use super::connection::Connection;
 
 /// What is kept for the next question.
@@ -20,7 +17,7 @@ const KEPT: usize = 4;
 // === impl Pool ===
 
 impl Pool {
-    fn take(&self, broker: BrokerId) -> Option<Connection> {
+    pub(crate) fn take(&self, broker: BrokerId) -> Option<Connection> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&broker)?.pop()
     }
 
@@ -35,17 +32,5 @@ impl Pool {
     /// One of them broke: the others are no better.
     pub(crate) fn forget(&self, broker: BrokerId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&broker);
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    /// A connection that stands, or a new one.
-    pub(crate) async fn connection(&self, route: &Route) -> io::Result<Connection> {
-        match self.pool.take(route.leader) {
-            Some(connection) => Ok(connection),
-            None => self.connector.open(&route.address).await,
-        }
     }
 }

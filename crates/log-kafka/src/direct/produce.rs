@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use bytes::Bytes;
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -14,10 +16,10 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 use tidefold_record::{Offset, TopicName};
+use uuid::Uuid;
 
 use super::accumulator::{Leaders, Portion};
 use super::connection::{Address, Connection, within};
-use super::describe::identity;
 use super::records::Session;
 use crate::known::KnownTopic;
 
@@ -161,6 +163,11 @@ pub(crate) async fn session(connection: &mut Connection) -> io::Result<Session> 
         None => Ok(Session { producer: answer.producer_id.0, epoch: answer.producer_epoch }),
         Some(error) => Err(io::Error::other(format!("no producer id: {error}"))),
     }
+}
+
+/// A topic's id as text.
+pub(crate) fn identity(id: Uuid) -> String {
+    if id.is_nil() { String::new() } else { BASE64_STANDARD_NO_PAD.encode(id.as_bytes()) }
 }
 
 pub(crate) fn name_of(name: &TopicName) -> kafka_protocol::messages::TopicName {

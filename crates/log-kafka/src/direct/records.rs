@@ -16,6 +16,10 @@ pub(crate) struct Sequence {
     pub(crate) first: i32,
 }
 
+/// Something that cannot be read: damage, or a format of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Odd(pub(crate) &'static str);
+
 /// Where the checksum stands, which covers all behind it.
 pub(crate) const CRC: usize = 17;
 /// The size of what stands before the records.

@@ -12,17 +12,11 @@ use openssl::pkey::PKey;
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use rsasl::config::SASLConfig;
 use rsasl::prelude::{Mechname, SASLClient};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
-use super::connection::{Connection, invalid};
+use super::connection::{Connection, Stream, invalid};
 use crate::settings::Settings;
-
-/// What a connection is made of, plain or not.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// How connections are secured.
 #[derive(Clone, Default)]

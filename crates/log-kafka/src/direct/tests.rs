@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -11,8 +12,10 @@ use tidefold_record::{Headers, Offset, TopicName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::connection::Address;
 use super::*;
 use crate::KafkaLog;
+use crate::settings::Settings;
 
 const P0: Partition = Partition(0);
 const PRODUCE: &[u8] = &[0, 0];

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use super::fetched::Odd;
+use super::records::Odd;
 
 /// The largest batch, once it is not compressed any more.
 pub(crate) const LARGEST: u64 = 64 << 20;
