@@ -107,10 +107,11 @@ fn shown(letter: &Value) -> String {
     let mut lines = Vec::new();
     let names = ["position", "time", "type", "id", "source", "key", "key_hex", "code", "detail", "schema_id"];
     for name in names {
-        match &letter[name] {
-            Value::Null => {}
-            Value::String(text) => lines.push(format!("{name:<10} {text}")),
-            other => lines.push(format!("{name:<10} {other}")),
+        let member = &letter[name];
+        match member.as_str() {
+            Some(text) => lines.push(format!("{name:<10} {text}")),
+            None if member.is_null() => {}
+            None => lines.push(format!("{name:<10} {member}")),
         }
     }
     for header in letter["headers"].as_array().into_iter().flatten() {

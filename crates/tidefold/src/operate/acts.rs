@@ -10,8 +10,8 @@ use tidefold_coordinator::CoordinatorError;
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::{Partition, Position};
 
-use super::routes::Parameters;
-use super::{Operator, replay};
+use super::operator::{Operator, refused, trouble};
+use super::parameters::Parameters;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ReasonParameter {
@@ -45,12 +45,12 @@ pub(super) async fn dead_add(
         let detail = "say why with `reason`: it stays with the record for ever";
         Problem::new(ProblemKind::InvalidRequest, detail)
     })?;
-    let bounds = operator.log().bounds(&name, position.partition).await.map_err(super::trouble)?;
+    let bounds = operator.log().bounds(&name, position.partition).await.map_err(trouble)?;
     if position.offset >= bounds.end {
         let detail = format!("the log of {}:{} ends at {}", topic.name, position.partition, bounds.end);
         return Err(Problem::new(ProblemKind::UnknownPosition, detail));
     }
-    operator.coordinator().add_dead_letter(&position, &reason).await.map_err(replay::refused)?;
+    operator.coordinator().add_dead_letter(&position, &reason).await.map_err(refused)?;
     Ok(Json(json!({ "position": position.to_string(), "reason": reason })))
 }
 
@@ -72,7 +72,7 @@ pub(super) async fn lift_breaker(
             Ok(positions) => lifted.extend(positions.iter().map(ToString::to_string)),
             // What has no tables yet is held by nothing.
             Err(CoordinatorError::NoGeneration { .. }) => {}
-            Err(error) => return Err(replay::refused(error)),
+            Err(error) => return Err(refused(error)),
         }
     }
     if lifted.is_empty() {

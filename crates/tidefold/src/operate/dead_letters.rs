@@ -12,7 +12,7 @@ use tidefold_table::verdict::DeadReason;
 use tidefold_table::{GenerationTables, Verdict};
 
 use super::letter::{DeadLetter, DeadLetterRecord};
-use super::{Operator, trouble};
+use super::operator::{Operator, trouble};
 
 /// Which dead letters are listed.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -24,7 +24,7 @@ use tidefold_table::verdict::PASSED_OVER;
 use tidefold_table::{TableKind, TableLayout, Verdict};
 
 use super::dead_letters::active;
-use super::{Operator, trouble};
+use super::operator::{Operator, trouble};
 
 /// One step of a key's fold.
 #[derive(Clone, Debug, Serialize, Deserialize)]

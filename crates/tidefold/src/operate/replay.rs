@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidefold_control_log::Passing;
-use tidefold_coordinator::{Build, BuildProgress, Comparison, CoordinatorError, Phase, ReplayOptions};
-use tidefold_http::{Problem, ProblemKind};
+use tidefold_coordinator::{Build, BuildProgress, Comparison, Phase, ReplayOptions};
+use tidefold_http::Problem;
 use tidefold_record::Offset;
 
-use super::Operator;
+use super::operator::{Operator, refused};
 use super::unfolded::{self, Unfolded};
 
 /// What becomes of generations that are there.
@@ -162,11 +161,6 @@ pub(super) async fn change(
         done.push((topic, generations.map_err(refused)?));
     }
     Ok(done)
-}
-
-pub(super) fn refused(error: CoordinatorError) -> Problem {
-    let kind = if error.is_passing() { ProblemKind::LogUnavailable } else { ProblemKind::Conflict };
-    Problem::new(kind, crate::failure::chain(&error))
 }
 
 fn word(phase: &Phase) -> &'static str {

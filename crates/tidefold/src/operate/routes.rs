@@ -1,14 +1,11 @@
 //! The operators' API on the admin port.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{FromRequestParts, Path, Query, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::request::Parts;
-use axum::response::{IntoResponse, Response};
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream;
@@ -19,8 +16,11 @@ use tidefold_http::{Problem, ProblemKind};
 use tidefold_record::Position;
 
 use super::letter::DeadLetterRecord;
+use super::ndjson::{ndjson, ndjson_line};
+use super::operator::Operator;
+use super::parameters::Parameters;
 use super::replay::{Change, Replay};
-use super::{Operator, acts, audit, dead_letters, inspect, replay, schemas, status, verify};
+use super::{acts, audit, dead_letters, inspect, replay, schemas, status, verify};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,9 +35,6 @@ struct ReplayParameters {
     #[serde(default)]
     accept_differences: bool,
 }
-
-/// The parameters of a request; one that is unknown or cannot be read is a mistake, not left out.
-pub(super) struct Parameters<T>(pub(super) T);
 
 type Shared = State<Arc<Operator>>;
 
@@ -168,24 +165,6 @@ async fn change(
     Ok(Json(json!({ "items": items })))
 }
 
-impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Parameters<T>, Problem> {
-        match Query::<T>::try_from_uri(&parts.uri) {
-            Ok(Query(parameters)) => Ok(Parameters(parameters)),
-            Err(error) => {
-                let cause =
-                    std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-                Err(Problem::new(
-                    ProblemKind::InvalidRequest,
-                    format!("the parameters cannot be read: {cause}"),
-                ))
-            }
-        }
-    }
-}
-
 /// Builds under way as NDJSON: every half second a line with all of them, the last one when all have ended.
 fn follow(operator: Arc<Operator>, replay: Replay) -> Response {
     let lines = stream::unfold((operator, replay, false), async |(operator, replay, ended)| {
@@ -202,14 +181,4 @@ fn follow(operator: Arc<Operator>, replay: Replay) -> Response {
         Some((ndjson_line(&json!({ "builds": reports })), (operator, replay, ended)))
     });
     ndjson(Body::from_stream(lines))
-}
-
-/// One line of an NDJSON answer.
-pub(super) fn ndjson_line(value: &Value) -> Result<Bytes, Infallible> {
-    Ok(Bytes::from(format!("{value}\n")))
-}
-
-/// An NDJSON answer.
-pub(super) fn ndjson(body: Body) -> Response {
-    ([(CONTENT_TYPE, "application/x-ndjson")], body).into_response()
 }

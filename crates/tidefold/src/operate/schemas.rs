@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tidefold_app::model::Projection;
 
-use super::Operator;
+use super::operator::Operator;
 
 /// A message type as it travels in the log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub(super) fn schemas(operator: &Operator) -> Vec<MessageSchema> {
         let message = |message: &tidefold_app::model::Message| MessageSchema {
             message_type: message.name.clone(),
             topic: topic.name.as_str().to_owned(),
-            log_topic: format!("{}{}", operator.topic_prefix, projection.log_topic()),
+            log_topic: format!("{}{}", operator.topic_prefix(), projection.log_topic()),
             partitions: topic.partitions,
             key: topic.key.iter().map(|field| field.name.clone()).collect(),
             id: control.id_of(&message.schema_json).map(|id| id.0),

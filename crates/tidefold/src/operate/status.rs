@@ -10,7 +10,7 @@ use tidefold_projector::{LaneState, LaneStatus};
 use tidefold_record::{Offset, Partition};
 use tidefold_telemetry::clock;
 
-use super::Operator;
+use super::operator::Operator;
 use crate::failure::chain;
 
 /// A node's status.
@@ -217,7 +217,11 @@ fn told(state: &LaneState) -> String {
         LaneState::Retrying { doing, error } => format!("retrying to {doing}: {error}"),
         LaneState::Halted(halt) => format!("halted: {halt}"),
         LaneState::Tripped(_) => state.reason().unwrap_or_default(),
-        other => other.as_str().to_owned(),
+        LaneState::Starting
+        | LaneState::Running
+        | LaneState::Waiting
+        | LaneState::Held
+        | LaneState::Stopped => state.as_str().to_owned(),
     }
 }
 

@@ -12,7 +12,7 @@ use tidefold_record::{Offset, Partition, Position};
 use tidefold_telemetry::clock;
 
 use super::dead_letters::active;
-use super::{Operator, replay, trouble};
+use super::operator::{Operator, refused, trouble};
 
 /// A partition of which not every record is folded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ pub(super) async fn unfolded(
 }
 
 async fn bounds(operator: &Operator, projection: &Projection) -> Result<Vec<Bounds>, Problem> {
-    operator.coordinator().bounds_of(projection.name()).await.map_err(replay::refused)
+    operator.coordinator().bounds_of(projection.name()).await.map_err(refused)
 }
 
 /// Says of partitions that are folded as far as they can be read that a transaction keeps the rest from being read.

@@ -23,9 +23,10 @@ use tidefold_store::published::Published;
 use tidefold_table::GenerationTables;
 use tokio::sync::mpsc;
 
-use super::routes::{ndjson, ndjson_line};
+use super::dead_letters;
+use super::ndjson::{ndjson, ndjson_line};
+use super::operator::Operator;
 use super::unfolded::{self, Unfolded};
-use super::{Operator, dead_letters};
 
 /// Records folded at once.
 const READ: ReadLimit = ReadLimit { records: 4_096, bytes: 4 << 20 };

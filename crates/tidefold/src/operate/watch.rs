@@ -17,7 +17,7 @@ use tidefold_table::GenerationTables;
 use tidefold_telemetry::{Telemetry, clock};
 
 use super::dead_letters::active;
-use super::{Operator, trouble};
+use super::operator::{Operator, trouble};
 
 /// How long between rounds.
 const ROUND: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidefold_telemetry::logging::Format;
 
-use super::{Origin, Resolved, SettingError};
+use super::resolved::{Origin, Resolved, SettingError};
 
 /// Reads settings by key and collects what is wrong.
 pub(super) struct Reader<'a> {

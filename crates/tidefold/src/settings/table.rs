@@ -10,7 +10,7 @@ use std::time::Duration;
 use tidefold_telemetry::logging::Format;
 
 use super::parse::Reader;
-use super::{Resolved, SettingError};
+use super::resolved::{Resolved, SettingError};
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]
