@@ -142,7 +142,11 @@ impl From<LogError> for Trouble {
             LogError::Full { .. } | LogError::Unavailable { .. } | LogError::Unknown { .. } => {
                 Trouble::Passing(error.to_string())
             }
-            _ => Trouble::Lasting(Halt::Log(error)),
+            LogError::TooLarge { .. }
+            | LogError::NoSuchPartition { .. }
+            | LogError::Mismatch { .. }
+            | LogError::OutOfRange { .. }
+            | LogError::Damaged { .. } => Trouble::Lasting(Halt::Log(error)),
         }
     }
 }

@@ -39,7 +39,12 @@ impl Observer {
         match &state {
             LaneState::Halted(halt) => self.halted(halt),
             LaneState::Tripped(tripped) => self.tripped(tripped),
-            _ => {}
+            LaneState::Starting
+            | LaneState::Running
+            | LaneState::Waiting
+            | LaneState::Held
+            | LaneState::Retrying { .. }
+            | LaneState::Stopped => {}
         }
     }
 

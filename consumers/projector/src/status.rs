@@ -117,7 +117,12 @@ impl LaneState {
                  dead letters pass: undo the deploy, or stop the publishers, before. `tidefold breaker lift` ends it at \
                  once; `tidefold replay` judges dead letters anew"
             )),
-            _ => None,
+            LaneState::Starting
+            | LaneState::Running
+            | LaneState::Waiting
+            | LaneState::Held
+            | LaneState::Retrying { .. }
+            | LaneState::Stopped => None,
         }
     }
 

@@ -101,7 +101,7 @@ fn table_json(app: &str, layout: &TableLayout, example: Option<String>) -> Value
     let kind = match layout.kind {
         TableKind::Entity => "entity",
         TableKind::Rollup => "rollup",
-        _ => "index",
+        TableKind::Index | TableKind::Verdicts | TableKind::Checkpoints | TableKind::ControlCopy => "index",
     };
     json!({
         "table": layout.name,

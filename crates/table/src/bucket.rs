@@ -140,10 +140,14 @@ impl Bucketing {
         let day = units_per_day(ty)?;
         // From the start of a unit, so much on lies in the next.
         let step = match unit {
+            TruncUnit::Second => day / 86_400,
+            TruncUnit::Minute => day / 1_440,
             TruncUnit::Hour => day / 24,
+            TruncUnit::Day => day,
+            TruncUnit::Week => 7 * day,
             TruncUnit::Month => 31 * day,
+            TruncUnit::Quarter => 92 * day,
             TruncUnit::Year => 366 * day,
-            _ => day,
         };
         let mut buckets = Vec::new();
         let mut at = truncate(unit, low, ty)?;
