@@ -284,3 +284,8 @@ pub(crate) fn expected(ty: &Type) -> String {
     };
     format!("{name} such as {example}")
 }
+/// Bytes in hexadecimal, lower case.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -4,6 +4,7 @@ use scylla::errors::{
     ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, ExecutionError,
     MetadataError, NewSessionError, PrepareError, RequestAttemptError,
 };
+use tidefold_codec::text;
 use tidefold_store::StoreError;
 use tidefold_table::TableId;
 
@@ -113,11 +114,10 @@ pub(crate) fn misshapen(table: &TableId, key: &[u8]) -> StoreError {
 
 /// The first bytes of a key for a message.
 pub(crate) fn hex(key: &[u8]) -> String {
-    let mut text: String = key.iter().take(64).map(|byte| format!("{byte:02x}")).collect();
-    if key.len() > 64 {
-        text.push('…');
+    match key.get(..64).filter(|first| first.len() < key.len()) {
+        Some(first) => format!("0x{}…", text::hex(first)),
+        None => format!("0x{}", text::hex(key)),
     }
-    format!("0x{text}")
 }
 
 fn sorted(what: &str, for_good: bool, detail: String) -> StoreError {

@@ -14,7 +14,7 @@ impl TableLayout {
     /// A stored key as text: `customer_id=c-1, order_id=o-7`; of what is no key of this table, its bytes in hex.
     #[must_use]
     pub fn key_text(&self, key: &[u8]) -> String {
-        let text = match self.kind {
+        let known = match self.kind {
             TableKind::Entity => Some(format!("key {}", String::from_utf8_lossy(key).escape_debug())),
             TableKind::Index | TableKind::Rollup => {
                 self.without_bucket(key).ok().and_then(|key| self.columns_text(&key))
@@ -25,10 +25,7 @@ impl TableLayout {
             }
             TableKind::ControlCopy => control_copy::Key::decode(key).ok().map(|key| key.to_string()),
         };
-        text.unwrap_or_else(|| {
-            let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("key 0x{hex}")
-        })
+        known.unwrap_or_else(|| format!("key 0x{}", text::hex(key)))
     }
 
     /// A key without its bucket as text.

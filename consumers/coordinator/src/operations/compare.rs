@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use tidefold_codec::text::hex;
 use tidefold_store::{Scan, Store, StoreError};
 use tidefold_table::{GenerationTables, Row, TableId};
 
@@ -309,10 +310,6 @@ async fn load(
         return Ok(Vec::new());
     }
     store.load(table, keys).await.map_err(CoordinatorError::store("compare tables"))
-}
-
-fn hex(key: &[u8]) -> String {
-    key.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

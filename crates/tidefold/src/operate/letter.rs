@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use tidefold_codec::json_out;
+use tidefold_codec::text::hex;
 use tidefold_control::{Control, SchemaRecord};
 use tidefold_record::headers::Known;
 use tidefold_record::{Position, RecordRef, unframe};
@@ -128,8 +129,4 @@ fn payload(value: &[u8], control: &Control) -> Result<Value, String> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
