@@ -1,9 +1,31 @@
 //! Where in a text a mistake stands, and how it is told.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::form::Violation;
 
 /// How much of a name from outside is repeated.
 const NAME_CHARS: usize = 120;
+
+/// RFC 3986, 3.5, but for the `/` and `~` that a pointer escapes itself.
+const NOT_IN_A_FRAGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'?');
 
 /// A place in a JSON text, kept on the stack; it is only written out for a mistake.
 #[derive(Clone, Copy, Debug)]
@@ -59,15 +81,7 @@ fn write_char(c: char, out: &mut String) {
     match c {
         '~' => out.push_str("~0"),
         '/' => out.push_str("~1"),
-        'a'..='z' | 'A'..='Z' | '0'..='9' => out.push(c),
-        '-' | '.' | '_' | '!' | '$' | '&' | '\'' | '(' | ')' | '*' | '+' | ',' | ';' | '=' | ':' | '@'
-        | '?' => out.push(c),
-        _ => {
-            let mut buffer = [0; 4];
-            for byte in c.encode_utf8(&mut buffer).bytes() {
-                out.push_str(&format!("%{byte:02X}"));
-            }
-        }
+        c => out.extend(utf8_percent_encode(c.encode_utf8(&mut [0; 4]), NOT_IN_A_FRAGMENT)),
     }
 }
 
