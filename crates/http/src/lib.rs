@@ -55,7 +55,3 @@ pub use readiness::{Gate, Readiness};
 pub use request_id::RequestId;
 pub use routes::{Routes, with_fallbacks};
 pub use serve::{Drained, Server, serve};
-
-/// The address an API binds where nothing else is said: this machine only.
-pub const DEFAULT_ADDRESS: std::net::SocketAddr =
-    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7070);

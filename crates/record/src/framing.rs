@@ -5,9 +5,6 @@
 #[serde(transparent)]
 pub struct SchemaId(pub u32);
 
-/// How many bytes stand before the datum.
-pub const FRAME_BYTES: usize = 5;
-
 /// A value that does not start with the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FramingError {

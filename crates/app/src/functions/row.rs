@@ -210,16 +210,6 @@ impl Function {
     }
 }
 
-// === impl Takes ===
-
-impl Takes {
-    /// Whether it is written as a constant and read when the app is loaded.
-    #[must_use]
-    pub fn is_constant(self) -> bool {
-        matches!(self, Takes::Digits | Takes::Unit | Takes::Part)
-    }
-}
-
 // === impl Fails ===
 
 impl Fails {
