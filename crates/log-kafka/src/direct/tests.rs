@@ -11,6 +11,7 @@ use tidefold_log::{Appended, Bounds, Log, LogError, ReadLimit, TopicSpec};
 use tidefold_record::{Headers, Offset, TopicName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
 
 use super::connection::Address;
 use super::*;
