@@ -1,6 +1,7 @@
 //! What the settings make of a server's certificate, with a server that does nothing but show one.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use openssl::asn1::Asn1Time;
