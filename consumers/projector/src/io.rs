@@ -44,7 +44,7 @@ pub(crate) struct Io {
 
 impl Io {
     /// Tries until it works, is told to end, or learns that it never will.
-    pub(crate) async fn insist<'a, T, E: Into<Trouble>>(
+    pub(crate) async fn retry<'a, T, E: Into<Trouble>>(
         &self,
         class: &'static str,
         doing: &'static str,
@@ -73,12 +73,12 @@ impl Io {
     }
 
     pub(crate) async fn bounds(&self) -> Result<Bounds, Stop> {
-        self.insist("log", "look at the log's ends", || self.log.bounds(&self.topic, self.partition)).await
+        self.retry("log", "look at the log's ends", || self.log.bounds(&self.topic, self.partition)).await
     }
 
     pub(crate) async fn read(&self, from: Offset, limit: ReadLimit) -> Result<RecordBatch, Stop> {
         let read = || self.log.read(&self.topic, self.partition, from, limit);
-        let batch = self.insist("log", "read the log", read).await?;
+        let batch = self.retry("log", "read the log", read).await?;
         if batch.next_offset() > Offset::MAX.next() {
             let last = batch.next_offset().back(1);
             let detail = format!("offsets are folded up to {}; copy the topic into a new one", Offset::MAX);
@@ -89,12 +89,12 @@ impl Io {
     }
 
     pub(crate) async fn fate(&self, id: SchemaId) -> Result<SchemaFate, Stop> {
-        self.insist("schema", "look up a schema id", || self.schemas.fate(id)).await
+        self.retry("schema", "look up a schema id", || self.schemas.fate(id)).await
     }
 
     /// The rows under the keys, in their order.
     pub(crate) async fn load(&self, table: &TableId, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, Stop> {
-        self.insist("store", "load rows", || self.store.load(table, keys)).await
+        self.retry("store", "load rows", || self.store.load(table, keys)).await
     }
 
     /// Writes until the store acknowledges (I6): an attempt that failed may have been done in part, and since every
@@ -107,14 +107,14 @@ impl Io {
             let _ = self.store.write(&self.lane, writes).await;
             return Ok(());
         }
-        self.insist("store", "write rows", || self.store.write(&self.lane, writes)).await
+        self.retry("store", "write rows", || self.store.write(&self.lane, writes)).await
     }
 
     /// Publishes until the feed acknowledges.
     pub(crate) async fn publish(&self, entries: &[FeedEntry]) -> Result<(), Stop> {
         let Some(feed) = &self.feed else { return Ok(()) };
         let publish = || feed.publish(&self.topic, self.partition, entries);
-        self.insist("log", "publish the feed", publish).await
+        self.retry("log", "publish the feed", publish).await
     }
 
     /// The partition's verdict rows of a range of offsets, both ends included.
@@ -127,7 +127,7 @@ impl Io {
         let (mut found, until, mut from) = (BTreeMap::new(), last.next(), first);
         while from < until {
             let page = || published.verdicts(self.partition, from..until, VERDICT_PAGE).boxed();
-            let rows = self.insist("store", "read verdicts", page).await?;
+            let rows = self.retry("store", "read verdicts", page).await?;
             let Some((offset, _)) = rows.last() else { break };
             from = offset.next();
             found.extend(rows);

@@ -256,7 +256,7 @@ impl Lane {
     async fn watch_end(&mut self) -> Result<(), Stop> {
         let io = Arc::clone(&self.io);
         self.end = io
-            .insist("log", "watch the log", || {
+            .retry("log", "watch the log", || {
                 let end = io.log.watch_end(&io.topic, io.partition);
                 Box::pin(std::future::ready(end))
             })

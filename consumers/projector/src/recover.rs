@@ -21,7 +21,7 @@ const WINDOW_READ: ReadLimit = ReadLimit { records: 20_000, bytes: 4 << 20 };
 impl Io {
     /// The partition's checkpoint.
     pub(crate) async fn checkpoint(&self, published: &Published) -> Result<Option<Checkpoint>, Stop> {
-        self.insist("store", "load the checkpoint", || published.checkpoint(self.partition).boxed()).await
+        self.retry("store", "load the checkpoint", || published.checkpoint(self.partition).boxed()).await
     }
 
     /// Proves that the log still is what was folded up to the checkpoint.
@@ -50,7 +50,7 @@ impl Io {
     async fn are_empty(&self, tables: &[TableId]) -> Result<bool, Stop> {
         for table in tables {
             let scan = Scan::All { after: None, limit: 1 };
-            let rows = self.insist("store", "look for rows", || self.store.scan(table, &scan)).await?;
+            let rows = self.retry("store", "look for rows", || self.store.scan(table, &scan)).await?;
             if !rows.is_empty() {
                 return Ok(false);
             }

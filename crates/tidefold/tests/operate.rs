@@ -116,7 +116,7 @@ async fn a_second_signal_ends_a_node_that_waits_for_a_request(backends: &Backend
     let mut answer = [0; 12];
     open.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 100");
-    assert_eq!(node.insist(), Some(128 + 15));
+    assert_eq!(node.terminate_again(), Some(128 + 15));
     assert_eq!(Node::start_with("storefront", folder.path(), &backends.flags()).terminate(), Some(0));
 }
 

@@ -135,7 +135,7 @@ impl Node {
     }
 
     /// SIGTERM, again and again until it has ended, and how.
-    pub fn insist(mut self) -> Option<i32> {
+    pub fn terminate_again(mut self) -> Option<i32> {
         loop {
             self.signal("-TERM");
             if let Some(status) = self.child.try_wait().unwrap() {
