@@ -103,7 +103,7 @@ impl Projector {
         self.assignment.generation
     }
 
-    /// Tells the lanes what to do. They obey between two batches; their status says when they have.
+    /// Tells the lanes what to do. They follow between two batches; their status says when they have.
     pub fn order(&self, orders: Orders) {
         self.orders.send_if_modified(|current| {
             let changed = *current != orders;
