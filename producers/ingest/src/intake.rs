@@ -11,13 +11,13 @@ use tidefold_store::lookout::Lookout;
 use tidefold_store::published::Published;
 use tidefold_telemetry::{Gauge, IngestMetrics, clock};
 
+use crate::admission::Admission;
 use crate::attributes::Attributes;
 use crate::catalog::{Catalogs, TopicEntry};
 use crate::components::{Clock, Components, Refusals};
 use crate::ids::Ids;
 use crate::proofs::{Folded, Proofs};
 use crate::record::Now;
-use crate::room::Room;
 use crate::settings::Settings;
 
 /// The state of ingest's routes.
@@ -30,7 +30,7 @@ pub(crate) struct Intake {
     pub(crate) metrics: IngestMetrics,
     pub(crate) settings: Settings,
     pub(crate) ids: Ids,
-    pub(crate) room: Room,
+    pub(crate) admission: Admission,
     pub(crate) proofs: Proofs,
     /// The generation that queries read, by the log's name of its topic.
     read: Mutex<HashMap<TopicName, Read>>,
@@ -63,7 +63,10 @@ impl Intake {
             metrics: telemetry.ingest(&app),
             anonymous_source: Principal::ANONYMOUS.source(&app),
             ids: Ids::new(),
-            room: Room::new(settings.memory_bytes, settings.limits.body_bytes.max(2 * settings.chunk_bytes)),
+            admission: Admission::new(
+                settings.memory_bytes,
+                settings.limits.body_bytes.max(2 * settings.chunk_bytes),
+            ),
             app,
             log,
             store,

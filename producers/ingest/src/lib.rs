@@ -12,7 +12,7 @@
 //! * `attributes`: what is said of a message besides what it says itself, by one set of rules; `cloudevent` takes them from
 //!   headers, `envelope` from a line. `head`: all that a request's headers say, `media` a part of it; `shape`: what a refused
 //!   body looks like.
-//! * `record`: a message as a record; `room`: the bytes that requests may hold.
+//! * `record`: a message as a record; `admission`: the bytes that requests may hold.
 //! * `routes`: which body goes which way; `single`: one message; `outcomes`: what became of it; `proofs`: whether the log is the one the tables are of.
 //! * `stream`: many messages; `lines`, `chunk` and `lane` are its steps.
 //! * `failure` and `answer`: what is answered.
@@ -23,6 +23,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use tidefold_http::paths;
 
+mod admission;
 mod answer;
 mod attributes;
 mod catalog;
@@ -40,7 +41,6 @@ mod media;
 mod outcomes;
 mod proofs;
 mod record;
-mod room;
 mod routes;
 mod settings;
 mod shape;

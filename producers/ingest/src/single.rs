@@ -8,6 +8,7 @@ use tidefold_http::body::{self, Pace};
 use tidefold_http::{Asking, FieldError, Principal, Problem, ProblemKind};
 use tidefold_record::{BatchBuilder, Partition, SchemaId};
 
+use crate::admission::Admitted;
 use crate::answer::Standing;
 use crate::attributes::{Attributes, Known};
 use crate::catalog::{Catalog, MessageEntry, TopicEntry};
@@ -17,7 +18,6 @@ use crate::head::Head;
 use crate::intake::Intake;
 use crate::outcomes::{self, Waited};
 use crate::record::{Given, Now, Scratch};
-use crate::room::Taken;
 use crate::shape;
 
 /// The length of an id that is made here.
@@ -144,13 +144,13 @@ fn id_of<'a>(
 }
 
 /// Reads the body whole, with room for it.
-async fn read(intake: &Intake, asking: &Asking, request: Request) -> Result<(Taken, Bytes), Problem> {
+async fn read(intake: &Intake, asking: &Asking, request: Request) -> Result<(Admitted, Bytes), Problem> {
     let limits = &intake.settings.limits;
-    let room = intake.room.open(&asking.caller, usize::MAX);
+    let room = intake.admission.open(&asking.caller, usize::MAX);
     let mut room = room.inspect_err(|_| {
         intake.metrics.full.inc();
     })?;
-    let more = |bytes| if room.grow(bytes) { Ok(()) } else { Err(intake.room.full()) };
+    let more = |bytes| if room.grow(bytes) { Ok(()) } else { Err(intake.admission.full()) };
     let json = body::read_whole(request.into_body(), limits.body_bytes, Pace::whole(limits), more).await;
     let json = json.inspect_err(|problem| count_unread(intake, problem))?;
     intake.metrics.body_bytes.inc_by(json.len() as u64);

@@ -27,6 +27,7 @@ use tidefold_http::{Asking, Caller, Held, Problem, ProblemKind};
 use tidefold_telemetry::clock;
 use tokio::sync::oneshot;
 
+use crate::admission::Admitted;
 use crate::answer;
 use crate::attributes::ID_BYTES;
 use crate::catalog::Catalog;
@@ -35,7 +36,6 @@ use crate::head::Head;
 use crate::intake::Intake;
 use crate::lane::{LaneBatch, Turn, append_in_turn};
 use crate::lines::Lines;
-use crate::room::Taken;
 
 /// One request, from its body to its answers.
 struct Exchange {
@@ -49,7 +49,7 @@ struct Exchange {
     broken: Option<Problem>,
     over: bool,
     /// Room for what came, the chunk being gathered and one on its way.
-    room: Taken,
+    room: Admitted,
     /// Bytes that came and have no room yet: nothing more is read until they have.
     owed: usize,
     caller: Caller,
@@ -67,7 +67,7 @@ pub(crate) fn answer(
     check(&head)?;
     let limits = intake.settings.limits;
     let Asking { caller, principal, .. } = asking;
-    let room = intake.room.open(&caller, 2 * intake.settings.chunk_bytes);
+    let room = intake.admission.open(&caller, 2 * intake.settings.chunk_bytes);
     let room = room.inspect_err(|_| {
         intake.metrics.full.inc();
     })?;
@@ -130,8 +130,11 @@ impl Exchange {
                 let intake = &self.stream.intake;
                 let busy = self.in_flight.len();
                 // The first goes by the stream's own room; without more, the others wait for it.
-                let room =
-                    if busy == 0 { None } else { intake.room.hold(&self.caller, self.gathered.size_bytes()) };
+                let room = if busy == 0 {
+                    None
+                } else {
+                    intake.admission.hold(&self.caller, self.gathered.size_bytes())
+                };
                 if busy >= intake.settings.chunks_in_flight || (busy > 0 && room.is_none()) {
                     return self.in_flight.next().await;
                 }
@@ -172,7 +175,7 @@ impl Exchange {
             }
             if waited >= patience {
                 self.stream.intake.metrics.full.inc();
-                self.broken = Some(self.stream.intake.room.full());
+                self.broken = Some(self.stream.intake.admission.full());
                 self.lines.give_up();
                 self.over = true;
                 return false;

@@ -10,24 +10,24 @@ use std::time::Duration;
 use tidefold_http::{Caller, Held, Problem, ProblemKind, Shared};
 
 /// How many bytes there are.
-pub(crate) struct Room {
+pub(crate) struct Admission {
     total: usize,
     /// What one caller may hold in any case: the largest single thing.
     least: usize,
 }
 
 /// Room that grows with what comes, until this is dropped.
-pub(crate) struct Taken {
+pub(crate) struct Admitted {
     held: Held,
     /// It does not grow beyond this.
     most: usize,
 }
 
-// === impl Room ===
+// === impl Admission ===
 
-impl Room {
-    pub(crate) fn new(total: usize, least: usize) -> Room {
-        Room { total, least }
+impl Admission {
+    pub(crate) fn new(total: usize, least: usize) -> Admission {
+        Admission { total, least }
     }
 
     /// Room for so many bytes, or for all there are where that is less; `None` while it is held.
@@ -39,9 +39,9 @@ impl Room {
     ///
     /// # Errors
     /// 503 where there is none at all.
-    pub(crate) fn open(&self, caller: &Caller, most: usize) -> Result<Taken, Problem> {
+    pub(crate) fn open(&self, caller: &Caller, most: usize) -> Result<Admitted, Problem> {
         let held = self.hold(caller, 1).ok_or_else(|| self.full())?;
-        Ok(Taken { held, most: most.min(self.total) })
+        Ok(Admitted { held, most: most.min(self.total) })
     }
 
     /// What is said where there is no room.
@@ -55,9 +55,9 @@ impl Room {
     }
 }
 
-// === impl Taken ===
+// === impl Admitted ===
 
-impl Taken {
+impl Admitted {
     /// Takes room for so many bytes more; false where there is none.
     #[must_use]
     pub(crate) fn grow(&mut self, more: usize) -> bool {
