@@ -103,7 +103,7 @@ pub enum Constant {
 /// Where a view's rows come from, before they are grouped or listed.
 #[derive(Debug)]
 pub struct ViewSource {
-    /// Over events: which messages of the topic (by place) feed it, with the places of their fields mapped so that
+    /// Over events: which messages of the topic (by place) it is of, with the places of their fields mapped so that
     /// `Node::Message` in this view's expressions is a place in *that* message's record. A view over events reads one
     /// message type: `SELECT … FROM PageViewed`. `None`: it reads the entity's states.
     pub event: Option<usize>,

@@ -196,7 +196,7 @@ pub struct PublishArgs {
     /// What the lines are; without it the file's name says it (`.csv`, `.csv.gz`, `.csv.zst`, else NDJSON).
     #[arg(long, value_enum, conflicts_with = "synthetic")]
     pub format: Option<LineFormat>,
-    /// CSV: which column feeds which field, `field=column`; without it columns are fields. Repeatable.
+    /// CSV: which column fills which field, `field=column`; without it columns are fields. Repeatable.
     #[arg(long = "column", value_name = "FIELD=COLUMN", conflicts_with = "synthetic")]
     pub columns: Vec<String>,
     /// The field, or in CSV the column, whose text is the message id: sent again, it counts once. Repeatable. Without it every
@@ -215,7 +215,7 @@ pub struct PublishArgs {
     /// CSV: the character between two cells, `\t` for a tab; a comma where nothing is said.
     #[arg(long, value_name = "CHAR", conflicts_with = "synthetic")]
     pub separator: Option<String>,
-    /// CSV: send the rows that are whole from a file whose shape is wrong, and let columns feed nothing.
+    /// CSV: send the rows that are whole from a file whose shape is wrong, and let columns fill nothing.
     #[arg(long, conflicts_with = "synthetic")]
     pub lenient: bool,
     /// Make up this many messages instead, of the app's message types.

@@ -1,4 +1,4 @@
-//! Rows of CSV as messages of one type: a column feeds a field, by name or by a mapping.
+//! Rows of CSV as messages of one type: a column fills a field, by name or by a mapping.
 //!
 //! The shape of a source comes first: its header, its quotes, the number of cells of its rows. Where that is wrong nothing can
 //! be trusted to stand in its place, so [`check`] goes over a whole file before any row is sent. What can be read once only
@@ -14,7 +14,7 @@ use crate::input::Input;
 use crate::ledger::RunId;
 use crate::line::{Fault, Line, SourceError, envelope, joined};
 
-/// Which column feeds which field, what makes the id, and what is taken for a row.
+/// Which column fills which field, what makes the id, and what is taken for a row.
 #[derive(Clone, Debug)]
 pub struct Mapping {
     /// (field, column); a field that is not here takes the column of its name, if there is one.
@@ -23,7 +23,7 @@ pub struct Mapping {
     pub id: Vec<String>,
     /// What stands between two cells.
     pub separator: u8,
-    /// Whether columns may feed nothing and rows of another shape are passed over one by one.
+    /// Whether columns may fill nothing and rows of another shape are passed over one by one.
     pub lenient: bool,
 }
 
@@ -31,7 +31,7 @@ pub struct Mapping {
 const FAULTS: usize = 20;
 
 /// A field's name, type and column.
-struct Feed {
+struct Fill {
     name: String,
     field: Field,
     column: usize,
@@ -42,7 +42,7 @@ struct Table {
     rows: Rows<Input>,
     path: PathBuf,
     columns: Vec<String>,
-    feeds: Vec<Feed>,
+    fills: Vec<Fill>,
     id: Vec<usize>,
 }
 
@@ -113,7 +113,7 @@ impl Table {
     fn open(input: Input, path: &Path, message: &Message, mapping: &Mapping) -> Result<Table, SourceError> {
         let rows = Rows::new(input, mapping.separator, mapping.lenient);
         let mut table =
-            Table { rows, path: path.to_owned(), columns: Vec::new(), feeds: Vec::new(), id: Vec::new() };
+            Table { rows, path: path.to_owned(), columns: Vec::new(), fills: Vec::new(), id: Vec::new() };
         let mut header = table.next()?;
         // Spreadsheets say the separator on a line of its own.
         if let Some(Row { text, wrong: None, .. }) = &header
@@ -168,7 +168,7 @@ impl Table {
             let mapped = mapping.fields.iter().find(|(name, _)| **name == *field.name);
             let name = mapped.map_or(&*field.name, |(_, column)| column);
             if let Some(column) = self.column(name) {
-                self.feeds.push(Feed { name: field.name.to_string(), field: field.clone(), column });
+                self.fills.push(Fill { name: field.name.to_string(), field: field.clone(), column });
             }
         }
         Ok(())
@@ -196,19 +196,19 @@ impl Table {
                 faults.push(format!("column {number} has no name"));
             } else if let Some(before) = before {
                 faults.push(format!("columns {} and {number} have the same name, `{name}`", before + 1));
-            } else if !self.feeds.iter().any(|feed| feed.column == at) && !self.id.contains(&at) {
+            } else if !self.fills.iter().any(|fill| fill.column == at) && !self.id.contains(&at) {
                 let spelled = |field: &&Field| field.name.eq_ignore_ascii_case(name.trim());
                 let hint = match message.record.fields.iter().find(spelled) {
                     Some(field) => format!("write the name as its field's, `{}`", field.name),
-                    None => format!("--column FIELD={name} makes it feed one"),
+                    None => format!("--column FIELD={name} makes it fill one"),
                 };
                 let name = shortened(name);
-                faults.push(format!("column {number}, `{name}`, feeds no field of {}; {hint}", message.name));
+                faults.push(format!("column {number}, `{name}`, fills no field of {}; {hint}", message.name));
             }
         }
         for field in &message.record.fields {
-            if field.default.is_none() && !self.feeds.iter().any(|feed| *feed.name == *field.name) {
-                faults.push(format!("no column feeds the field `{}`, which has no default", field.name));
+            if field.default.is_none() && !self.fills.iter().any(|fill| *fill.name == *field.name) {
+                faults.push(format!("no column fills the field `{}`, which has no default", field.name));
             }
         }
         faults
@@ -257,7 +257,7 @@ impl Table {
         message: &Message,
         run: &RunId,
     ) -> Result<Line, SourceError> {
-        let data = row_json(&self.feeds, cells, number)?;
+        let data = row_json(&self.fills, cells, number)?;
         let id = if self.id.is_empty() {
             run.id(number)
         } else {
@@ -275,18 +275,18 @@ impl Default for Mapping {
     }
 }
 
-fn row_json(feeds: &[Feed], row: &csv::StringRecord, number: u64) -> Result<String, SourceError> {
+fn row_json(fills: &[Fill], row: &csv::StringRecord, number: u64) -> Result<String, SourceError> {
     let mut object = serde_json::Map::new();
-    for feed in feeds {
-        let text = row.get(feed.column).unwrap_or_default();
-        if text.is_empty() && takes_default(&feed.field) {
+    for fill in fills {
+        let text = row.get(fill.column).unwrap_or_default();
+        if text.is_empty() && takes_default(&fill.field) {
             continue; // The write API fills it in.
         }
-        let value = field_json(&feed.field, text).ok_or_else(|| SourceError::Line {
+        let value = field_json(&fill.field, text).ok_or_else(|| SourceError::Line {
             number,
-            detail: format!("field {}: `{}` is not {}", feed.name, shortened(text), expected(&feed.field)),
+            detail: format!("field {}: `{}` is not {}", fill.name, shortened(text), expected(&fill.field)),
         })?;
-        object.insert(feed.name.clone(), value);
+        object.insert(fill.name.clone(), value);
     }
     Ok(serde_json::Value::Object(object).to_string())
 }

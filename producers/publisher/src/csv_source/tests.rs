@@ -76,18 +76,18 @@ fn every_broken_shape_is_named_with_line_and_column() {
         (b"id,name,name\np1,a,b\n", &["people.csv:1: columns 2 and 3 have the same name, `name`"]),
         (
             b"id,name,shoe\np1,a,b\n",
-            &["people.csv:1: column 3, `shoe`, feeds no field of PersonSeen", "--column FIELD=shoe"],
+            &["people.csv:1: column 3, `shoe`, fills no field of PersonSeen", "--column FIELD=shoe"],
         ),
         (
             b"id,Name\np1,a\n",
             &[
-                "column 2, `Name`, feeds no field",
+                "column 2, `Name`, fills no field",
                 "write the name as its field's, `name`",
-                "no column feeds the field `name`",
+                "no column fills the field `name`",
             ],
         ),
         (b"id, name\np1,a\n", &["write the name as its field's, `name`"]),
-        (b"id\np1\n", &["people.csv:1: no column feeds the field `name`, which has no default"]),
+        (b"id\np1\n", &["people.csv:1: no column fills the field `name`, which has no default"]),
         (b"id;name\np1;a\n", &["people.csv:1: ", "--separator ';'"]),
         (b"id\tname\np1\ta\n", &["people.csv:1: ", "--separator '\\t'"]),
         (b"", &["people.csv:1: there is no header line"]),
@@ -131,7 +131,7 @@ fn a_right_shape_is_read_whole() {
     assert_eq!(told(b"id\tname\np1\tA, \"b\"\n", &tabs), "");
     let mapped =
         Mapping { fields: vec![("name".into(), "who".into())], id: vec!["nr".into()], ..Mapping::default() };
-    assert_eq!(told(b"nr,id,who\n1,p1,Ann\n", &mapped), "", "a column may feed the id alone");
+    assert_eq!(told(b"nr,id,who\n1,p1,Ann\n", &mapped), "", "a column may fill the id alone");
 }
 
 #[test]
