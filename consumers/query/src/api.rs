@@ -151,7 +151,7 @@ async fn read_list(
         api.metrics.rows.inc_by(page.rows as u64);
         let next = page.next.map(|cursor| (cursor, format!("/v1/{app}/{name}"), pairs));
         let mut response = answer_list(&table, &visible, Some(page.json), next);
-        asking.preferences.tell_longs(response.headers_mut());
+        asking.preferences.report_longs(response.headers_mut());
         return Ok(response);
     }
 }
@@ -211,7 +211,7 @@ fn answer_row(table: &ReadTable, visible: &Visible, asking: &Asking, found: Foun
     if let Some(tag) = tag.to_header() {
         response.headers_mut().insert(ETAG, tag);
     }
-    asking.preferences.tell_longs(response.headers_mut());
+    asking.preferences.report_longs(response.headers_mut());
     response
 }
 

@@ -54,7 +54,7 @@ impl Preferences {
     }
 
     /// Says in which form integers are, and that other callers may get another answer.
-    pub fn tell_longs(&self, headers: &mut HeaderMap) {
+    pub fn report_longs(&self, headers: &mut HeaderMap) {
         headers.insert(VARY, HeaderValue::from_static("prefer"));
         if self.longs_as_text {
             headers.insert(APPLIED, HeaderValue::from_static("longs=string"));

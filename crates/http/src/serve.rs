@@ -184,7 +184,7 @@ async fn accept(
         match accepted {
             Ok(connection) => return Some(connection),
             Err(error) => {
-                trouble.tell(&error);
+                trouble.report(&error);
                 clock::pause(Duration::from_millis(50)).await;
             }
         }
@@ -405,7 +405,7 @@ impl HttpBody for Arriving {
 
 impl Trouble {
     /// Says it, or counts it where it was said a moment ago.
-    fn tell(&mut self, error: &std::io::Error) {
+    fn report(&mut self, error: &std::io::Error) {
         self.times += 1;
         let now = clock::instant();
         if self.said.is_some_and(|said| now.saturating_duration_since(said) < SAY_AGAIN) {

@@ -64,9 +64,9 @@ impl Counts {
         self.0.is_some()
     }
 
-    pub(crate) fn tell(&self, counted: ClientCounts) {
-        if let Some(tell) = &self.0 {
-            tell(counted);
+    pub(crate) fn report(&self, counted: ClientCounts) {
+        if let Some(report) = &self.0 {
+            report(counted);
         }
     }
 
@@ -78,7 +78,7 @@ impl Counts {
         let brokers = || told.brokers.values();
         let failed = brokers().map(|broker| broker.txerrs + broker.rxerrs + broker.req_timeouts).sum();
         let trips = brokers().filter_map(|broker| broker.rtt.as_ref()).map(|rtt| rtt.p99);
-        self.tell(ClientCounts {
+        self.report(ClientCounts {
             client,
             name: told.name.clone(),
             requests: number(told.tx),

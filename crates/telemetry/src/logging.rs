@@ -83,7 +83,7 @@ pub fn init(format: Format, default: &str) -> Result<(), LoggingError> {
     let json = *JSON.get_or_init(|| format.is_json());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = if json {
-        std::panic::set_hook(Box::new(tell_panic));
+        std::panic::set_hook(Box::new(report_panic));
         builder.json().flatten_event(true).with_current_span(true).with_span_list(false).finish().try_init()
     } else {
         builder.with_ansi(std::io::stderr().is_terminal()).finish().try_init()
@@ -119,7 +119,7 @@ pub fn json_line(level: Level, message: &str, fields: &[(&str, Value)]) -> Strin
     Value::Object(line).to_string()
 }
 
-fn tell_panic(panic: &PanicHookInfo<'_>) {
+fn report_panic(panic: &PanicHookInfo<'_>) {
     let mut fields = vec![("thread", Value::from(std::thread::current().name().unwrap_or("unnamed")))];
     fields.extend(panic.location().map(|place| ("location", Value::from(place.to_string()))));
     let trace = std::backtrace::Backtrace::capture();

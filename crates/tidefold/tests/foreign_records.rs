@@ -207,7 +207,7 @@ async fn judged(node: &Node, good: &[Good], appends: &Appends, placed: u64) {
     }
     verify(node, "storefront");
     let tally = Tally { acknowledged: placed + 32, applied, dead, ..Tally::default() };
-    tally.tell("garbage, no key, wrong partition, unknown schema … in the topic");
+    tally.report("garbage, no key, wrong partition, unknown schema … in the topic");
 }
 
 /// Until a position is folded: a node hears of other producers' records a moment later.

@@ -70,7 +70,7 @@ async fn kill_9_under_load_loses_nothing_and_doubles_nothing(backends: &Backends
         (Tally::default(), Asked { client: &shared, ingest: &node.http, query: &node.http });
     tally.count(&asked, &ledger, &expected).await;
     tally.verified(&node, &expected);
-    tally.tell(&format!("kill -9 of a node that is everything, {rounds} rounds"));
+    tally.report(&format!("kill -9 of a node that is everything, {rounds} rounds"));
     assert_eq!(node.terminate(), Some(0));
 }
 

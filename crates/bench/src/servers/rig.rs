@@ -129,7 +129,7 @@ impl Rig {
         let errors = child.stderr.take().ok_or("no standard error")?;
         let mut server = Server::of(child, String::new());
         let (told, lines) = channel();
-        std::thread::Builder::new().spawn(move || tell(errors, &told))?;
+        std::thread::Builder::new().spawn(move || report(errors, &told))?;
         let (http, admin) = up(&lines).map_err(|text| format!("tidefold {role}: {text}"))?;
         server.address = http;
         Ok(Node { server, admin })
@@ -184,7 +184,7 @@ pub(super) fn pause(time: Duration) {
 }
 
 /// Passes on what a process says until it ends.
-fn tell(errors: impl Read, told: &Sender<String>) {
+fn report(errors: impl Read, told: &Sender<String>) {
     for line in BufReader::new(errors).lines().map_while(Result::ok) {
         // Once it is up nobody listens, and its pipe must not fill.
         let _ = told.send(line);

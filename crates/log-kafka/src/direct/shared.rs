@@ -99,7 +99,7 @@ impl Shared {
         drop(self.spawn(async move {
             while tokio::time::timeout(every, this.closed.cancelled()).await.is_err() {
                 let waiting = this.accumulator().waiting();
-                counts.tell(this.connector.tally().counts(&name, waiting));
+                counts.report(this.connector.tally().counts(&name, waiting));
             }
         }));
     }

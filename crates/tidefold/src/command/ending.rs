@@ -22,7 +22,7 @@ const PANICKED: u8 = 101;
 const LOG_FORMAT: &str = "run.log_format=";
 
 /// Tells a failure.
-pub(super) fn tell(failure: &Failure, output: &Output) {
+pub(super) fn report(failure: &Failure, output: &Output) {
     if logging::is_json() {
         let mut fields =
             vec![("error", failure.code.name().into()), ("exit_code", (failure.code as u8).into())];
@@ -42,7 +42,7 @@ pub(super) fn tell(failure: &Failure, output: &Output) {
 }
 
 /// A result that is none of success, told to programs as an error too: they need one place to look at.
-pub(super) fn tell_result(code: ExitCode, output: &Output) {
+pub(super) fn report_result(code: ExitCode, output: &Output) {
     let kinds = [Code::Failed, Code::Usage, Code::NotFound, Code::Conflict, Code::Partial, Code::TimedOut];
     let kind = kinds.into_iter().find(|kind| ExitCode::from(*kind as u8) == code);
     if let Some(kind) = kind.filter(|_| output.is_json() && !logging::is_json()) {
@@ -76,7 +76,7 @@ pub(super) fn misused(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 }
 
 /// Panics of a command whose errors are JSON are JSON too.
-pub(super) fn tell_panics(output: &Output) {
+pub(super) fn report_panics(output: &Output) {
     if !output.is_json() {
         return;
     }

@@ -30,14 +30,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return ending::misused(&error, &arguments),
     };
     let output = Output::new(cli.output);
-    ending::tell_panics(&output);
+    ending::report_panics(&output);
     match dispatch(cli.command, &output) {
         Ok(code) => {
-            ending::tell_result(code, &output);
+            ending::report_result(code, &output);
             code
         }
         Err(failure) => {
-            ending::tell(&failure, &output);
+            ending::report(&failure, &output);
             failure.exit_code()
         }
     }

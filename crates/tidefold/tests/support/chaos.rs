@@ -97,7 +97,7 @@ impl Chaos {
     /// A line of the ledger, as far as readers can tell.
     pub async fn count(&mut self, fault: &str) {
         self.look().await;
-        self.tally.tell(fault);
+        self.tally.report(fault);
     }
 
     /// Compares what readers are told with what clients know.

@@ -141,7 +141,7 @@ impl Tally {
     }
 
     /// Prints a line of the ledger, and fails if something is lost or there twice.
-    pub fn tell(&self, fault: &str) {
+    pub fn report(&self, fault: &str) {
         let line = format!(
             "{fault:<66} {:>12} {:>8} {:>8} {:>9} {:>5} {:>6} {:>7}",
             self.acknowledged,
