@@ -38,18 +38,18 @@ pub(crate) async fn bootstrap(
         let begin = |control: &Control| {
             let manifest = source.manifest(control, window, None)?;
             let entry = Entry::Building { topic: name.to_owned(), generation: 1, manifest };
-            control.projection(name).is_none().then_some(entry)
+            control.generations(name).is_none().then_some(entry)
         };
         let control = control_log.append(begin).await?;
         // Killed between the two entries, it goes on here: no other generation can have come in between.
-        if control.projection(name).and_then(first_unfinished) != Some(1) {
+        if control.generations(name).and_then(first_unfinished) != Some(1) {
             continue;
         }
         // What does not load is told where its lanes would begin.
         let Ok(projection) = source.built_from(&control, 1) else { continue };
         open_tables(store, &projection.tables(1)).await?;
         let activate = |control: &Control| {
-            let wanted = control.projection(name).and_then(first_unfinished) == Some(1);
+            let wanted = control.generations(name).and_then(first_unfinished) == Some(1);
             wanted.then(|| Entry::Activated { topic: name.to_owned(), generation: 1 })
         };
         control_log.append(activate).await?;

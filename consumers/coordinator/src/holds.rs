@@ -25,7 +25,7 @@ const PATIENCE: u32 = 3;
 
 /// What holds a source's generation, as control says.
 pub(crate) fn hold_of<'a>(source: &Source, control: &'a Control) -> Option<&'a Hold> {
-    control.projection(source.name.as_str())?.hold.as_ref()
+    control.generations(source.name.as_str())?.hold.as_ref()
 }
 
 /// Follows the holds of all processes, for ever.

@@ -77,8 +77,8 @@ impl Process {
             }
             for (partition, reason) in self.halts(source, number) {
                 let decide = |control: &Control| {
-                    let projection = control.projection(source.name.as_str());
-                    let building = projection.filter(|p| p.state(number) == Some(GenerationState::Building));
+                    let known = control.generations(source.name.as_str());
+                    let building = known.filter(|p| p.state(number) == Some(GenerationState::Building));
                     let said = building?.halted(number).find(|(said, _)| *said == partition.0);
                     let same = said.map(|(_, said)| said) == reason.as_deref();
                     let (topic, reason) = (source.name.to_string(), reason.clone());

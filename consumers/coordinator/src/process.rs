@@ -100,8 +100,8 @@ impl Process {
         control: &'a Control,
     ) -> impl Iterator<Item = (&'a Arc<Source>, u32, &'a Generation)> {
         self.sources.iter().flat_map(|source| {
-            let projection = control.projection(source.name.as_str());
-            let generations = projection.into_iter().flat_map(|projection| &projection.generations);
+            let known = control.generations(source.name.as_str());
+            let generations = known.into_iter().flat_map(|known| &known.generations);
             generations.map(move |(number, generation)| (source, *number, generation))
         })
     }

@@ -139,9 +139,9 @@ impl Process {
 }
 
 fn orders(key: &Key, control: &Control) -> Orders {
-    let projection = control.projection(key.topic.as_str());
-    let hold = projection.and_then(|projection| projection.hold.as_ref());
-    let active = projection.and_then(|projection| projection.active);
+    let known = control.generations(key.topic.as_str());
+    let hold = known.and_then(|known| known.hold.as_ref());
+    let active = known.and_then(|known| known.active);
     Orders {
         follows: follows(key, control),
         publishes: active.is_none_or(|active| active == key.generation),
@@ -151,9 +151,9 @@ fn orders(key: &Key, control: &Control) -> Orders {
 
 /// The active generation judges; others take its verdicts, except a build that was begun without any.
 fn follows(key: &Key, control: &Control) -> Option<u32> {
-    let projection = control.projection(key.topic.as_str())?;
-    let active = projection.active.filter(|active| *active != key.generation)?;
-    let judges = projection.generations.get(&key.generation).is_some_and(|generation| {
+    let known = control.generations(key.topic.as_str())?;
+    let active = known.active.filter(|active| *active != key.generation)?;
+    let judges = known.generations.get(&key.generation).is_some_and(|generation| {
         generation.state == GenerationState::Building && generation.manifest.verdicts_of.is_none()
     });
     (!judges).then_some(active)

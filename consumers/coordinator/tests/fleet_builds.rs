@@ -65,7 +65,7 @@ fn active(control: &Control) -> Option<u32> {
 }
 
 fn hold(control: &Control) -> Option<Hold> {
-    control.projection("orders")?.hold.clone()
+    control.generations("orders")?.hold.clone()
 }
 
 /// What each lane of the active generation does, by partition.
@@ -227,7 +227,7 @@ async fn a_build_fails_with_what_halts_a_partition_in_another_process_and_goes_o
     // Where it is not refused, it goes on.
     members[2].membership.take(&shop.topic, Partition(1));
     members[1].membership.give(&shop.topic, Partition(1));
-    until(&members[0], |control| control.projection("orders").unwrap().halted(2).next().is_none()).await;
+    until(&members[0], |control| control.generations("orders").unwrap().halted(2).next().is_none()).await;
     let phase = finished(replay(&members[0]).await).await;
     assert!(matches!(phase, Phase::Done(_)), "{phase:?}");
 }

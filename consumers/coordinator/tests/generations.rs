@@ -83,7 +83,7 @@ async fn replay(coordinator: &Coordinator, options: ReplayOptions) -> Build {
 }
 
 fn state_of(control: &Control, generation: u32) -> Option<GenerationState> {
-    control.projection("orders")?.generations.get(&generation).map(|generation| generation.state)
+    control.generations("orders")?.generations.get(&generation).map(|generation| generation.state)
 }
 
 /// Overwrites a row of the entity's table with nonsense, later than anything.

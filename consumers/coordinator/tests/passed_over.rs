@@ -97,7 +97,7 @@ async fn a_record_that_was_passed_over_is_dead_in_a_replay_and_in_a_fold_of_the_
     let projection = &shop.app.projections[TOPIC];
     let settings = FoldSettings { window: WINDOW };
     let mut whole = WholeFold::new(Arc::clone(projection), Partition(0), settings);
-    for (offset, reason) in control.projection("orders").unwrap().dead_letters(0, Offset::ZERO) {
+    for (offset, reason) in control.generations("orders").unwrap().dead_letters(0, Offset::ZERO) {
         whole.pass_over(offset, reason);
     }
     whole.fold(&shop.records(Partition(0)).await, None, |id| fate(&shop.app, id)).unwrap();

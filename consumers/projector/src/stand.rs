@@ -35,8 +35,8 @@ impl Lane {
     /// Tells the fold which records of the batch operators declared dead.
     pub(crate) fn pass_over(&mut self, batch: &RecordBatch) {
         let control = self.control.borrow();
-        let Some(projection) = control.projection(self.io.observer.topic.as_str()) else { return };
-        let dead = projection.dead_letters(self.io.partition.0, self.checkpoint.next);
+        let Some(known) = control.generations(self.io.observer.topic.as_str()) else { return };
+        let dead = known.dead_letters(self.io.partition.0, self.checkpoint.next);
         for (offset, reason) in dead.take_while(|(offset, _)| *offset < batch.next_offset()) {
             self.folder.pass_over(offset, reason);
         }
@@ -49,8 +49,7 @@ impl Lane {
             (self.checkpoint.next, self.io.partition.0, self.io.observer.topic.clone());
         self.io.observer.state(LaneState::Tripped(tripped));
         let is_lifted = |control: &Control| {
-            control.projection(topic.as_str()).and_then(|projection| projection.lifted(partition))
-                >= Some(next)
+            control.generations(topic.as_str()).and_then(|known| known.lifted(partition)) >= Some(next)
         };
         let lifted = tokio::select! {
             () = self.io.cancel.cancelled() => return Some(LaneState::Stopped),
@@ -83,7 +82,7 @@ impl Lane {
             dead.next().is_some_and(|(offset, _): (Offset, &str)| offset == first)
         };
         let passed_over =
-            self.control.wait_for(|control| control.projection(topic.as_str()).is_some_and(is_dead));
+            self.control.wait_for(|control| control.generations(topic.as_str()).is_some_and(is_dead));
         tokio::select! {
             () = self.io.cancel.cancelled() => Some(state),
             passed_over = passed_over => match passed_over {

@@ -122,7 +122,7 @@ impl Generations {
     #[must_use]
     pub fn is_gone(&self, table: &ReadTable) -> bool {
         let control = self.control.borrow();
-        let generations = control.projection(table.projection.name());
+        let generations = control.generations(table.projection.name());
         let state = generations.and_then(|generations| generations.state(table.generation));
         state.is_none_or(|state| state == GenerationState::Gone)
     }

@@ -128,7 +128,7 @@ impl Control {
     /// # Errors
     /// When there is no such generation, or its definition is not there or does not load.
     pub fn built_from(&self, topic: &str, generation: u32) -> Result<&Arc<Projection>, NoProjection> {
-        let found = self.projection(topic).and_then(|known| known.generations.get(&generation));
+        let found = self.generations(topic).and_then(|known| known.generations.get(&generation));
         let Some(Generation { manifest, .. }) = found else {
             return Err(NoProjection::NoGeneration { topic: topic.to_owned(), generation });
         };
@@ -205,7 +205,7 @@ impl Control {
 
     /// The generations of a topic's projection.
     #[must_use]
-    pub fn projection(&self, topic: &str) -> Option<&Generations> {
+    pub fn generations(&self, topic: &str) -> Option<&Generations> {
         self.projections.get(topic)
     }
 

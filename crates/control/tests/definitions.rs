@@ -41,7 +41,7 @@ fn say(control: &mut Control, entry: Entry) {
 /// Builds and activates a topic's next generation from the definition in force.
 fn build(control: &mut Control, topic: &str) -> u32 {
     let definition = control.definition().unwrap().name_of(topic).to_owned();
-    let generation = control.projection(topic).map_or(1, tidefold_control::Generations::next_generation);
+    let generation = control.generations(topic).map_or(1, tidefold_control::Generations::next_generation);
     let manifest = Manifest {
         definition,
         cluster: "c".into(),
@@ -100,7 +100,8 @@ fn what_is_not_defined_is_said() {
 
     // Entries of another topic: its manifest names what is not here.
     let mut other = Control::default();
-    let generations: Vec<_> = control.projection("orders").into_iter().flat_map(|p| &p.generations).collect();
+    let generations: Vec<_> =
+        control.generations("orders").into_iter().flat_map(|p| &p.generations).collect();
     let manifest = generations[0].1.manifest.clone();
     say(&mut other, Entry::Building { topic: "orders".into(), generation: 1, manifest });
     let error = other.built_from("orders", 1).err().unwrap();

@@ -32,8 +32,8 @@ impl Coordinator {
             return Err(refuse(reason));
         }
         let decide = |control: &Control| {
-            let projection = control.projection(topic);
-            let mut dead = projection.into_iter().flat_map(|p| p.dead_letters(partition.0, position.offset));
+            let known = control.generations(topic);
+            let mut dead = known.into_iter().flat_map(|p| p.dead_letters(partition.0, position.offset));
             let known = dead.next().is_some_and(|(offset, _)| offset == position.offset);
             (!known).then(|| Entry::DeadLetterAdded {
                 topic: topic.to_owned(),

@@ -108,9 +108,9 @@ fn begin(
     control: &Control,
     options: ReplayOptions,
 ) -> Option<(Builder, Build)> {
-    let projection = control.projection(source.name.as_str())?;
-    let from = projection.active?;
-    let (to, generation) = projection.in_state(GenerationState::Building).next()?;
+    let known = control.generations(source.name.as_str())?;
+    let from = known.active?;
+    let (to, generation) = known.in_state(GenerationState::Building).next()?;
     let (state, follows) = (generation.state, generation.manifest.verdicts_of.is_some());
     let (progress, seen) = watch::channel(BuildProgress::none());
     let (process, of) = (Arc::clone(process), Arc::clone(source));

@@ -179,7 +179,7 @@ impl Builder {
     /// What became of the generation, where that is decided: by another process, or by whoever gave it up.
     fn fate(&self) -> Option<Phase> {
         let control = self.pair.process.control_log.control();
-        match control.projection(self.pair.name())?.state(self.pair.to)? {
+        match control.generations(self.pair.name())?.state(self.pair.to)? {
             GenerationState::Building => None,
             GenerationState::Active | GenerationState::Kept => Some(Phase::Done(Comparison::default())),
             GenerationState::Gone => Some(Phase::Failed("it was abandoned".to_owned())),

@@ -27,7 +27,7 @@ impl Coordinator {
         for at in source.partitions().filter(|at| partition.is_none_or(|only| only == *at)) {
             let Some((LaneState::Tripped(_), next)) = process.lanes.lane(&key, at) else { continue };
             let decide = |control: &Control| {
-                let known = control.projection(topic).and_then(|projection| projection.lifted(at.0));
+                let known = control.generations(topic).and_then(|known| known.lifted(at.0));
                 (known < Some(next)).then(|| Entry::BreakerLifted {
                     topic: topic.to_owned(),
                     partition: at.0,

@@ -69,13 +69,13 @@ impl Pair {
     fn can_go_on(&self) -> Result<(), CoordinatorError> {
         let (topic, generation, key) = (self.name().to_owned(), self.to, self.source.key(self.to));
         let control = self.process.control_log.control();
-        let projection = control.projection(&topic);
-        if projection.and_then(|projection| projection.state(self.to)) != Some(self.state) {
+        let known = control.generations(&topic);
+        if known.and_then(|known| known.state(self.to)) != Some(self.state) {
             return Err(CoordinatorError::NoGeneration { topic, wanted: "such" });
         }
         let owned = self.process.owned(&self.source);
         let elsewhere = || {
-            let mut halted = projection.into_iter().flat_map(|projection| projection.halted(self.to));
+            let mut halted = known.into_iter().flat_map(|known| known.halted(self.to));
             let other = halted.find(|(partition, _)| !owned.contains_key(&Partition(*partition)));
             other.map(|(partition, reason)| format!("partition {partition}: {reason}"))
         };

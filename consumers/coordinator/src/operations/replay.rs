@@ -59,13 +59,13 @@ impl Coordinator {
             return Ok(build);
         }
         let begin = |control: &Control| {
-            let projection = control.projection(topic)?;
-            if projection.in_state(GenerationState::Building).next().is_some() {
+            let known = control.generations(topic)?;
+            if known.in_state(GenerationState::Building).next().is_some() {
                 return None;
             }
-            let verdicts_of = projection.active.filter(|_| trusted);
+            let verdicts_of = known.active.filter(|_| trusted);
             let manifest = source.manifest(control, process.options.window, verdicts_of)?;
-            let generation = projection.next_generation();
+            let generation = known.next_generation();
             Some(Entry::Building { topic: topic.to_owned(), generation, manifest })
         };
         let control = a_few_times(|| process.control_log.append(&begin)).await?;
@@ -83,6 +83,6 @@ impl Coordinator {
 
 /// The generation of a topic that is being built.
 fn building(control: &Control, topic: &str) -> Option<(u32, Manifest)> {
-    let (number, generation) = control.projection(topic)?.in_state(GenerationState::Building).next()?;
+    let (number, generation) = control.generations(topic)?.in_state(GenerationState::Building).next()?;
     Some((number, generation.manifest.clone()))
 }

@@ -38,8 +38,8 @@ impl Coordinator {
         let process = self.process();
         process.source(topic)?;
         let in_state = |control: &Control| -> Vec<u32> {
-            let projection = control.projection(topic);
-            projection.map(|p| p.in_state(state).map(|(number, _)| number).collect()).unwrap_or_default()
+            let known = control.generations(topic);
+            known.map(|p| p.in_state(state).map(|(number, _)| number).collect()).unwrap_or_default()
         };
         // Only those that are there now: what comes to this state in between is somebody else's.
         let chosen = in_state(&*process.control_log.advance().await?);

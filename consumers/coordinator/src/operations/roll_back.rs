@@ -18,10 +18,9 @@ impl Coordinator {
     pub async fn rollback(&self, topic: &str) -> Result<u32, CoordinatorError> {
         let source = self.process().source(topic)?;
         let control = self.process().control_log.control();
-        let projection = control.projection(topic);
-        let kept =
-            projection.and_then(|p| p.in_state(GenerationState::Kept).last()).map(|(number, _)| number);
-        let Some((from, to)) = projection.and_then(|p| p.active).zip(kept) else {
+        let known = control.generations(topic);
+        let kept = known.and_then(|p| p.in_state(GenerationState::Kept).last()).map(|(number, _)| number);
+        let Some((from, to)) = known.and_then(|p| p.active).zip(kept) else {
             return Err(CoordinatorError::NoGeneration { topic: topic.to_owned(), wanted: "kept" });
         };
         let (process, source) = (Arc::clone(self.process()), Arc::clone(source));

@@ -15,8 +15,8 @@ impl Process {
     /// more verdicts, and a build that waits for them would never end.
     pub(crate) async fn verdicts_can_be_followed(&self, source: &Source) -> bool {
         let control = self.control_log.control();
-        let projection = control.projection(source.name.as_str());
-        let active = projection.and_then(|p| p.generations.get_key_value(&p.active?));
+        let known = control.generations(source.name.as_str());
+        let active = known.and_then(|p| p.generations.get_key_value(&p.active?));
         let Some((number, generation)) = active else { return false };
         self.is_of_what_is_there(source, &generation.manifest) && self.lies_in_the_log(source, *number).await
     }

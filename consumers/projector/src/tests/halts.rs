@@ -298,7 +298,7 @@ async fn a_record_that_halts_its_partition_is_found_and_passed_over_once_an_oper
         Partition(0),
         tidefold_fold::FoldSettings { window: WINDOW },
     );
-    for (offset, reason) in sender.borrow().projection("orders").unwrap().dead_letters(0, Offset::ZERO) {
+    for (offset, reason) in sender.borrow().generations("orders").unwrap().dead_letters(0, Offset::ZERO) {
         whole.pass_over(offset, reason);
     }
     let app = Arc::clone(&shop.app);

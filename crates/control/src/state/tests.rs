@@ -61,9 +61,9 @@ fn one_generation_is_active_and_the_one_before_is_kept_until_retired() {
     for (expects, entry) in [building(1), activated(1), building(2), activated(2)].into_iter().enumerate() {
         assert_eq!(apply(&mut control, expects as u64, entry), Outcome::Taken);
     }
-    let projection = control.projection("orders").unwrap();
-    assert_eq!(projection.active, Some(2));
-    assert_eq!(projection.generations[&1].state, GenerationState::Kept);
+    let known = control.generations("orders").unwrap();
+    assert_eq!(known.active, Some(2));
+    assert_eq!(known.generations[&1].state, GenerationState::Kept);
     assert!(matches!(apply(&mut control, 4, retired(2)), Outcome::Refused { .. }));
     assert_eq!(apply(&mut control, 5, activated(1)), Outcome::Taken);
     assert_eq!(apply(&mut control, 6, retired(2)), Outcome::Taken);
@@ -103,19 +103,19 @@ fn a_generation_is_held_once_and_what_stands_is_told_until_it_is_released() {
     let mut control = Control::default();
     let entries = vec![building(1), activated(1), standing(1, 0, 7), holding(1, None), holding(1, None)];
     assert_eq!(apply_all(&mut control, entries), [true, true, false, true, false]);
-    let hold = control.projection("orders").unwrap().hold.clone().unwrap();
+    let hold = control.generations("orders").unwrap().hold.clone().unwrap();
     assert_eq!((hold.at, hold.renewed, hold.generation), (Offset(3), Offset(3), 1));
     assert!(hold.standing.is_empty());
 
     let entries = vec![standing(1, 0, 7), standing(2, 1, 7), holding(1, Some(3)), holding(1, Some(2))];
     assert_eq!(apply_all(&mut control, entries), [true, false, true, false]);
-    let hold = control.projection("orders").unwrap().hold.clone().unwrap();
+    let hold = control.generations("orders").unwrap().hold.clone().unwrap();
     assert_eq!((hold.at, hold.renewed), (Offset(3), Offset(7)));
     assert_eq!(hold.standing, BTreeMap::from([(0, 7)]));
 
     let entries = vec![released(2), released(1), released(1), holding(1, Some(3))];
     assert_eq!(apply_all(&mut control, entries), [false, true, false, false]);
-    assert_eq!(control.projection("orders").unwrap().hold, None);
+    assert_eq!(control.generations("orders").unwrap().hold, None);
 }
 
 #[test]
@@ -126,15 +126,15 @@ fn an_activation_and_the_end_of_a_generation_release_what_is_held() {
     for end in [activated_2, abandoned_2] {
         let mut control = Control::default();
         apply_all(&mut control, vec![building(1), activated(1), building(2), holding(1, None)]);
-        assert!(control.projection("orders").unwrap().hold.is_some());
+        assert!(control.generations("orders").unwrap().hold.is_some());
         assert_eq!(apply_all(&mut control, vec![end]), [true]);
-        assert_eq!(control.projection("orders").unwrap().hold, None);
+        assert_eq!(control.generations("orders").unwrap().hold, None);
     }
     let mut control = Control::default();
     let retired = Entry::Retired { topic: "orders".into(), generation: 1 };
     let entries = vec![building(1), activated(1), building(2), activated(2), holding(2, None), retired];
     assert_eq!(apply_all(&mut control, entries), [true; 6]);
-    assert_eq!(control.projection("orders").unwrap().hold, None);
+    assert_eq!(control.generations("orders").unwrap().hold, None);
     assert_eq!(apply_all(&mut control, vec![holding(1, None)]), [false], "it is gone");
 }
 
@@ -151,8 +151,8 @@ fn a_build_is_told_which_partition_does_not_come_further() {
     assert_eq!(apply_all(&mut control, entries), [true, true, false, true]);
     assert_eq!(apply_all(&mut control, vec![halted(1, Some("full")), halted(0, Some("dead"))]), [true; 2]);
     let first = |control: &Control| {
-        let projection = control.projection("orders").unwrap();
-        projection.halted(2).next().map(|(partition, reason)| (partition, reason.to_owned()))
+        let known = control.generations("orders").unwrap();
+        known.halted(2).next().map(|(partition, reason)| (partition, reason.to_owned()))
     };
     assert_eq!(first(&control), Some((0, "dead".to_owned())));
     assert_eq!(apply_all(&mut control, vec![halted(0, None)]), [true]);
@@ -226,8 +226,8 @@ fn a_record_that_was_declared_dead_stays_so_in_every_generation() {
     );
     let entries = vec![added(0, 3, "c"), added(1, 5, "d"), building(2), activated(2)];
     assert_eq!(apply_all(&mut control, entries), [true; 4]);
-    let projection = control.projection("orders").unwrap();
-    let of = |partition, from| projection.dead_letters(partition, Offset(from)).collect::<Vec<_>>();
+    let known = control.generations("orders").unwrap();
+    let of = |partition, from| known.dead_letters(partition, Offset(from)).collect::<Vec<_>>();
     assert_eq!(of(0, 0), [(Offset(3), "c"), (Offset(7), "a")]);
     assert_eq!((of(0, 4), of(1, 5), of(2, 0)), (vec![(Offset(7), "a")], vec![(Offset(5), "d")], vec![]));
 }
@@ -240,6 +240,6 @@ fn the_breaker_is_lifted_where_a_partition_stands() {
         apply_all(&mut control, vec![building(1), activated(1), lifted(0, 7), lifted(0, 9)]),
         [true; 4]
     );
-    let projection = control.projection("orders").unwrap();
-    assert_eq!((projection.lifted(0), projection.lifted(1)), (Some(Offset(9)), None));
+    let known = control.generations("orders").unwrap();
+    assert_eq!((known.lifted(0), known.lifted(1)), (Some(Offset(9)), None));
 }

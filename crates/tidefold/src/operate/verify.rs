@@ -73,7 +73,7 @@ async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<
         let name = projection.name();
         let control = operator.coordinator().control_log().control();
         let Some((number, generation)) =
-            control.projection(name).and_then(|p| p.generations.get_key_value(&p.active?))
+            control.generations(name).and_then(|p| p.generations.get_key_value(&p.active?))
         else {
             continue;
         };
@@ -142,7 +142,7 @@ impl Folded<'_> {
                 );
             }
             let control = self.operator.coordinator().control_log().control();
-            let declared = control.projection(self.projection.name()).into_iter();
+            let declared = control.generations(self.projection.name()).into_iter();
             for (offset, reason) in
                 declared.flat_map(|of_topic| of_topic.dead_letters(partition as u32, next))
             {
