@@ -1,5 +1,12 @@
 //! What tools are shown of a rollup: typed columns beside the bytes that are the row.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails where something is not there"
+)]
+
 mod cql;
 
 use std::sync::Arc;
@@ -18,6 +25,9 @@ use tidefold_table::rollup::{Group, shard};
 use tidefold_table::{Column, RowWrite, Stamp, TableId, TableKind, TableLayout};
 
 use crate::cql::Cql;
+
+/// An aggregate, the type of its argument, its component's bytes, a change of it, and what a tool sees.
+type Case<'a> = (&'a str, Option<Type>, Vec<u8>, Option<Delta<'a>>, &'a str);
 
 /// A group of one text column, and these aggregates.
 fn rollup(aggregates: &[(&str, Option<Type>)]) -> Table {
@@ -64,7 +74,7 @@ async fn values_at_the_ends_of_their_types_are_shown_as_they_are() {
     let decimal = Type::Decimal { precision: 38, scale: 2, fixed: None };
     let most = 10_i128.pow(38) - 1;
     let (wide, negative) = (Exact::from_parts(0, 1), Exact::from_parts(i128::MIN, -1));
-    let cases: Vec<(&str, Option<Type>, Vec<u8>, Option<Delta<'_>>, &str)> = vec![
+    let cases: Vec<Case> = vec![
         ("min", Some(Type::Date), datum(&Type::Date, Datum::Long(first)), None, r#""0001-01-01""#),
         ("max", Some(Type::Date), datum(&Type::Date, Datum::Long(last)), None, r#""9999-12-31""#),
         (
