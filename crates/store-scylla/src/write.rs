@@ -25,8 +25,9 @@ const BATCH_BYTES: usize = 16 << 10;
 /// A batch has at most so many statements.
 const BATCH_ROWS: usize = 100;
 
-/// And rows of at most so many partitions: servers warn of more.
+/// Rows of several partitions travel together while they are of at most so many, and below so many bytes: servers warn of more.
 const BATCH_PARTITIONS: u32 = 10;
+const TOGETHER_BYTES: usize = 4 << 10;
 
 /// Rows that travel together, as statements.
 struct Parcel<'a> {
@@ -121,7 +122,7 @@ impl Server {
 impl<'a> Parcel<'a> {
     fn has_room_for(&self, other: &Parcel<'a>) -> bool {
         self.rows.len() + other.rows.len() <= BATCH_ROWS
-            && self.weight + other.weight <= BATCH_BYTES
+            && self.weight + other.weight <= TOGETHER_BYTES
             && self.partitions + other.partitions <= BATCH_PARTITIONS
     }
 
