@@ -311,6 +311,14 @@ proptest! {
         }
     }
 
+    /// Texts of every length around sixteen, with what is escaped anywhere in them.
+    #[test]
+    fn a_text_is_written_as_json_that_says_the_same(text in r#"[a-zä\x00-\x1f"\\/𝄞]{0,40}"#) {
+        let mut written = Vec::new();
+        json_out::write_string(&text, &mut written);
+        prop_assert_eq!(serde_json::from_slice::<String>(&written).unwrap(), text);
+    }
+
     #[test]
     fn fields_in_any_order_make_the_same_datum(seed in any::<u64>(), turn in any::<usize>()) {
         let mut rng = Rng(seed);
