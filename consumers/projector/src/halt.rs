@@ -4,7 +4,7 @@ use tidefold_fold::FoldError;
 use tidefold_log::LogError;
 use tidefold_record::{Offset, Position};
 use tidefold_store::StoreError;
-use tidefold_table::Damaged;
+use tidefold_table::{Damaged, GenerationTables};
 
 use crate::breaker::Tripped;
 use crate::feed::FeedError;
@@ -76,6 +76,15 @@ pub enum Halt {
 // === impl Halt ===
 
 impl Halt {
+    /// The halt of a lane over these tables: the fold, which knows no generation, names a damaged one as queries do.
+    pub(crate) fn over(self, tables: &GenerationTables) -> Halt {
+        let Halt::Fold(FoldError::Damaged(mut damaged)) = self else { return self };
+        if let Some(table) = tables.named(&damaged.table) {
+            damaged.table = table.id.to_string();
+        }
+        Halt::Fold(FoldError::Damaged(damaged))
+    }
+
     /// Whether a single record may be at fault, by what it comes to or touches.
     pub(crate) fn may_be_of_a_record(&self) -> bool {
         match self {

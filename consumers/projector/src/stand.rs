@@ -27,8 +27,13 @@ impl Lane {
         match stop {
             Stop::Cancelled => Some(LaneState::Stopped),
             Stop::Tripped(tripped) => self.until_lifted(tripped).await,
-            Stop::Halt(halt) if halt.may_be_of_a_record() => self.until_passed_over(halt).await,
-            Stop::Halt(halt) => Some(LaneState::Halted(halt)),
+            Stop::Halt(halt) => {
+                let halt = halt.over(&self.tables);
+                match halt.may_be_of_a_record() {
+                    true => self.until_passed_over(halt).await,
+                    false => Some(LaneState::Halted(halt)),
+                }
+            }
         }
     }
 

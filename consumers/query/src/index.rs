@@ -7,19 +7,23 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use bumpalo::Bump;
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tidefold_app::model::{MessageKind, Topic};
-use tidefold_codec::{ordered, schema, text};
+use tidefold_codec::json_out::Longs;
+use tidefold_codec::{schema, text};
 use tidefold_http::paths::segment;
 use tidefold_http::{FieldError, Problem, ProblemKind};
-use tidefold_store::Scan;
-use tidefold_table::entity::StateRef;
-use tidefold_table::{Row, TableKind, TableLayout};
+use tidefold_store::{Scan, StoreError};
+use tidefold_table::index::KeyColumns;
+use tidefold_table::{Broken, Row, TableKind, TableLayout};
 use tidefold_telemetry::ReadKind;
 
 use crate::allowed::allowed;
+use crate::read::add_up;
+use crate::rows;
 use crate::serving::{Api, bad_path};
-use crate::table::ReadTable;
+use crate::table::{ReadTable, store_problem};
 
 /// How many rows are looked at for an example: some may be marked as deleted.
 const EXAMPLES: usize = 16;
@@ -63,8 +67,8 @@ async fn describe(api: &Api, place: Result<Path<String>, PathRejection>) -> Resu
     let mut tables = Vec::new();
     for layout in known.projections().iter().flat_map(|projection| projection.layouts()) {
         let example = match api.generations.table(&layout.name).await {
-            Some(Ok(table)) => example(api, &name, &table).await,
-            _ => None,
+            Some(Ok(table)) => example(api, &name, &table).await?,
+            Some(Err(_)) | None => None,
         };
         tables.push(table_json(&name, layout, example));
     }
@@ -135,29 +139,56 @@ fn messages_json(app: &str, topic: &Topic) -> Vec<Value> {
     topic.messages.iter().map(message).collect()
 }
 
-/// A link to a row or range that is there.
-async fn example(api: &Api, app: &str, table: &ReadTable) -> Option<String> {
+/// A link to a row or range that is there; none where there is no row, or no store to ask.
+///
+/// # Errors
+/// A damaged row: it is told here as wherever else it is read.
+async fn example(api: &Api, app: &str, table: &ReadTable) -> Result<Option<String>, Problem> {
     let scan = Scan::All { after: None, limit: EXAMPLES };
-    let rows = api.store.scan(&table.table.id, &scan).await.ok()?;
-    let layout = &table.table.layout;
-    if let Some(entity) = table.entity() {
-        let single = layout.partition_key.len() == 1;
-        let alive = |row: &&Row| StateRef::parse(&row.value).is_ok_and(|state| !state.deleted);
-        let row = rows.iter().find(alive).filter(|_| single)?;
-        let key = std::str::from_utf8(&row.key).ok()?;
-        return Some(format!("/v1/{app}/{}/{}", entity.layout.name, segment(key)));
+    let rows = match api.store.scan(&table.table.id, &scan).await {
+        Ok(rows) => rows,
+        Err(damaged @ StoreError::Damaged(_)) => return Err(store_problem(damaged)),
+        Err(StoreError::Unavailable { .. } | StoreError::Refused { .. } | StoreError::Failed { .. }) => return Ok(None),
+    };
+    for row in &rows {
+        if let Some(place) = place_of(table, row)? {
+            return Ok(Some(format!("/v1/{app}/{}{place}", table.table.layout.name)));
+        }
     }
-    let row = rows.first()?;
-    let arena = Bump::new();
-    let columns: Vec<_> = layout.key_columns().take(layout.partition_key.len()).collect();
-    let mut rest: &[u8] = &row.key;
+    Ok(None)
+}
+
+/// Where a row is read, behind its table's name; `None` where it says that it is not there, or cannot be asked for by itself.
+fn place_of(table: &ReadTable, row: &Row) -> Result<Option<String>, Problem> {
+    let layout = &table.table.layout;
+    let mut json = Vec::new();
+    if let Some(entity) = table.entity() {
+        let version = rows::write_entity(entity, &row.value, Longs::Number, &mut json);
+        let is_there = version.map_err(table.broken(&row.key))?.is_some();
+        let key = String::from_utf8_lossy(&row.key);
+        return Ok((is_there && layout.partition_key.len() == 1).then(|| format!("/{}", segment(&key))));
+    }
+    let key = layout.without_bucket(&row.key).map_err(|at| table.broken(&row.key)(Broken::Key(at)))?;
+    let row = Row { key: Bytes::copy_from_slice(&key), value: row.value.clone() };
+    if layout.kind == TableKind::Rollup {
+        for (key, group) in add_up(table, std::slice::from_ref(&row), true)? {
+            rows::write_group(layout, key, &group, Longs::Number, &mut json).map_err(table.broken(key))?;
+            if group.count <= 0 {
+                return Ok(None);
+            }
+        }
+    } else {
+        rows::write_index(layout, &row.key, &row.value, Longs::Number, &mut json)
+            .map_err(table.broken(&row.key))?;
+    }
+    let (arena, columns) = (Bump::new(), KeyColumns::of(layout));
+    let (datums, _) = columns.values(&row.key, &arena).map_err(table.broken(&row.key))?;
     let mut query = form_urlencoded::Serializer::new(String::new());
-    for (at, column) in &columns {
-        let (datum, next) = ordered::decode(column, rest, &arena).ok()?;
+    for ((at, column), datum) in layout.key_columns().zip(datums).take(layout.partition_key.len()) {
         let mut value = Vec::new();
         text::write(&column.ty, datum, &mut value);
-        query.append_pair(&layout.columns.get(*at)?.name, std::str::from_utf8(&value).ok()?);
-        rest = next;
+        let name = layout.columns.get(at).map_or("", |column| column.name.as_str());
+        query.append_pair(name, &String::from_utf8_lossy(&value));
     }
-    Some(format!("/v1/{app}/{}?{}", layout.name, query.finish()))
+    Ok(Some(format!("?{}", query.finish())))
 }

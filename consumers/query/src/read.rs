@@ -292,7 +292,15 @@ async fn rollup_page(store: &SharedStore, table: &ReadTable, query: &Query) -> R
     }
 }
 
-fn add_up<'r>(table: &ReadTable, shards: &'r [Row], whole: bool) -> Result<Vec<(&'r [u8], Group)>, Problem> {
+/// Shards of groups, added up.
+///
+/// # Errors
+/// A damaged row.
+pub(crate) fn add_up<'r>(
+    table: &ReadTable,
+    shards: &'r [Row],
+    whole: bool,
+) -> Result<Vec<(&'r [u8], Group)>, Problem> {
     let GenerationTable { id, layout } = &table.table;
     rollup::add_up(layout, id, shards, whole).map_err(|damaged| store_problem(damaged.into()))
 }

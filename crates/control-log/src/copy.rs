@@ -182,6 +182,7 @@ fn table(app: &str) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use tidefold_control::{Entry, SchemaRecord};
     use tidefold_log::MemoryLog;
     use tidefold_record::SchemaId;
@@ -226,5 +227,39 @@ mod tests {
         let there = copy.watch().borrow().schema(SchemaId(5)).cloned();
         assert_eq!(there, Some(SchemaRecord::Registered("\"s5\"".into())));
         assert_eq!(copy.control.next(), control_log.control().next());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_row_of_the_copy_is_named_with_what_to_do() {
+        for (key, value, at, found) in [
+            (Key(Offset(1)).encode(), vec![2], "offset 1", "format 2"),
+            (Key(Offset(1)).encode(), vec![0, 7], "offset 1", "1 bytes follow"),
+            (Bytes::from_static(&[0; 11]), vec![0], "\\x00", "offset cannot be"),
+        ] {
+            let store: SharedStore = Arc::new(MemoryStore::new());
+            let table = table("shop");
+            store.open(std::slice::from_ref(&table)).await.unwrap();
+            let lane = Lane { checkpoints: table.id.clone(), partition: 0 };
+            let put = |key, value: Vec<u8>, offset| RowWrite {
+                key,
+                value: Some(value.into()),
+                stamp: Stamp::put(Offset(offset)),
+            };
+            let rows = vec![put(Key(Offset(0)).encode(), vec![0], 0), put(key, value, 1)];
+            store.write(&lane, &[TableWrites { table: table.id.clone(), rows }]).await.unwrap();
+            let published = watch::channel(Arc::new(Control::default())).0;
+            let control = Control::default();
+            let mut copy = ControlCopy { store, table: table.id.clone(), control, published };
+            let error = copy.advance().await.unwrap_err();
+            let ControlLogError::Store { source: StoreError::Damaged(damaged), .. } = &error else {
+                panic!("{error:?}")
+            };
+            assert_eq!(damaged.table, "shop._control_g0");
+            assert!(damaged.key.contains(at) && damaged.found.contains(found), "{damaged}");
+            assert!(damaged.remedy.contains("drop the table"), "{damaged}");
+            for part in [&damaged.table, &damaged.key, &damaged.found, &damaged.remedy] {
+                assert!(error.to_string().contains(part.as_str()), "{error}");
+            }
+        }
     }
 }

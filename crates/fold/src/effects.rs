@@ -10,7 +10,7 @@ use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_record::headers::Known;
 use tidefold_record::{Offset, Partition, RecordBatch};
 use tidefold_table::checkpoint::digest;
-use tidefold_table::verdict::verdict_key;
+use tidefold_table::verdict;
 use tidefold_table::{Checkpoint, RowWrite, Stamp, index};
 
 use crate::changes::{Changes, ViewChanges};
@@ -156,7 +156,7 @@ pub fn checkpoint_after(before: &Checkpoint, batch: &RecordBatch) -> Checkpoint 
 fn verdict_rows(partition: Partition, changes: &Changes) -> Rows {
     let mut rows = Rows::default();
     for (offset, verdict) in &changes.verdicts {
-        rows.bytes.extend_from_slice(&verdict_key(partition.0, *offset));
+        rows.bytes.extend_from_slice(&verdict::Key { partition, offset: *offset }.encode());
         let key_end = rows.bytes.len();
         verdict.encode(&mut rows.bytes);
         rows.rows.push((key_end, rows.bytes.len(), true, Stamp::put(*offset)));

@@ -15,7 +15,7 @@ use tidefold_record::{BatchBuilder, Offset, Partition, SchemaId, frame};
 use tidefold_table::Verdict;
 use tidefold_table::limits::{EXTREMES_BYTES, RECORD_ROWS_BYTES, ROW_BYTES, row_key_bytes};
 use tidefold_table::rollup::Group;
-use tidefold_table::verdict::{DEAD_CODES, verdict_key};
+use tidefold_table::verdict::{self, DEAD_CODES};
 
 const TOPIC: &str = r#"
 app = "bounds"
@@ -79,7 +79,7 @@ fn fold(app: &Arc<App>, said: &[(&str, String, &str)]) -> WholeFold {
 }
 
 fn dead(whole: &WholeFold, offset: u64) -> Option<(String, String)> {
-    let row = whole.row(TableSlot::Verdicts, &verdict_key(0, Offset(offset)))?;
+    let row = whole.row(TableSlot::Verdicts, &verdict::Key { partition: Partition(0), offset: Offset(offset) }.encode())?;
     match Verdict::decode(&row) {
         Ok(Verdict::Dead(reason)) => Some((reason.code, reason.detail)),
         other => panic!("{other:?}"),

@@ -21,7 +21,7 @@ use tidefold_fold::{
 use tidefold_record::headers::{HeadersBuilder, Known};
 use tidefold_record::{BatchBuilder, Headers, Offset, Partition, RecordBatch};
 use tidefold_table::entity::{RING_IDS, StateRef};
-use tidefold_table::verdict::{DeadReason, REJECTION_CODES, verdict_key};
+use tidefold_table::verdict::{DeadReason, Key, REJECTION_CODES};
 use tidefold_table::{Checkpoint, Verdict};
 
 const SETTINGS: FoldSettings = FoldSettings { window: 100 };
@@ -389,6 +389,7 @@ fn a_fold_that_stops_changes_nothing() {
 
 #[test]
 fn verdict_rows_sort_as_the_log_does() {
-    assert!(verdict_key(1, Offset(255)) < verdict_key(1, Offset(256)));
-    assert!(verdict_key(1, Offset::MAX) < verdict_key(2, Offset(0)));
+    let key = |partition, offset| Key { partition: Partition(partition), offset }.encode();
+    assert!(key(1, Offset(255)) < key(1, Offset(256)));
+    assert!(key(1, Offset::MAX) < key(2, Offset(0)));
 }

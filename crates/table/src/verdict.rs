@@ -109,7 +109,7 @@ impl Verdict {
         }
     }
 
-    /// The value of a verdict row; its key is [`verdict_key`].
+    /// The value of a verdict row; its key is a [`Key`].
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Verdict::Applied => out.push(APPLIED),
@@ -214,12 +214,6 @@ pub struct Key {
 #[must_use]
 pub fn prefix(partition: Partition) -> Prefix {
     Prefix::new(Bytes::copy_from_slice(&partition.0.to_be_bytes()))
-}
-
-/// The key of a verdict row.
-#[must_use]
-pub fn verdict_key(partition: u32, offset: Offset) -> [u8; 12] {
-    Key { partition: Partition(partition), offset }.encode()
 }
 
 // === impl Key ===

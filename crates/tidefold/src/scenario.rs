@@ -17,7 +17,7 @@ use tidefold_query::rows;
 use tidefold_record::headers::Known;
 use tidefold_record::{BatchBuilder, HeadersBuilder, Partition, SchemaId, TopicName, frame, partition_of};
 use tidefold_table::rollup;
-use tidefold_table::verdict::verdict_key;
+use tidefold_table::verdict;
 use tidefold_table::{Row, TableId, TableKind, TableLayout, Verdict};
 
 /// A row's key text and its columns.
@@ -130,7 +130,7 @@ impl Stage {
             None => SchemaFate::Refused,
         };
         fold.fold(&batch, None, fate).map_err(|error| error.to_string())?;
-        let row = fold.row(TableSlot::Verdicts, &verdict_key(partition.0, offset));
+        let row = fold.row(TableSlot::Verdicts, &verdict::Key { partition, offset }.encode());
         let verdict =
             row.map(|row| Verdict::decode(&row)).transpose().map_err(|broken| broken.to_string())?;
         Ok(verdict.unwrap_or(Verdict::Applied))

@@ -9,7 +9,7 @@ use tidefold_fold::{
     Changes, Effect, FoldError, FoldSettings, Folder, Given, RowCache, TableRows, TableSlot, checkpoint_after,
 };
 use tidefold_record::{Offset, Partition, RecordBatch};
-use tidefold_table::verdict::verdict_key;
+use tidefold_table::verdict;
 use tidefold_table::{Checkpoint, RowWrite, Stamp, Verdict};
 
 use super::{Lab, Message};
@@ -75,7 +75,7 @@ impl Store {
         let row = |at| {
             Some((
                 Offset(at),
-                Verdict::decode(&self.get(TableSlot::Verdicts, &verdict_key(0, Offset(at)))?).ok()?,
+                Verdict::decode(&self.get(TableSlot::Verdicts, &verdict::Key { partition: Partition(0), offset: Offset(at) }.encode())?).ok()?,
             ))
         };
         (from..until).filter_map(row).collect()

@@ -26,7 +26,7 @@ use tidefold_record::{BatchBuilder, Offset, Partition, SchemaId, TopicName, unfr
 use tidefold_store::memory::MemoryStore;
 use tidefold_store::{Lane, Store, Table, TableWrites};
 use tidefold_table::checkpoint::digest;
-use tidefold_table::verdict::verdict_key;
+use tidefold_table::verdict;
 use tidefold_table::{Checkpoint, RowWrite, Stamp, Verdict};
 use tidefold_telemetry::Telemetry;
 use tokio::net::TcpListener;
@@ -341,7 +341,7 @@ impl Shop {
             .map(|(offset, verdict)| {
                 let mut value = Vec::new();
                 verdict.encode(&mut value);
-                row(&verdict_key(partition, Offset(*offset)), value, *offset)
+                row(&verdict::Key { partition: Partition(partition), offset: Offset(*offset) }.encode(), value, *offset)
             })
             .collect();
         let checkpoint = self.checkpoint(topic, partition, next).await;
