@@ -100,13 +100,14 @@ impl Process {
                 return Ok(Folding::Halted(error.to_string()));
             }
         };
+        // What cannot be folded on is still read, as it is.
+        open_tables(&*self.components.store, &projection.tables(number)).await?;
         let differs = source.mismatches(&generation.manifest, self.options.window);
         if !differs.is_empty() {
             let reason = differs.join("\n");
             tracing::error!(topic = %source.name, generation = number, reason, "projection halted");
             return Ok(Folding::Halted(reason));
         }
-        open_tables(&*self.components.store, &projection.tables(number)).await?;
         let window = generation.manifest.window;
         let assignment = Source::assignment(projection, number, window, self.cache_bytes());
         let orders = orders(&source.key(number), control);

@@ -90,7 +90,7 @@ async fn an_app_of_the_previous_format_answers_as_it_did_and_goes_on() {
         // The ids of the old folder count, and so do its states.
         let order = |n: u64| json!({ "order_id": format!("o-{n}"), "customer_id": "c-2", "cents": 7 });
         let again = sent(&node, "PlaceOrder", "place-11", &order(11)).await;
-        assert_eq!((&again["outcome"], &again["of"]), (&json!("applied"), &json!("orders:1:3")), "{again}");
+        assert_eq!((&again["outcome"], &again["of"]), (&json!("duplicate"), &json!("orders:1:3")), "{again}");
         let refused = sent(&node, "PayOrder", "pay-once-more", &json!({ "order_id": "o-2" })).await;
         assert_eq!(refused["codes"], json!(["not_payable"]), "{refused}");
         let paid = sent(&node, "PayOrder", "pay-11", &json!({ "order_id": "o-11" })).await;
