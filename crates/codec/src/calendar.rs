@@ -104,11 +104,18 @@ fn number(digits: &[u8]) -> Option<i64> {
         .try_fold(0i64, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
 }
 
+/// The number of two digits.
+#[inline]
+fn pair(tens: u8, ones: u8) -> Option<i64> {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    (tens < 10 && ones < 10).then(|| i64::from(tens) * 10 + i64::from(ones))
+}
+
 /// `YYYY-MM-DD` to days.
 pub(crate) fn parse_date(text: &[u8]) -> Option<i64> {
     match text {
-        [year @ .., b'-', m1, m2, b'-', d1, d2] if year.len() == 4 => {
-            date(number(year)?, number(&[*m1, *m2])?, number(&[*d1, *d2])?)
+        &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] => {
+            date(pair(y1, y2)? * 100 + pair(y3, y4)?, pair(m1, m2)?, pair(d1, d2)?)
         }
         _ => None,
     }
@@ -123,7 +130,7 @@ pub(crate) fn parse_time(text: &[u8]) -> Option<i64> {
 fn parse_clock(text: &[u8], last_second: i64) -> Option<i64> {
     let (clock, fraction) = text.split_at_checked(8)?;
     let &[h1, h2, b':', m1, m2, b':', s1, s2] = clock else { return None };
-    let (hour, minute, second) = (number(&[h1, h2])?, number(&[m1, m2])?, number(&[s1, s2])?);
+    let (hour, minute, second) = (pair(h1, h2)?, pair(m1, m2)?, pair(s1, s2)?);
     if hour > 23 || minute > 59 || second > last_second {
         return None;
     }
@@ -136,17 +143,12 @@ fn parse_clock(text: &[u8], last_second: i64) -> Option<i64> {
 }
 
 fn fraction_micros(digits: &[u8]) -> Option<i64> {
-    let mut micros = 0;
-    for at in 0..6.max(digits.len()) {
-        let digit = digits.get(at).copied().unwrap_or(b'0');
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        if at < 6 {
-            micros = micros * 10 + i64::from(digit - b'0');
-        }
+    let (kept, cut) = digits.split_at(digits.len().min(6));
+    if !cut.iter().all(u8::is_ascii_digit) {
+        return None;
     }
-    Some(micros)
+    let missing = (kept.len()..6).fold(1, |unit, _| unit * 10);
+    Some(number(kept)? * missing)
 }
 
 /// Date, `T` and time to microseconds.
@@ -171,7 +173,7 @@ pub(crate) fn parse_rfc3339(text: &[u8]) -> Option<i64> {
     let (local, offset) = match text {
         [local @ .., b'Z' | b'z'] => (local, 0),
         [local @ .., sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let (hours, minutes) = (number(&[*h1, *h2])?, number(&[*m1, *m2])?);
+            let (hours, minutes) = (pair(*h1, *h2)?, pair(*m1, *m2)?);
             if hours > 23 || minutes > 59 {
                 return None;
             }

@@ -9,7 +9,7 @@ use bumpalo::Bump;
 use crate::datum::Datum;
 use crate::decode::DecodeError;
 use crate::types::{ColumnType, Field, RecordType, Type};
-use crate::wire::{Cursor, malformed, read_scalar, write_long, write_scalar};
+use crate::wire::{Cursor, check_scalar, malformed, read_scalar, write_scalar};
 
 /// Appends the slots' bytes to `out`. Slots must be of their columns' types, and not NULL where the column is not
 /// nullable: callers check, this function debug-asserts.
@@ -24,7 +24,7 @@ pub fn encode<'t>(columns: impl IntoIterator<Item = &'t ColumnType>, slots: &[Da
                 Datum::Null => out.push(0),
                 // The datum of a nullable union says its branch itself, null being branch 0.
                 _ if matches!(column.ty, Type::Union(_)) => {}
-                _ => write_long(1, out),
+                _ => out.push(2),
             }
         }
         if !slot.is_null() {
@@ -49,19 +49,24 @@ pub fn decode<'a, 't: 'a>(
     cursor.finish()
 }
 
-/// Reads what [`encode`] wrote and this process has in hand since: nested values are passed over without a look into them.
-/// Bytes from elsewhere are for [`decode`].
+/// Reads what [`encode`] wrote and this process has in hand since: nested values are passed over without a look into them,
+/// and so are the first `known` columns, whose slots stay as they are. Bytes from elsewhere are for [`decode`].
 ///
 /// # Errors
 /// When the bytes are not an encoding of the columns, as far as they are looked at.
 pub fn decode_own<'a, 't: 'a>(
     columns: impl IntoIterator<Item = &'t ColumnType>,
+    known: usize,
     bytes: &'a [u8],
     slots: &mut [Datum<'a>],
 ) -> Result<(), DecodeError> {
     let mut cursor = Cursor::new(bytes);
-    for (column, slot) in columns.into_iter().zip(slots) {
-        *slot = read::<true>(column, true, &mut cursor)?;
+    for (at, (column, slot)) in columns.into_iter().zip(slots).enumerate() {
+        if at < known {
+            skip_column(column, true, &mut cursor)?;
+        } else {
+            *slot = read::<true>(column, true, &mut cursor)?;
+        }
     }
     cursor.finish()
 }
@@ -226,7 +231,12 @@ fn read<'a, const OWN: bool>(
 ) -> Result<Datum<'a>, DecodeError> {
     if let Type::Union(_) = column.ty {
         let start = cursor.at();
-        return Ok(match pass_column::<OWN>(column, null_first, cursor)? {
+        let found = if OWN {
+            skip_column(column, null_first, cursor)
+        } else {
+            check_column(column, null_first, cursor)
+        };
+        return Ok(match found? {
             Presence::Null => Datum::Null,
             Presence::Value => Datum::Encoded(cursor.since(start)),
         });
@@ -237,7 +247,11 @@ fn read<'a, const OWN: bool>(
     match &column.ty {
         Type::Array(_) | Type::Map(_) | Type::Record(_) => {
             let start = cursor.at();
-            pass::<OWN>(&column.ty, cursor)?;
+            if OWN {
+                skip(&column.ty, cursor)?
+            } else {
+                check(&column.ty, cursor)?
+            }
             Ok(Datum::Encoded(cursor.since(start)))
         }
         scalar @ (Type::Boolean
@@ -281,59 +295,59 @@ pub(crate) fn check_column<'a>(
     null_first: bool,
     cursor: &mut Cursor<'a>,
 ) -> Result<Presence, DecodeError> {
-    pass_column::<false>(column, null_first, cursor)
+    match presence(column, null_first, cursor)? {
+        Some(ty) => check(ty, cursor).map(|()| Presence::Value),
+        None => Ok(Presence::Null),
+    }
 }
 
-/// Moves over a column. `OWN`: only as far as that needs, without a check of what stands there.
-fn pass_column<'a, const OWN: bool>(
+/// Moves over a column of which it is known that it is one.
+#[inline]
+fn skip_column<'a>(
     column: &'a ColumnType,
     null_first: bool,
     cursor: &mut Cursor<'a>,
 ) -> Result<Presence, DecodeError> {
+    match presence(column, null_first, cursor)? {
+        Some(ty) => skip(ty, cursor).map(|()| Presence::Value),
+        None => Ok(Presence::Null),
+    }
+}
+
+/// The type of the value that follows, if there is one.
+#[inline]
+fn presence<'a>(
+    column: &'a ColumnType,
+    null_first: bool,
+    cursor: &mut Cursor<'a>,
+) -> Result<Option<&'a Type>, DecodeError> {
     if let Type::Union(branches) = &column.ty {
         let nulls = usize::from(column.nullable);
         let branch = cursor.choice(branches.len() + nulls, "a union has no such branch")?;
-        return match branch.checked_sub(nulls).and_then(|at| branches.get(at)) {
-            None => Ok(Presence::Null),
-            Some(branch) => pass::<OWN>(&branch.ty, cursor).map(|()| Presence::Value),
-        };
+        return Ok(branch.checked_sub(nulls).and_then(|at| branches.get(at)).map(|branch| &branch.ty));
     }
-    if column.nullable && is_null(null_first, cursor)? {
-        return Ok(Presence::Null);
-    }
-    pass::<OWN>(&column.ty, cursor).map(|()| Presence::Value)
+    let is_null = column.nullable && is_null(null_first, cursor)?;
+    Ok((!is_null).then_some(&column.ty))
 }
 
-fn pass<'a, const OWN: bool>(ty: &'a Type, cursor: &mut Cursor<'a>) -> Result<(), DecodeError> {
+fn check<'a>(ty: &'a Type, cursor: &mut Cursor<'a>) -> Result<(), DecodeError> {
     match ty {
         Type::Array(element) => {
-            cursor.blocks(|cursor| pass_column::<OWN>(element, true, cursor).map(drop))?;
-        }
-        Type::Map(value) if OWN => {
-            cursor.blocks(|cursor| {
-                cursor.chunk()?;
-                pass_column::<OWN>(value, true, cursor).map(drop)
-            })?;
+            cursor.blocks(|cursor| check_column(element, true, cursor).map(drop))?;
         }
         Type::Map(value) => {
-            cursor.entries(|cursor, _| pass_column::<OWN>(value, true, cursor).map(drop))?;
+            cursor.entries(|cursor, _| check_column(value, true, cursor).map(drop))?;
         }
         Type::Record(record) => {
             for Field { column, null_first, .. } in &record.fields {
-                pass_column::<OWN>(column, *null_first, cursor)?;
+                check_column(column, *null_first, cursor)?;
             }
         }
         Type::Union(branches) => {
             let branch = cursor.choice(branches.len(), "a union has no such branch")?;
             if let Some(branch) = branches.get(branch) {
-                pass::<OWN>(&branch.ty, cursor)?;
+                check(&branch.ty, cursor)?;
             }
-        }
-        Type::String | Type::Bytes if OWN => {
-            cursor.chunk()?;
-        }
-        Type::Int | Type::Long if OWN => {
-            cursor.long()?;
         }
         scalar @ (Type::Boolean
         | Type::Int
@@ -352,9 +366,49 @@ fn pass<'a, const OWN: bool>(ty: &'a Type, cursor: &mut Cursor<'a>) -> Result<()
         | Type::TimestampMillis
         | Type::TimestampMicros
         | Type::LocalTimestampMillis
-        | Type::LocalTimestampMicros) => {
-            read_scalar(scalar, cursor)?;
-        }
+        | Type::LocalTimestampMicros) => check_scalar(scalar, cursor)?,
     }
     Ok(())
+}
+
+/// Moves over a value of which it is known that it is one of the type: only as far as that needs.
+fn skip<'a>(ty: &'a Type, cursor: &mut Cursor<'a>) -> Result<(), DecodeError> {
+    match ty {
+        Type::String | Type::Bytes | Type::Uuid | Type::Decimal { fixed: None, .. } => cursor.pass_chunk(),
+        Type::Int
+        | Type::Long
+        | Type::Enum(_)
+        | Type::Date
+        | Type::TimeMillis
+        | Type::TimeMicros
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros => cursor.pass_number(),
+        Type::Boolean => cursor.pass(1),
+        Type::Float => cursor.pass(4),
+        Type::Double => cursor.pass(8),
+        Type::Fixed(fixed) | Type::Decimal { fixed: Some(fixed), .. } => cursor.pass(fixed.size),
+        Type::Array(element) => {
+            cursor.blocks(|cursor| skip_column(element, true, cursor).map(drop))?;
+            Ok(())
+        }
+        Type::Map(value) => {
+            cursor.blocks(|cursor| {
+                cursor.pass_chunk()?;
+                skip_column(value, true, cursor).map(drop)
+            })?;
+            Ok(())
+        }
+        Type::Record(record) => {
+            for Field { column, null_first, .. } in &record.fields {
+                skip_column(column, *null_first, cursor)?;
+            }
+            Ok(())
+        }
+        Type::Union(branches) => {
+            let branch = cursor.choice(branches.len(), "a union has no such branch")?;
+            branches.get(branch).map_or(Ok(()), |branch| skip(&branch.ty, cursor))
+        }
+    }
 }

@@ -36,11 +36,17 @@ pub fn encode(column: &KeyColumn, datum: Datum<'_>, out: &mut Vec<u8>) {
         Datum::Long(value) => out.extend_from_slice(&((value as u64) ^ (1 << 63)).to_be_bytes()),
         Datum::Decimal(value) => out.extend_from_slice(&((value as u128) ^ (1 << 127)).to_be_bytes()),
         Datum::Text(text) => {
-            for byte in text.bytes() {
-                out.push(byte);
-                if byte == 0 {
-                    out.push(0xff);
+            let bytes = text.as_bytes();
+            // Mostly there is none: that is seen of many bytes at once.
+            if bytes.iter().fold(false, |found, byte| found | (*byte == 0)) {
+                for byte in bytes {
+                    out.push(*byte);
+                    if *byte == 0 {
+                        out.push(0xff);
+                    }
                 }
+            } else {
+                out.extend_from_slice(bytes);
             }
             out.extend_from_slice(&[0, 0]);
         }
@@ -49,7 +55,7 @@ pub fn encode(column: &KeyColumn, datum: Datum<'_>, out: &mut Vec<u8>) {
         }
     }
     if column.descending {
-        out.iter_mut().skip(start).for_each(|byte| *byte = !*byte);
+        out.get_mut(start..).unwrap_or_default().iter_mut().for_each(|byte| *byte = !*byte);
     }
 }
 

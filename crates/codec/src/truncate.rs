@@ -25,18 +25,18 @@ pub const DAY_SECONDS: i64 = 86_400;
 #[must_use]
 pub fn truncate(unit: TruncUnit, value: i64, ty: &Type) -> Option<i64> {
     let units = units_per_day(ty)?;
-    let cut = |size: i64| i128::from(value) - i128::from(value.rem_euclid(size.max(1)));
+    let cut = |size: i64| value.checked_sub(value.rem_euclid(size.max(1)));
     let truncated = match unit {
         TruncUnit::Second => cut(units / DAY_SECONDS),
         TruncUnit::Minute => cut(units / 1_440),
         TruncUnit::Hour => cut(units / 24),
         TruncUnit::Day => cut(units),
         TruncUnit::Week | TruncUnit::Month | TruncUnit::Quarter | TruncUnit::Year => {
-            i128::from(truncate_days(unit, value.div_euclid(units))) * i128::from(units)
+            truncate_days(unit, value.div_euclid(units)).checked_mul(units)
         }
     };
     let smallest = if *ty == Type::Date { i64::from(i32::MIN) } else { i64::MIN };
-    Some(i64::try_from(truncated).unwrap_or(i64::MIN).max(smallest))
+    Some(truncated.unwrap_or(i64::MIN).max(smallest))
 }
 
 fn truncate_days(unit: TruncUnit, days: i64) -> i64 {

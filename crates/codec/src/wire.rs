@@ -177,6 +177,42 @@ impl<'a> Cursor<'a> {
         std::str::from_utf8(self.chunk()?).map_err(|_| malformed(start, "a string is not UTF-8"))
     }
 
+    /// Moves past so many bytes.
+    #[inline]
+    pub(crate) fn pass(&mut self, length: usize) -> Result<(), DecodeError> {
+        match self.at.checked_add(length) {
+            Some(end) if end <= self.bytes.len() => {
+                self.at = end;
+                Ok(())
+            }
+            _ => Err(DecodeError::Truncated { at: self.bytes.len() }),
+        }
+    }
+
+    /// Moves past a number, whatever it is.
+    #[inline]
+    pub(crate) fn pass_number(&mut self) -> Result<(), DecodeError> {
+        loop {
+            match self.bytes.get(self.at) {
+                Some(byte) => {
+                    self.at += 1;
+                    if *byte < 0x80 {
+                        return Ok(());
+                    }
+                }
+                None => return Err(DecodeError::Truncated { at: self.bytes.len() }),
+            }
+        }
+    }
+
+    /// Moves past a length and as many bytes.
+    #[inline]
+    pub(crate) fn pass_chunk(&mut self) -> Result<(), DecodeError> {
+        let start = self.at;
+        let length = self.long()?;
+        self.pass(usize::try_from(length).map_err(|_| malformed(start, "a length is negative"))?)
+    }
+
     /// A branch of a union or a symbol of an enum, below `count`.
     #[inline]
     pub(crate) fn choice(&mut self, count: usize, what: &'static str) -> Result<usize, DecodeError> {
@@ -245,6 +281,18 @@ impl<'a> Cursor<'a> {
 #[cold]
 pub(crate) fn malformed(at: usize, what: &'static str) -> DecodeError {
     DecodeError::Malformed { at, what }
+}
+
+/// Checks a value of a scalar type and moves past it.
+#[inline]
+pub(crate) fn check_scalar<'a>(ty: &'a Type, cursor: &mut Cursor<'a>) -> Result<(), DecodeError> {
+    if let Type::String = ty {
+        return cursor.text().map(drop);
+    }
+    if let Type::Long = ty {
+        return cursor.long().map(drop);
+    }
+    read_scalar(ty, cursor).map(drop)
 }
 
 /// Reads a value of a scalar type. A uuid comes as it stands, in either case.
@@ -359,12 +407,26 @@ pub(crate) fn is_uuid(text: &str) -> bool {
 /// Appends a zigzag number.
 #[inline]
 pub(crate) fn write_long(value: i64, out: &mut impl Sink) {
-    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-    while rest >= 0x80 {
-        out.put(rest as u8 | 0x80);
+    let number = ((value << 1) ^ (value >> 63)) as u64;
+    if number < 0x80 {
+        return out.put(number as u8);
+    }
+    write_bytes_of(number, out);
+}
+
+/// Appends a number, seven bits a byte, the lowest first.
+fn write_bytes_of(mut rest: u64, out: &mut impl Sink) {
+    let (mut bytes, mut size) = ([0; 10], 0);
+    for byte in &mut bytes {
+        size += 1;
+        if rest < 0x80 {
+            *byte = rest as u8;
+            break;
+        }
+        *byte = rest as u8 | 0x80;
         rest >>= 7;
     }
-    out.put(rest as u8);
+    out.put_all(bytes.get(..size).unwrap_or_default());
 }
 
 /// Appends a length and the bytes.
@@ -375,7 +437,18 @@ pub(crate) fn write_chunk(bytes: &[u8], out: &mut impl Sink) {
 }
 
 /// Appends a datum in the form of its type. What does not fit the type is not written: callers check.
+#[inline]
 pub(crate) fn write_scalar(ty: &Type, datum: Datum<'_>, out: &mut impl Sink) {
+    // Most of what is written is one of these.
+    match (ty, datum) {
+        (Type::String, Datum::Text(text)) => write_chunk(text.as_bytes(), out),
+        (_, Datum::Long(value)) => write_long(value, out),
+        (_, Datum::Encoded(bytes)) => out.put_all(bytes),
+        _ => write_other(ty, datum, out),
+    }
+}
+
+fn write_other(ty: &Type, datum: Datum<'_>, out: &mut impl Sink) {
     match (ty, datum) {
         (Type::Boolean, Datum::Boolean(value)) => out.put(u8::from(value)),
         (Type::Enum(symbols), Datum::Text(text)) => {
@@ -393,10 +466,8 @@ pub(crate) fn write_scalar(ty: &Type, datum: Datum<'_>, out: &mut impl Sink) {
             write_decimal(value, fixed.as_ref().map(|fixed| fixed.size), out);
         }
         (_, Datum::Text(text)) => write_chunk(text.as_bytes(), out),
-        (_, Datum::Long(value)) => write_long(value, out),
         (_, Datum::Double(value)) => out.put_all(&(value + 0.0).to_le_bytes()),
         (_, Datum::Bytes(bytes)) => write_chunk(bytes, out),
-        (_, Datum::Encoded(bytes)) => out.put_all(bytes),
         _ => debug_assert!(false, "{datum:?} is not of type {ty:?}"),
     }
 }

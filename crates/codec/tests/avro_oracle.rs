@@ -155,7 +155,7 @@ proptest! {
         columns::decode(types.iter().copied(), &bytes, &mut back).unwrap();
         prop_assert_eq!(&slots, &back);
         let mut own = vec![Datum::Null; slots.len()];
-        columns::decode_own(types.iter().copied(), &bytes, &mut own).unwrap();
+        columns::decode_own(types.iter().copied(), 0, &bytes, &mut own).unwrap();
         prop_assert_eq!(&slots, &own);
         let mut again = Vec::new();
         columns::encode(types.iter().copied(), &back, &mut again);
@@ -219,7 +219,7 @@ proptest! {
         prop_assert_eq!(read, json_out::record_to_json(&case.record, &bytes, &mut Vec::new()).is_ok());
         let mut back = vec![Datum::Null; case.record.fields.len()];
         let _ = columns::decode(case.record.fields.iter().map(|f| &f.column), &bytes, &mut back);
-        let _ = columns::decode_own(case.record.fields.iter().map(|f| &f.column), &bytes, &mut back);
+        let _ = columns::decode_own(case.record.fields.iter().map(|f| &f.column), 0, &bytes, &mut back);
         for field in &case.record.fields {
             if let tidefold_codec::Type::Array(element) = &field.column.ty {
                 let count = columns::elements(element, &bytes).take(1000).filter(Result::is_ok).count();

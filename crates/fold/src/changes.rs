@@ -175,6 +175,11 @@ impl IndexChanges {
         }
     }
 
+    /// How many rows are touched, and the bytes of their keys and values.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.rows.len(), self.keys.size_bytes() + self.values.len())
+    }
+
     /// The touched rows: key, record, value without its offset (`None`: deleted).
     pub(crate) fn rows(&self) -> impl Iterator<Item = (&[u8], Offset, Option<&[u8]>)> {
         self.keys.iter().zip(&self.rows).map(|(key, (offset, value))| {

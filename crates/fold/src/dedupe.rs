@@ -27,45 +27,40 @@ pub(crate) struct Window {
 /// and id stand behind their lengths. The key belongs to it so that what counts does not depend on which keys share a
 /// partition. Usual ones fit into one block of 64 bytes, which is what the hash costs by.
 pub(crate) fn message_id(source: &[u8], id: &[u8], key: &[u8]) -> u128 {
-    let (source_length, id_length) = (varint(source.len()), varint(id.len()));
-    let parts = [&source_length, source, &id_length, id, key];
-    let mut short = [0; 256];
-    let size = parts.iter().map(|part| part.len()).sum::<usize>();
-    let hash = match short.get_mut(..size) {
-        Some(buffer) => {
-            let mut rest = &mut buffer[..];
-            for part in parts {
-                let (here, behind) = std::mem::take(&mut rest).split_at_mut(part.len());
-                here.copy_from_slice(part);
-                rest = behind;
-            }
-            blake3::hash(buffer)
-        }
-        None => {
-            let mut hasher = blake3::Hasher::new();
-            parts.iter().for_each(|part| {
-                hasher.update(part);
-            });
-            hasher.finalize()
-        }
-    };
+    let mut bytes: SmallVec<[u8; 192]> = SmallVec::new();
+    push_length(source.len(), &mut bytes);
+    bytes.extend_from_slice(source);
+    push_length(id.len(), &mut bytes);
+    bytes.extend_from_slice(id);
+    bytes.extend_from_slice(key);
+    let hash = blake3::hash(&bytes);
     hash.as_bytes().first_chunk().map_or(0, |digest| u128::from_be_bytes(*digest))
 }
 
-/// A number, seven bits a byte, the lowest first.
-fn varint(mut number: usize) -> SmallVec<[u8; 10]> {
-    let mut bytes = SmallVec::new();
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
+/// Appends a length, seven bits a byte, the lowest first.
+fn push_length(mut length: usize, bytes: &mut SmallVec<[u8; 192]>) {
+    while length >= 0x80 {
+        bytes.push(length as u8 | 0x80);
+        length >>= 7;
     }
-    bytes.push(number as u8);
-    bytes
+    bytes.push(length as u8);
 }
 
-/// The digest of a payload: of its type, and of its value as [`tidefold_codec::decode::Plan::value_bytes`] has it.
-pub(crate) fn payload_digest(message: &[u8], value: &[u8]) -> u64 {
-    XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(message), value)
+/// What a type's payloads are digested with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PayloadSeed(u64);
+
+// === impl PayloadSeed ===
+
+impl PayloadSeed {
+    pub(crate) fn of(message: &[u8]) -> PayloadSeed {
+        PayloadSeed(XxHash3_64::oneshot(message))
+    }
+
+    /// The digest of a payload: of its type, and of its value as [`tidefold_codec::decode::Plan::value_bytes`] has it.
+    pub(crate) fn digest(self, value: &[u8]) -> u64 {
+        XxHash3_64::oneshot_with_seed(self.0, value)
+    }
 }
 
 // === impl Window ===

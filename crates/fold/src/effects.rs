@@ -102,6 +102,8 @@ pub(crate) fn effects(
         let (mut put, mut delete) = (Rows::default(), Rows::default());
         match changes {
             ViewChanges::Index(index) => {
+                let (rows, bytes) = index.size();
+                put = Rows::with_capacity(rows, bytes + rows * index::HEAD_BYTES);
                 for (key, offset, value) in index.rows() {
                     match value {
                         Some(value) => {
@@ -166,7 +168,8 @@ fn verdict_rows(partition: Partition, changes: &Changes) -> Rows {
 
 /// The touched entity rows; and those that were found ahead and that the checkpoint is about to pass, as they were found.
 fn entity_rows(ahead: &mut BTreeMap<Box<[u8]>, AheadRow>, next: Offset, entities: &mut RowCache) -> Rows {
-    let mut rows = Rows::default();
+    let (count, bytes) = entities.touched_size();
+    let mut rows = Rows::with_capacity(count, bytes);
     for slot in entities.take_touched() {
         rows.row(Some(entities), slot);
     }
@@ -228,6 +231,10 @@ impl Effect {
 // === impl Rows ===
 
 impl Rows {
+    fn with_capacity(rows: usize, bytes: usize) -> Rows {
+        Rows { bytes: Vec::with_capacity(bytes), rows: Vec::with_capacity(rows) }
+    }
+
     fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

@@ -60,7 +60,19 @@ impl<'a> Env<'a> {
 ///
 /// # Errors
 /// When it has none.
+#[inline]
 pub fn eval<'a>(expr: &'a Expr, env: &Env<'a>) -> Result<Datum<'a>, EvalError> {
+    // Most of what is evaluated is one of these, which are not worth a call.
+    if let Node::State(at) = &expr.node {
+        return slot(env.state, *at);
+    }
+    if let Node::Constant(value) = &expr.node {
+        return Ok(constant(value));
+    }
+    evaluate(expr, env)
+}
+
+fn evaluate<'a>(expr: &'a Expr, env: &Env<'a>) -> Result<Datum<'a>, EvalError> {
     match &expr.node {
         Node::State(at) => slot(env.state, *at),
         Node::Constant(value) => Ok(constant(value)),
@@ -113,16 +125,19 @@ pub fn eval<'a>(expr: &'a Expr, env: &Env<'a>) -> Result<Datum<'a>, EvalError> {
 ///
 /// # Errors
 /// When it has no value.
+#[inline]
 pub fn matches<'a>(expr: &'a Expr, env: &Env<'a>) -> Result<bool, EvalError> {
     Ok(truth(eval(expr, env)?)? == Some(true))
 }
 
 // === leaves ===
 
+#[inline]
 fn slot<'a>(slots: &[Datum<'a>], at: usize) -> Result<Datum<'a>, EvalError> {
     slots.get(at).copied().ok_or(EvalError::Damaged)
 }
 
+#[inline]
 fn constant(value: &Constant) -> Datum<'_> {
     match value {
         Constant::Null => Datum::Null,
@@ -154,6 +169,7 @@ fn field<'a>(inner: &'a Expr, at: usize, env: &Env<'a>) -> Result<Datum<'a>, Eva
 
 // === logic ===
 
+#[inline]
 fn truth(value: Datum<'_>) -> Result<Option<bool>, EvalError> {
     match value {
         Datum::Boolean(value) => Ok(Some(value)),
@@ -270,7 +286,7 @@ fn call<'a>(
     expr: &'a Expr,
     env: &Env<'a>,
 ) -> Result<Datum<'a>, EvalError> {
-    let (Form::Evaluated(evaluate), Some(first)) = (function.form, arguments.first()) else {
+    let (Form::Evaluated(compute), Some(first)) = (function.form, arguments.first()) else {
         return Err(EvalError::Damaged);
     };
     let mut few = [Datum::Null; FEW];
@@ -286,5 +302,5 @@ fn call<'a>(
     if null && function.nulls == Nulls::Strict {
         return Ok(Datum::Null);
     }
-    evaluate(&Given { values, from: &first.column.ty, to: &expr.column.ty, arena: env.arena })
+    compute(&Given { values, from: &first.column.ty, to: &expr.column.ty, arena: env.arena })
 }

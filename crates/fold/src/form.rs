@@ -15,7 +15,7 @@ use tidefold_table::Verdict;
 use tidefold_table::entity::Seen;
 use tidefold_table::limits::RECORD_KEY_BYTES;
 
-use crate::dedupe::{message_id, payload_digest};
+use crate::dedupe::{PayloadSeed, message_id};
 use crate::given::SchemaFate;
 use crate::transition::{Envelope, Message, Transition};
 
@@ -28,7 +28,7 @@ pub(crate) struct Schemas {
 #[derive(Debug)]
 enum Learned {
     /// Messages of this place in the topic, read by the plan.
-    Message(usize, Box<Plan>),
+    Message(usize, PayloadSeed, Box<Plan>),
     /// Records with it are dead, for this reason.
     Dead(&'static str, Box<str>),
 }
@@ -94,8 +94,8 @@ pub(crate) fn read<'a>(
     }
     let value = record.value.ok_or_else(|| Verdict::dead("no_value", "the record has no value"))?;
     let (id, datum) = unframe(value).map_err(|error| Verdict::dead("bad_frame", error))?;
-    let (index, plan) = match schemas.known.get(&id) {
-        Some(Learned::Message(index, plan)) => (*index, plan),
+    let (index, seed, plan) = match schemas.known.get(&id) {
+        Some(Learned::Message(index, seed, plan)) => (*index, *seed, plan),
         Some(Learned::Dead(code, detail)) => return Err(Verdict::dead(code, detail)),
         None => return Err(Verdict::dead("unknown_schema", format_args!("schema id {}", id.0))),
     };
@@ -116,7 +116,7 @@ pub(crate) fn read<'a>(
     let envelope = found.envelope(message.kind == MessageKind::Command)?;
     transition.seen = found.id.map(|id| Seen {
         id: message_id(found.source.unwrap_or_default(), id, key),
-        payload: payload_digest(message.name.as_bytes(), plan.value_bytes(datum, is_canonical, arena)),
+        payload: seed.digest(plan.value_bytes(datum, is_canonical, arena)),
         offset: record.offset,
     });
     let message = Message { index, fields, envelope };
@@ -133,16 +133,18 @@ pub(crate) fn seen(by: Reading<'_>, record: &RecordRef<'_>) -> Option<Seen> {
     let value = record.value.unwrap_or_default();
     let (schema, datum) = unframe(value).map_or((None, value), |(schema, datum)| (Some(schema), datum));
     let message = match schema.and_then(|schema| schemas.known.get(&schema)) {
-        Some(Learned::Message(index, plan)) => topic.messages.get(*index).map(|message| (message, plan)),
+        Some(Learned::Message(index, seed, plan)) => {
+            topic.messages.get(*index).map(|message| (message, *seed, plan))
+        }
         _ => None,
     };
     let payload = match message {
-        Some((message, plan)) => {
+        Some((message, seed, plan)) => {
             let fields = arena.alloc_slice_fill_copy(message.record.fields.len(), Datum::Null);
             let is_canonical = plan.read(datum, fields, arena).unwrap_or(true);
-            payload_digest(message.name.as_bytes(), plan.value_bytes(datum, is_canonical, arena))
+            seed.digest(plan.value_bytes(datum, is_canonical, arena))
         }
-        None => payload_digest(found.ce_type.unwrap_or_default(), datum),
+        None => PayloadSeed::of(found.ce_type.unwrap_or_default()).digest(datum),
     };
     Some(Seen { id, payload, offset: record.offset })
 }
@@ -293,7 +295,7 @@ fn plan(topic: &Topic, id: SchemaId, text: &Arc<str>) -> Learned {
     };
     let Some(message) = topic.messages.get(index) else { return dead("unknown_schema", name) };
     match Plan::new(&parsed, &message.record, &message.used) {
-        Ok(plan) => Learned::Message(index, Box::new(plan)),
+        Ok(plan) => Learned::Message(index, PayloadSeed::of(message.name.as_bytes()), Box::new(plan)),
         Err(errors) => {
             let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
             let detail = format!("schema id {} cannot be read as {name}: {}", id.0, errors.join("; "));

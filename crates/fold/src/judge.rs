@@ -60,7 +60,7 @@ pub(crate) struct Case<'a> {
     pub(crate) message: Message<'a>,
     /// Its identity, if it has one.
     pub(crate) seen: Option<Seen>,
-    /// The entity's row, if it has one.
+    /// The entity's row, if it has one; its key is the record's.
     pub(crate) row: Option<&'a [u8]>,
     /// Whether the row was made by this fold.
     pub(crate) is_own: bool,
@@ -92,21 +92,18 @@ struct Act<'a> {
 // === impl Before ===
 
 impl<'a> Before<'a> {
-    /// The entity as its row says; `is_own`: the row was made by this fold.
+    /// The entity as its row says.
     #[inline]
-    fn of(
-        entity: &'a Entity,
-        row: Option<&'a [u8]>,
-        is_own: bool,
-        arena: &'a Bump,
-    ) -> Result<Before<'a>, Broken> {
+    fn of(case: &Case<'a>) -> Result<Before<'a>, Broken> {
+        let Case { entity, row, is_own, arena, .. } = *case;
         let slots = arena.alloc_slice_fill_copy(entity.columns.len(), Datum::Null);
         let row = row.map(StateRef::parse).transpose()?;
         match &row {
-            // What this fold wrote need not be looked into again.
+            // What this fold wrote need not be looked into again, and its key is the message's.
             Some(row) if is_own && !row.deleted => {
                 let types = entity.columns.iter().map(|column| &column.column);
-                columns::decode_own(types, row.columns, slots)?;
+                let known = case.put_key(slots);
+                columns::decode_own(types, known, row.columns, slots)?;
             }
             Some(row) => row.slots(&entity.columns, slots)?,
             None => {}
@@ -144,7 +141,7 @@ impl<'a> Case<'a> {
         window: &Window,
         blob: &mut Vec<u8>,
     ) -> Result<(State<'a>, State<'a>), Refused> {
-        let before = Before::of(self.entity, self.row, self.is_own, self.arena).map_err(Refused::Damaged)?;
+        let before = Before::of(&self).map_err(Refused::Damaged)?;
         if before.has(offset) {
             return Err(Refused::Known);
         }
@@ -153,6 +150,16 @@ impl<'a> Case<'a> {
         let new = act.decide()?;
         act.encode(offset, new, blob)?;
         Ok((before.state(), new))
+    }
+
+    /// Puts the key's columns, as the message has them, in front of the others; how many they are.
+    #[inline]
+    fn put_key(&self, slots: &mut [Datum<'a>]) -> usize {
+        let places = self.topic.messages.get(self.message.index).map_or(&[][..], |message| &message.key);
+        for (slot, place) in slots.iter_mut().zip(places) {
+            *slot = self.message.fields.get(*place).copied().unwrap_or(Datum::Null);
+        }
+        places.len()
     }
 }
 
@@ -235,10 +242,7 @@ impl<'a> Act<'a> {
     fn set(&self, set: &'a [(usize, Expr)], env: &Env<'a>) -> Result<&'a [Datum<'a>], Verdict> {
         let new = self.case.arena.alloc_slice_copy(self.before.slots);
         if !self.before.exists() {
-            let places = self.case.topic.messages.get(self.case.message.index).map_or(&[][..], |m| &m.key);
-            for (slot, place) in new.iter_mut().zip(places) {
-                *slot = self.case.message.fields.get(*place).copied().unwrap_or(Datum::Null);
-            }
+            self.case.put_key(new);
         }
         for (at, expr) in set {
             let datum = eval(expr, env);

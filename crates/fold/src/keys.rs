@@ -45,6 +45,11 @@ impl KeySet {
         self.ends.len()
     }
 
+    /// The bytes of all keys.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.ends.len() as u32).map(|number| self.key(number))
     }

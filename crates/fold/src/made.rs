@@ -105,6 +105,12 @@ impl IndexRows {
         Some((self.bytes.get(key..value)?, self.bytes.get(value..end)?))
     }
 
+    /// The key of the row that was added last.
+    pub(crate) fn last_key(&self) -> Option<&[u8]> {
+        let (key, value, _) = *self.rows.last()?;
+        self.bytes.get(key..value)
+    }
+
     /// Sorts the rows by key; of rows with one key the last stays.
     pub(crate) fn settle(&mut self) {
         if self.rows.len() < 2 {

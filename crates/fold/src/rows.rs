@@ -211,8 +211,10 @@ impl RowCache {
         let Some(row) = self.rows.get_mut(slot.0 as usize) else { return };
         let before = row.value.capacity();
         row.value.clear();
-        if before > 2 * value.len() + 64 {
-            row.value = Vec::new();
+        if before < value.len() || before > 2 * value.len() + 64 {
+            // A row that grew mostly grows again: by the id of each message, until there are eight. What it held is not to be
+            // copied.
+            row.value = Vec::with_capacity(value.len() + value.len() / 4);
         }
         row.value.extend_from_slice(value);
         self.size_bytes = (self.size_bytes + row.value.capacity()).saturating_sub(before);
@@ -225,6 +227,12 @@ impl RowCache {
         if !std::mem::replace(&mut row.touched, true) {
             self.touched.push(slot.0);
         }
+    }
+
+    /// How many rows that will be, and the bytes of their keys and values.
+    pub(crate) fn touched_size(&self) -> (usize, usize) {
+        let rows = self.touched.iter().filter_map(|at| self.rows.get(*at as usize));
+        (self.touched.len(), rows.map(|row| row.key.len() + row.value.len()).sum())
     }
 
     /// The rows written since this was last asked, each once, in the order of their first write.

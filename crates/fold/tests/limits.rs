@@ -164,3 +164,66 @@ fn sums_past_128_bits_are_kept_exactly_and_their_rows_read_as_written() {
     );
     assert_eq!(back[0].1.len(), 8 + 8 + 8 + 2 * 24, "a sum of 127 bits has the row it always had");
 }
+
+/// Views over an entity: rows of `copied` of them have its text four times, rows of two more have it where `n` says so.
+fn copies(copied: usize) -> Arc<App> {
+    let mut text = String::from(
+        r#"
+app = "copies"
+[topics.t]
+key = ["k"]
+partitions = 1
+events = ["Said"]
+max_message_bytes = 10000000
+[entities.docs]
+topic = "t"
+max_state_bytes = 1000000
+[entities.docs.columns]
+text = "string"
+n = "long"
+[entities.docs.on.Said]
+when = "any"
+set = "text = msg.text, n = msg.n"
+"#,
+    );
+    let mut view = |name: String, text_of: &str| {
+        text += &format!(
+            "[views.{name}]\nsql = \"SELECT k, {text_of} AS a, {text_of} AS b, {text_of} AS c, {text_of} AS d FROM docs\"
+             partition_key = [\"k\"]\n"
+        );
+    };
+    (0..copied).for_each(|at| view(format!("copy_{at}"), "text"));
+    for (name, n) in [("some", 1), ("more", 2)] {
+        view(name.into(), &format!("CASE WHEN n >= {n} THEN text ELSE '' END"));
+    }
+    let said = r#"{"type": "record", "name": "Said", "fields": [{"name": "k", "type": "string"},
+        {"name": "text", "type": "string"}, {"name": "n", "type": "long"}]}"#;
+    let file = |path: &str, text: &str| SourceFile { path: path.into(), text: text.into() };
+    match tidefold_app::load(vec![file("app.toml", &text), file("Said.avsc", said)]) {
+        Ok(app) => Arc::new(app),
+        Err(mistakes) => panic!("{mistakes}"),
+    }
+}
+
+#[test]
+fn rows_that_stay_as_they_are_count_among_those_that_a_record_makes() {
+    // Rows just within their bound, so many that one more is within the bound of all, and two more are not.
+    let text = ROW_BYTES / 4 - 25_000;
+    let app = copies(RECORD_ROWS_BYTES / ROW_BYTES - 1);
+    let message = &app.projections[0].topic.messages[0];
+    let encoder = JsonEncoder::new(Arc::clone(&message.record), message.key.clone(), JsonLimits::default());
+    let mut batch = BatchBuilder::new();
+    for n in [0, 1, 2, 1, 0] {
+        let json = format!(r#"{{"k":"k","text":"{}","n":{n}}}"#, "a".repeat(text));
+        let (mut value, mut key) = (Vec::new(), Vec::new());
+        frame(SchemaId(7), &mut value);
+        encoder.encode(json.as_bytes(), &mut value, &mut key).unwrap();
+        batch.push(Some(&key), Some(&value), HeadersBuilder::new().as_headers());
+    }
+    let mut whole = WholeFold::new(Arc::clone(&app.projections[0]), Partition(0), FoldSettings::default());
+    let batch = batch.build(Partition(0), Offset(0));
+    whole.fold(&batch, None, |_| SchemaFate::Registered(message.schema_json.as_str().into())).unwrap();
+    let codes = (0..5).map(|at| dead(&whole, at).map(|(code, _)| code));
+    let expected = [None, None, Some("rows_too_large".to_owned()), None, None];
+    assert_eq!(codes.collect::<Vec<_>>(), expected);
+}

@@ -280,6 +280,7 @@ impl RecordBatch {
     }
 }
 
+#[inline]
 fn record_at(bytes: &[u8], start: usize, offset: Offset) -> Option<RecordRef<'_>> {
     let flags = *bytes.get(start)?;
     let mut at = start + 1;
@@ -302,6 +303,7 @@ fn skip_record<'a>(bytes: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
     chunk(bytes, at)
 }
 
+#[inline]
 fn chunk<'a>(bytes: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
     let len = read_length(bytes, at)?;
     let end = at.checked_add(len)?;

@@ -33,10 +33,12 @@ macro_rules! known_headers {
             /// Whether an empty value of it (in Kafka also: a null one) says that it is not there: no attribute of
             /// CloudEvents that has a meaning here may be empty.
             #[must_use]
+            #[inline]
             pub fn is_absent(self, value: &[u8]) -> bool {
                 value.is_empty() && (Known::CeId as u8..=Known::CeDataschema as u8).contains(&(self as u8))
             }
 
+            #[inline]
             fn from_code(code: u8) -> Option<Known> {
                 match code { $($code => Some(Known::$variant),)* _ => None }
             }
@@ -149,6 +151,7 @@ impl<'a> Headers<'a> {
 // === impl HeadersIter ===
 
 impl<'a> HeadersIter<'a> {
+    #[inline]
     fn step(&mut self) -> Option<(HeaderName<'a>, &'a [u8])> {
         let code = *self.bytes.get(self.at)?;
         self.at += 1;
@@ -161,6 +164,7 @@ impl<'a> HeadersIter<'a> {
         Some((name, self.chunk()?))
     }
 
+    #[inline]
     fn chunk(&mut self) -> Option<&'a [u8]> {
         let len = read_length(self.bytes, &mut self.at)?;
         let end = self.at.checked_add(len)?;
@@ -173,6 +177,7 @@ impl<'a> HeadersIter<'a> {
 impl<'a> Iterator for HeadersIter<'a> {
     type Item = (HeaderName<'a>, &'a [u8]);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.step()
     }
@@ -239,7 +244,18 @@ pub(crate) fn write_length(mut len: usize, out: &mut Vec<u8>) {
 }
 
 /// Reads a LEB128 number of at most 32 bits, moving `at` past it.
+#[inline]
 pub(crate) fn read_length(bytes: &[u8], at: &mut usize) -> Option<usize> {
+    match bytes.get(*at) {
+        Some(byte) if byte & 0x80 == 0 => {
+            *at += 1;
+            Some(usize::from(*byte))
+        }
+        _ => read_long_length(bytes, at),
+    }
+}
+
+fn read_long_length(bytes: &[u8], at: &mut usize) -> Option<usize> {
     let mut len: u64 = 0;
     for shift in [0, 7, 14, 21, 28] {
         let byte = *bytes.get(*at)?;

@@ -54,9 +54,12 @@ impl<'a> IndexRef<'a> {
     }
 }
 
+/// How many bytes stand before the columns.
+pub const HEAD_BYTES: usize = 8;
+
 /// The value's first bytes; the columns follow.
 #[must_use]
-pub fn head(offset: Offset) -> [u8; 8] {
+pub fn head(offset: Offset) -> [u8; HEAD_BYTES] {
     wire::stamped(offset)
 }
 

@@ -8,7 +8,7 @@ use super::error::PlanError;
 use crate::decode::DecodeError;
 use crate::schema::scalar_type;
 use crate::types::{ColumnType, RecordType, Type};
-use crate::wire::{Cursor, read_scalar};
+use crate::wire::{Cursor, check_scalar};
 
 /// The form of one value.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,7 +173,7 @@ impl Shape {
     pub(crate) fn check<'a>(&'a self, cursor: &mut Cursor<'a>) -> Result<(), DecodeError> {
         match self {
             Shape::Null => Ok(()),
-            Shape::Scalar(ty) => read_scalar(ty, cursor).map(drop),
+            Shape::Scalar(ty) => check_scalar(ty, cursor),
             Shape::Array(_) | Shape::Map(_) => self.count(cursor).map(drop),
             Shape::Record(fields) => fields.iter().try_for_each(|(_, field)| field.check(cursor)),
             Shape::Union(branches) => {
