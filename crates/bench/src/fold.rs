@@ -57,7 +57,7 @@ fn once_typed(batches: &[RecordBatch]) -> Result<f64, Box<dyn std::error::Error 
     let since = clock::instant();
     for batch in batches {
         let (folded, written) = fold.fold(batch);
-        (applied, rows) = (applied + folded, rows + written);
+        (applied, rows) = (applied + folded, rows + written.len());
     }
     rate_of(batches, applied, rows, since.elapsed().as_secs_f64())
 }

@@ -1,13 +1,21 @@
 //! What the fold is compared to: the storefront's orders, folded by a program that was written for them by hand. It knows the
 //! messages' fields, keeps orders as a struct in a map, and cannot be changed without being compiled. It reads the same
 //! records, drops what it has seen, judges, and makes the same rows of each batch: orders, the index, the rollup.
+//!
+//! What it needs to fold each message once, whatever crashes, it has: ids that mean the same in the next process, in a
+//! window and in the rows; an offset in every row, at or before which nothing is folded again; rows as writes of the
+//! store. What it leaves out of what the fold does: whether a key belongs to its partition, whether an id that comes again
+//! has another payload, whether a type is the one that `ce_type` names, why a record is refused, and every bound of sizes.
 
 use std::collections::VecDeque;
 
-use ahash::{AHashMap, AHashSet, RandomState};
+use ahash::{AHashMap, AHashSet};
+use bytes::Bytes;
 use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_record::headers::Known;
-use tidefold_record::{HeaderName, RecordBatch, RecordRef, unframe};
+use tidefold_record::{HeaderName, Offset, RecordBatch, RecordRef, unframe};
+use tidefold_table::{RowWrite, Stamp};
+use twox_hash::XxHash3_128;
 
 /// Offsets that messages are remembered for.
 const WINDOW: u64 = 100_000;
@@ -35,7 +43,7 @@ struct Order {
     key: Box<[u8]>,
     offset: u64,
     version: u64,
-    ids: VecDeque<u64>,
+    ids: VecDeque<u128>,
     customer_id: String,
     currency: String,
     status: Status,
@@ -47,7 +55,8 @@ struct Order {
 }
 
 struct Group {
-    offset: u64,
+    /// What is at or behind it is not in the group yet.
+    next: u64,
     orders: i64,
     revenue_cents: i64,
     touched: bool,
@@ -56,16 +65,23 @@ struct Group {
 /// The fold: what it remembers, and the rows of the batch in hand.
 #[derive(Default)]
 pub(crate) struct TypedFold {
-    hasher: RandomState,
-    seen: AHashSet<u64>,
-    window: VecDeque<(u64, u64)>,
+    /// What an id is a hash of.
+    identity: Vec<u8>,
+    seen: AHashSet<u128>,
+    window: VecDeque<(u64, u128)>,
     places: AHashMap<Box<[u8]>, usize>,
     orders: Vec<Order>,
     groups: AHashMap<(String, i64), Group>,
     touched: Vec<usize>,
     touched_groups: Vec<(String, i64)>,
-    /// Rows, one behind the other, each key and value behind its length.
-    rows: Vec<u8>,
+}
+
+/// Rows of a batch, in one buffer until all are there.
+#[derive(Default)]
+struct Rows {
+    bytes: Vec<u8>,
+    /// Where each row's key and value end, and the record that touched it last.
+    rows: Vec<(usize, usize, u64)>,
 }
 
 /// Reads an Avro datum.
@@ -74,8 +90,8 @@ struct Datum<'a>(&'a [u8]);
 // === impl TypedFold ===
 
 impl TypedFold {
-    /// Folds a batch; how many records were applied, and how many rows it comes to.
-    pub(crate) fn fold(&mut self, batch: &RecordBatch) -> (u64, usize) {
+    /// Folds a batch; how many records were applied, and the rows it comes to.
+    pub(crate) fn fold(&mut self, batch: &RecordBatch) -> (u64, Vec<RowWrite>) {
         let applied = batch.iter().filter(|record| self.record(record).is_some()).count();
         (applied as u64, self.write())
     }
@@ -91,7 +107,7 @@ impl TypedFold {
             }
         }
         let (key, offset) = (record.key?, record.offset.0);
-        let id = self.hasher.hash_one((source, id?, key));
+        let id = self.identity(source.unwrap_or_default(), id?, key);
         while self.window.front().is_some_and(|(old, _)| offset - old > WINDOW) {
             self.window.pop_front().map(|(_, id)| self.seen.remove(&id));
         }
@@ -114,17 +130,22 @@ impl TypedFold {
             _ => return None,
         };
         let order = self.orders.get_mut(at)?;
+        if (order.version > 0 && offset <= order.offset) || order.ids.contains(&id) {
+            return None;
+        }
         match (schema.0, order.status) {
             (PLACE, _) => {}
             (PAY, Status::Placed) => {
                 let paid_at = parse_rfc3339_micros(time?)?;
                 (order.status, order.paid_at) = (Status::Paid, Some(paid_at));
                 let group = (order.currency.clone(), paid_at.div_euclid(MINUTE_MICROS));
-                let new = Group { offset, orders: 0, revenue_cents: 0, touched: false };
+                let new = Group { next: 0, orders: 0, revenue_cents: 0, touched: false };
                 let found = self.groups.entry(group.clone()).or_insert(new);
-                found.offset = offset;
-                found.orders += 1;
-                found.revenue_cents += order.total_cents;
+                if offset >= found.next {
+                    found.next = offset + 1;
+                    found.orders += 1;
+                    found.revenue_cents += order.total_cents;
+                }
                 if !std::mem::replace(&mut found.touched, true) {
                     self.touched_groups.push(group);
                 }
@@ -145,42 +166,71 @@ impl TypedFold {
         Some(())
     }
 
-    /// Writes the touched rows; how many.
-    fn write(&mut self) -> usize {
-        let (rows, mut count) = (&mut self.rows, 0);
-        rows.clear();
+    /// The same in every process.
+    fn identity(&mut self, source: &[u8], id: &[u8], key: &[u8]) -> u128 {
+        self.identity.clear();
+        for part in [source, id] {
+            self.identity.extend_from_slice(&(part.len() as u32).to_be_bytes());
+            self.identity.extend_from_slice(part);
+        }
+        self.identity.extend_from_slice(key);
+        XxHash3_128::oneshot(&self.identity)
+    }
+
+    /// The touched rows.
+    fn write(&mut self) -> Vec<RowWrite> {
+        let mut rows = Rows::default();
         for at in self.touched.drain(..) {
             let Some(order) = self.orders.get_mut(at) else { continue };
             order.touched = false;
-            chunk(rows, |rows| rows.extend_from_slice(&order.key));
-            chunk(rows, |rows| order.write(rows));
-            chunk(rows, |rows| {
-                text(rows, &order.customer_id);
-                rows.extend_from_slice(&(!order.placed_at).to_be_bytes());
-                rows.extend_from_slice(&order.key);
+            rows.put(order.offset, |key| key.extend_from_slice(&order.key), |value| order.write(value));
+            let key = |key: &mut Vec<u8>| {
+                text(key, &order.customer_id);
+                key.extend_from_slice(&(!order.placed_at).to_be_bytes());
+                key.extend_from_slice(&order.key);
+            };
+            rows.put(order.offset, key, |value| {
+                value.extend_from_slice(&order.offset.to_be_bytes());
+                value.push(order.status as u8);
+                value.extend_from_slice(&order.total_cents.to_be_bytes());
             });
-            chunk(rows, |rows| {
-                rows.extend_from_slice(&order.offset.to_be_bytes());
-                rows.push(order.status as u8);
-                rows.extend_from_slice(&order.total_cents.to_be_bytes());
-            });
-            count += 2;
         }
         for key in self.touched_groups.drain(..) {
             let Some(group) = self.groups.get_mut(&key) else { continue };
             group.touched = false;
-            chunk(rows, |rows| {
-                text(rows, &key.0);
-                rows.extend_from_slice(&(!key.1).to_be_bytes());
+            let offset = group.next.saturating_sub(1);
+            let write_key = |bytes: &mut Vec<u8>| {
+                text(bytes, &key.0);
+                bytes.extend_from_slice(&(!key.1).to_be_bytes());
+            };
+            rows.put(offset, write_key, |value| {
+                value.extend_from_slice(&offset.to_be_bytes());
+                value.extend_from_slice(&group.orders.to_be_bytes());
+                value.extend_from_slice(&group.revenue_cents.to_be_bytes());
             });
-            chunk(rows, |rows| {
-                rows.extend_from_slice(&group.offset.to_be_bytes());
-                rows.extend_from_slice(&group.orders.to_be_bytes());
-                rows.extend_from_slice(&group.revenue_cents.to_be_bytes());
-            });
-            count += 1;
         }
-        count
+        rows.finish()
+    }
+}
+
+// === impl Rows ===
+
+impl Rows {
+    fn put(&mut self, offset: u64, key: impl FnOnce(&mut Vec<u8>), value: impl FnOnce(&mut Vec<u8>)) {
+        key(&mut self.bytes);
+        let key_end = self.bytes.len();
+        value(&mut self.bytes);
+        self.rows.push((key_end, self.bytes.len(), offset));
+    }
+
+    fn finish(self) -> Vec<RowWrite> {
+        let (bytes, mut start) = (Bytes::from(self.bytes), 0);
+        let rows = self.rows.into_iter().map(|(key_end, end, offset)| {
+            let key = bytes.slice(start..key_end);
+            start = end;
+            RowWrite { key, value: Some(bytes.slice(key_end..end)), stamp: Stamp::put(Offset(offset)) }
+        });
+        rows.collect()
     }
 }
 
@@ -244,17 +294,6 @@ impl Order {
 fn text(rows: &mut Vec<u8>, text: &str) {
     rows.extend_from_slice(&(text.len() as u32).to_be_bytes());
     rows.extend_from_slice(text.as_bytes());
-}
-
-/// Writes bytes behind their length.
-fn chunk(rows: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    let start = rows.len();
-    rows.extend_from_slice(&[0; 4]);
-    write(rows);
-    let length = (rows.len() - start - 4) as u32;
-    if let Some(place) = rows.get_mut(start..start + 4) {
-        place.copy_from_slice(&length.to_be_bytes());
-    }
 }
 
 // === impl Datum ===
