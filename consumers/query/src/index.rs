@@ -148,7 +148,9 @@ async fn example(api: &Api, app: &str, table: &ReadTable) -> Result<Option<Strin
     let rows = match api.store.scan(&table.table.id, &scan).await {
         Ok(rows) => rows,
         Err(damaged @ StoreError::Damaged(_)) => return Err(store_problem(damaged)),
-        Err(StoreError::Unavailable { .. } | StoreError::Refused { .. } | StoreError::Failed { .. }) => return Ok(None),
+        Err(StoreError::Unavailable { .. } | StoreError::Refused { .. } | StoreError::Failed { .. }) => {
+            return Ok(None);
+        }
     };
     for row in &rows {
         if let Some(place) = place_of(table, row)? {

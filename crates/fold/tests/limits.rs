@@ -79,7 +79,10 @@ fn fold(app: &Arc<App>, said: &[(&str, String, &str)]) -> WholeFold {
 }
 
 fn dead(whole: &WholeFold, offset: u64) -> Option<(String, String)> {
-    let row = whole.row(TableSlot::Verdicts, &verdict::Key { partition: Partition(0), offset: Offset(offset) }.encode())?;
+    let row = whole.row(
+        TableSlot::Verdicts,
+        &verdict::Key { partition: Partition(0), offset: Offset(offset) }.encode(),
+    )?;
     match Verdict::decode(&row) {
         Ok(Verdict::Dead(reason)) => Some((reason.code, reason.detail)),
         other => panic!("{other:?}"),

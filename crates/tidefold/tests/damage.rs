@@ -39,13 +39,16 @@ const CASES: &[(TableKind, &str, &[&str])] = &[
     ),
 ];
 
+type Change = fn(&[u8]) -> Vec<u8>;
+
 /// What is done to a row's value, and what is found then.
-const DAMAGES: &[(&str, fn(&[u8]) -> Vec<u8>)] =
+const DAMAGES: &[(&str, Change)] =
     &[("format", |value| [&[value[0] | 0x90], &value[1..]].concat()), (" of 1", |value| vec![value[0]])];
 
 /// The app of `data_folders/` in one partition.
 fn app(folder: &Path) -> PathBuf {
-    let (from, to) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data_folders/shop"), folder.join("shop"));
+    let (from, to) =
+        (Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data_folders/shop"), folder.join("shop"));
     std::fs::create_dir(&to).unwrap();
     let toml = std::fs::read_to_string(from.join("app.toml")).unwrap();
     std::fs::write(to.join("app.toml"), toml.replace("partitions = 2", "partitions = 1")).unwrap();
@@ -105,7 +108,9 @@ async fn said(node: &Node, client: &Client) -> BTreeMap<&'static str, String> {
             said.insert(reader, answer.body["detail"].to_string());
         }
     }
-    for (reader, command) in [("dead letters", &["dead-letters", "list", "shop"][..]), ("verify", &["verify", "shop"])] {
+    for (reader, command) in
+        [("dead letters", &["dead-letters", "list", "shop"][..]), ("verify", &["verify", "shop"])]
+    {
         let (code, out, err) = tidefold(&[command, &["--node", &node.admin]].concat());
         if code != 0 {
             said.insert(reader, format!("{out}{err}"));
@@ -161,7 +166,8 @@ async fn damage_is_named_by_everybody_who_reads_the_row_and_by_nobody_else() {
                 wrong.push(format!("{kind:?}: {who:?} tell of it, not {wanted:?}: {said:#?}"));
             }
             for (reader, said) in said {
-                let missing = [&*table, key, found, "tidefold replay"].into_iter().filter(|part| !said.contains(part));
+                let missing =
+                    [&*table, key, found, "tidefold replay"].into_iter().filter(|part| !said.contains(part));
                 wrong.extend(missing.map(|part| format!("{reader} of {kind:?} does not say {part}: {said}")));
             }
             drop(node);

@@ -45,7 +45,8 @@ fn start(app: &str, archive: &str, data: &Path) -> Node {
     let archive = kept().join(format!("{archive}.tar.gz"));
     let unpacked = Command::new("tar").arg("-xzSf").arg(&archive).arg("-C").arg(data).status().unwrap();
     assert!(unpacked.success());
-    Node::try_start(&kept().join(app), data, &[]).unwrap_or_else(|said| panic!("{}: {said}", archive.display()))
+    Node::try_start(&kept().join(app), data, &[])
+        .unwrap_or_else(|said| panic!("{}: {said}", archive.display()))
 }
 
 /// What the release that wrote the folder answered, path by path, is what is answered now. Problems are compared by their
@@ -68,7 +69,8 @@ async fn answers_as_recorded(node: &Node, which: &str) {
 /// What a message comes to.
 async fn sent(node: &Node, kind: &str, id: &str, body: &Value) -> Value {
     let url = format!("{}/v1/market/{kind}", node.http);
-    let answer = Client::new().post(&url, &[("prefer", "wait=10"), ("idempotency-key", id)], body).await.unwrap();
+    let answer =
+        Client::new().post(&url, &[("prefer", "wait=10"), ("idempotency-key", id)], body).await.unwrap();
     assert!(answer.status < 500 && !answer.body["outcome"].is_null(), "{kind} {id}: {answer:?}");
     answer.body
 }

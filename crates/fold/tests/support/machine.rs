@@ -75,7 +75,11 @@ impl Store {
         let row = |at| {
             Some((
                 Offset(at),
-                Verdict::decode(&self.get(TableSlot::Verdicts, &verdict::Key { partition: Partition(0), offset: Offset(at) }.encode())?).ok()?,
+                Verdict::decode(&self.get(
+                    TableSlot::Verdicts,
+                    &verdict::Key { partition: Partition(0), offset: Offset(at) }.encode(),
+                )?)
+                .ok()?,
             ))
         };
         (from..until).filter_map(row).collect()

@@ -341,7 +341,11 @@ impl Shop {
             .map(|(offset, verdict)| {
                 let mut value = Vec::new();
                 verdict.encode(&mut value);
-                row(&verdict::Key { partition: Partition(partition), offset: Offset(*offset) }.encode(), value, *offset)
+                row(
+                    &verdict::Key { partition: Partition(partition), offset: Offset(*offset) }.encode(),
+                    value,
+                    *offset,
+                )
             })
             .collect();
         let checkpoint = self.checkpoint(topic, partition, next).await;
