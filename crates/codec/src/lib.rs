@@ -39,4 +39,4 @@ pub mod types;
 mod wire;
 
 pub use datum::Datum;
-pub use types::{ColumnType, EnumType, Field, FixedType, RecordType, Type};
+pub use types::{ColumnType, EnumType, Field, FixedType, KeyForm, RecordType, Type};

@@ -6,8 +6,7 @@ use bumpalo::Bump;
 use crate::calendar::time_problem;
 use crate::datum::Datum;
 use crate::number::fits;
-use crate::text::is_key_type;
-use crate::types::Type;
+use crate::types::{KeyForm, Type};
 use crate::wire::is_uuid;
 
 /// One key column.
@@ -69,46 +68,29 @@ pub fn decode<'a>(
     arena: &'a Bump,
 ) -> Result<(Datum<'a>, &'a [u8]), OrderedError> {
     let invert = if column.descending { 0xff } else { 0 };
-    match &column.ty {
-        Type::Boolean => match bytes.split_first() {
+    match column.ty.key_form().ok_or(OrderedError { at: 0 })? {
+        KeyForm::Boolean => match bytes.split_first() {
             Some((byte, rest)) if byte ^ invert <= 1 => Ok((Datum::Boolean(byte ^ invert == 1), rest)),
             _ => Err(OrderedError { at: 0 }),
         },
-        Type::Decimal { precision, .. } => {
+        KeyForm::Decimal { precision } => {
             let (number, rest) = number::<16>(bytes, invert)?;
             let value = (u128::from_be_bytes(number) ^ (1 << 127)) as i128;
-            if !fits(value, *precision) {
+            if !fits(value, precision) {
                 return Err(OrderedError { at: 0 });
             }
             Ok((Datum::Decimal(value), rest))
         }
-        Type::String | Type::Enum(_) | Type::Uuid => text(column, bytes, invert, arena),
-        ty if is_key_type(ty) => {
+        KeyForm::Text => text(column, bytes, invert, arena),
+        KeyForm::Whole => {
             let (number, rest) = number::<8>(bytes, invert)?;
             let value = (u64::from_be_bytes(number) ^ (1 << 63)) as i64;
-            let narrow = matches!(ty, Type::Int) && i32::try_from(value).is_err();
-            if narrow || time_problem(ty, value).is_some() {
+            let narrow = matches!(column.ty, Type::Int) && i32::try_from(value).is_err();
+            if narrow || time_problem(&column.ty, value).is_some() {
                 return Err(OrderedError { at: 0 });
             }
             Ok((Datum::Long(value), rest))
         }
-        Type::Int
-        | Type::Long
-        | Type::Float
-        | Type::Double
-        | Type::Bytes
-        | Type::Fixed(_)
-        | Type::Date
-        | Type::TimeMillis
-        | Type::TimeMicros
-        | Type::TimestampMillis
-        | Type::TimestampMicros
-        | Type::LocalTimestampMillis
-        | Type::LocalTimestampMicros
-        | Type::Array(_)
-        | Type::Map(_)
-        | Type::Record(_)
-        | Type::Union(_) => Err(OrderedError { at: 0 }),
     }
 }
 

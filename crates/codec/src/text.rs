@@ -166,17 +166,7 @@ fn write_float(value: &impl serde::Serialize, out: &mut Vec<u8>) {
 /// Whether values of this type have a text form and a total order, so that they can stand in a key.
 #[must_use]
 pub fn is_key_type(ty: &Type) -> bool {
-    !matches!(
-        ty,
-        Type::Float
-            | Type::Double
-            | Type::Bytes
-            | Type::Fixed(_)
-            | Type::Array(_)
-            | Type::Map(_)
-            | Type::Record(_)
-            | Type::Union(_)
-    )
+    ty.key_form().is_some()
 }
 
 /// Appends the key text of the columns.

@@ -59,6 +59,22 @@ pub enum Type {
     Union(Arc<[ColumnType]>),
 }
 
+/// How the values of a type stand in a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyForm {
+    /// One byte.
+    Boolean,
+    /// Eight bytes: whole numbers, days and times.
+    Whole,
+    /// Sixteen bytes: unscaled, of at most so many digits.
+    Decimal {
+        /// Digits in all.
+        precision: u8,
+    },
+    /// Text, as long as it is.
+    Text,
+}
+
 /// A type and whether a value may be absent.
 ///
 /// Where null stands in the Avro union: a [`Field`] says it for itself; everywhere else (elements of arrays and maps,
@@ -129,6 +145,66 @@ impl Type {
     #[must_use]
     pub fn nullable(self) -> ColumnType {
         ColumnType { ty: self, nullable: true }
+    }
+
+    /// How values stand in a key; `None` where they cannot: they have no text form, or no total order.
+    #[must_use]
+    pub fn key_form(&self) -> Option<KeyForm> {
+        match self {
+            Type::Boolean => Some(KeyForm::Boolean),
+            Type::Int
+            | Type::Long
+            | Type::Date
+            | Type::TimeMillis
+            | Type::TimeMicros
+            | Type::TimestampMillis
+            | Type::TimestampMicros
+            | Type::LocalTimestampMillis
+            | Type::LocalTimestampMicros => Some(KeyForm::Whole),
+            Type::Decimal { precision, .. } => Some(KeyForm::Decimal { precision: *precision }),
+            Type::String | Type::Enum(_) | Type::Uuid => Some(KeyForm::Text),
+            Type::Float
+            | Type::Double
+            | Type::Bytes
+            | Type::Fixed(_)
+            | Type::Array(_)
+            | Type::Map(_)
+            | Type::Record(_)
+            | Type::Union(_) => None,
+        }
+    }
+
+    /// Whether it is a date, a time of day or a timestamp.
+    #[must_use]
+    pub fn is_time(&self) -> bool {
+        matches!(self, Type::Date | Type::TimeMillis | Type::TimeMicros) || self.is_timestamp()
+    }
+
+    /// Whether it is a timestamp, of a zone or of a wall clock.
+    #[must_use]
+    pub fn is_timestamp(&self) -> bool {
+        matches!(
+            self,
+            Type::TimestampMillis
+                | Type::TimestampMicros
+                | Type::LocalTimestampMillis
+                | Type::LocalTimestampMicros
+        )
+    }
+}
+
+// === impl KeyForm ===
+
+impl KeyForm {
+    /// How many bytes a value takes, where all take as many.
+    #[must_use]
+    pub fn width(self) -> Option<usize> {
+        match self {
+            KeyForm::Boolean => Some(1),
+            KeyForm::Whole => Some(8),
+            KeyForm::Decimal { .. } => Some(16),
+            KeyForm::Text => None,
+        }
     }
 }
 

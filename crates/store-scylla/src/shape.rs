@@ -14,7 +14,7 @@
 
 use bumpalo::Bump;
 use tidefold_codec::ordered::{self, KeyColumn};
-use tidefold_codec::{Datum, Type};
+use tidefold_codec::{Datum, KeyForm};
 use tidefold_table::bucket::{BUCKET_COLUMN, StoredColumn};
 use tidefold_table::shown::{ShownColumn, ShownColumns};
 use tidefold_table::{TableKind, TableLayout};
@@ -205,7 +205,7 @@ impl KeyPart {
             Form::Rest => key.extend_from_slice(cell.get(shorten(true, cell)..).unwrap_or_default()),
             Form::Typed { column, alone } => {
                 let arena = Bump::new();
-                let is_text = matches!(column.ty, Type::String | Type::Enum(_) | Type::Uuid);
+                let is_text = column.ty.key_form() == Some(KeyForm::Text);
                 let cell = cell.get(shorten(*alone && is_text, cell)..).unwrap_or_default();
                 let datum = typed::read(&column.ty, cell, &arena).ok_or(Misshapen)?;
                 ordered::encode(column, datum, key);
@@ -220,12 +220,7 @@ impl KeyPart {
             Form::Word => Some(4),
             Form::Long => Some(8),
             Form::Rest => None,
-            Form::Typed { column, .. } => match &column.ty {
-                Type::String | Type::Enum(_) | Type::Uuid => None,
-                Type::Boolean => Some(1),
-                Type::Decimal { .. } => Some(16),
-                _ => Some(8),
-            },
+            Form::Typed { column, .. } => column.ty.key_form().and_then(KeyForm::width),
         }
     }
 }

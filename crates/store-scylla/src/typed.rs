@@ -135,7 +135,19 @@ pub(crate) fn read<'a>(ty: &Type, bytes: &[u8], arena: &'a Bump) -> Option<Datum
         Type::String | Type::Enum(_) | Type::Uuid => {
             Datum::Text(arena.alloc_str(std::str::from_utf8(bytes).ok()?))
         }
-        _ => Datum::Long(long()?),
+        Type::Long
+        | Type::TimestampMillis
+        | Type::TimestampMicros
+        | Type::LocalTimestampMillis
+        | Type::LocalTimestampMicros => Datum::Long(long()?),
+        Type::Float
+        | Type::Double
+        | Type::Bytes
+        | Type::Fixed(_)
+        | Type::Array(_)
+        | Type::Map(_)
+        | Type::Record(_)
+        | Type::Union(_) => return None,
     })
 }
 

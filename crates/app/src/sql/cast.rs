@@ -56,8 +56,8 @@ impl Checker<'_> {
         if !castable(&from, &ty) {
             let message = format!("{} cannot be cast to {}", describe(&from), describe(&ty));
             let help = match (&from, &ty) {
-                (from, to) if is_number(from) && is_time(to) => "add an interval to a time instead",
-                (from, to) if is_time(from) && is_number(to) => {
+                (from, to) if is_number(from) && to.is_time() => "add an interval to a time instead",
+                (from, to) if from.is_time() && is_number(to) => {
                     "its seconds since 1970 are extract(epoch FROM t)"
                 }
                 _ => "",
@@ -75,7 +75,7 @@ impl Checker<'_> {
             return self.here("bad-literal", "a typed literal is a type and a 'string'", "");
         };
         let literal = Expr::constant(Constant::Text(text.as_str().into()), Type::String);
-        if !is_time(&ty) && ty != Type::Uuid {
+        if !ty.is_time() && ty != Type::Uuid {
             return self.here("unsupported-syntax", "this literal takes no type", "write CAST('…' AS type)");
         }
         let place = self.around.clone();
@@ -238,27 +238,11 @@ fn collect_enums<'t>(ty: &'t Type, found: &mut Vec<&'t Type>, depth: usize) {
     }
 }
 
-/// Dates, times of day and timestamps.
-pub(super) fn is_time(ty: &Type) -> bool {
-    matches!(ty, Type::Date | Type::TimeMillis | Type::TimeMicros) || is_timestamp(ty)
-}
-
-/// Timestamps.
-pub(super) fn is_timestamp(ty: &Type) -> bool {
-    matches!(
-        ty,
-        Type::TimestampMillis
-            | Type::TimestampMicros
-            | Type::LocalTimestampMillis
-            | Type::LocalTimestampMicros
-    )
-}
-
 /// Whether a CAST converts between the types.
 fn castable(from: &Type, to: &Type) -> bool {
     let has_text = |ty: &Type| {
         is_number(ty)
-            || is_time(ty)
+            || ty.is_time()
             || matches!(ty, Type::Boolean | Type::Uuid | Type::Enum(_) | Type::String)
     };
     match (from, to) {
@@ -268,7 +252,9 @@ fn castable(from: &Type, to: &Type) -> bool {
         (Type::TimeMillis | Type::TimeMicros, Type::TimeMillis | Type::TimeMicros) => true,
         (Type::Fixed(_), Type::Bytes) => true,
         (from, to) if is_number(from) => is_number(to),
-        (from, to) => (is_timestamp(from) || *from == Type::Date) && (is_timestamp(to) || *to == Type::Date),
+        (from, to) => {
+            (from.is_timestamp() || *from == Type::Date) && (to.is_timestamp() || *to == Type::Date)
+        }
     }
 }
 

@@ -9,7 +9,6 @@ use tidefold_codec::nearest::nearest;
 use tidefold_codec::truncate::TruncUnit;
 use tidefold_table::aggregate::{AGGREGATES, aggregate};
 
-use super::cast::{is_time, is_timestamp};
 use super::check::{Checker, Placed, is_null};
 use super::names;
 use super::refusal;
@@ -241,9 +240,9 @@ impl Checker<'_> {
             Takes::Long => return self.fit(part, &Type::Long),
             Takes::Number if ty == Type::Float => return self.fit(part, &Type::Double),
             Takes::Number => ("a number", is_number(&ty) && !is_null(&part.0)),
-            Takes::Timestamp => ("a timestamp", is_timestamp(&ty)),
-            Takes::Day => ("a timestamp or date", is_timestamp(&ty) || ty == Type::Date),
-            Takes::Time => ("a timestamp, date or time", is_time(&ty)),
+            Takes::Timestamp => ("a timestamp", ty.is_timestamp()),
+            Takes::Day => ("a timestamp or date", ty.is_timestamp() || ty == Type::Date),
+            Takes::Time => ("a timestamp, date or time", ty.is_time()),
             Takes::Collection => ("an array or map", matches!(ty, Type::Array(_) | Type::Map(_))),
             Takes::Map => ("a map", matches!(ty, Type::Map(_))),
             // Brought to one type with the others, or read as constants.

@@ -249,12 +249,11 @@ fn computes_the_same(a: &Expr, b: &Expr) -> bool {
 
 /// Whether a CAST between these types can fail.
 fn cast_fails(from: &Type, to: &Type) -> bool {
-    let time = |ty: &Type| super::cast::is_time(ty);
     match (from, to) {
         (Type::String, Type::String) => false,
         (Type::String, _) => true,
         (Type::Enum(_) | Type::Uuid | Type::Boolean, _) | (_, Type::String | Type::Bytes) => false,
-        (from, to) if time(from) && time(to) => false,
+        (from, to) if from.is_time() && to.is_time() => false,
         (Type::Double, Type::Float) => true,
         (_, Type::Double | Type::Float) => false,
         _ => unified(from, to).is_none_or(|ty| !same(&ty, to)),
