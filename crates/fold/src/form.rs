@@ -198,7 +198,13 @@ impl<'a> Found<'a> {
                 Known::AppendTime => &mut found.append_time,
                 Known::Caller => &mut found.caller,
                 Known::IfMatch => &mut found.if_match,
-                _ => continue,
+                Known::CeSpecversion
+                | Known::CeSubject
+                | Known::CeDataschema
+                | Known::ContentType
+                | Known::Traceparent
+                | Known::Tracestate
+                | Known::RedriveOf => continue,
             };
             if !known.is_absent(value) {
                 place.get_or_insert(value);

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use tidefold_codec::{Datum, Type, columns, ordered};
+use tidefold_codec::{Datum, KeyForm, Type, columns, ordered};
 use tidefold_record::Offset;
 use tidefold_table::bucket::BUCKET_BYTES;
 use tidefold_table::component::Delta;
 use tidefold_table::rollup::Group;
 use tidefold_table::{Bucket, TableKind, TableLayout, limits};
 
+use super::harness::{Harness, all, opened, put, row, sorted, write};
 use super::layouts::view;
-use super::{Harness, all, opened, put, row, sorted, write};
 use crate::Table;
 
 /// A view, the place of the key's text that is as long as can be, and what it is made of.
@@ -133,12 +133,12 @@ impl Shape {
     fn key_with(&self, layout: &TableLayout, text: &str) -> Vec<u8> {
         let (mut key, mut behind) = (Vec::new(), 0);
         for (at, (_, column)) in layout.key_columns().enumerate() {
-            let datum = match column.ty {
-                Type::String if at == self.long => Datum::Text(text),
-                Type::String => Datum::Text("k"),
-                Type::Boolean => Datum::Boolean(true),
-                Type::Decimal { .. } => Datum::Decimal(-(10_i128.pow(38) - 1)),
-                _ => Datum::Long(i64::MIN),
+            let datum = match column.ty.key_form().expect("a type of keys") {
+                KeyForm::Text if at == self.long => Datum::Text(text),
+                KeyForm::Text => Datum::Text("k"),
+                KeyForm::Boolean => Datum::Boolean(true),
+                KeyForm::Decimal { .. } => Datum::Decimal(-(10_i128.pow(38) - 1)),
+                KeyForm::Whole => Datum::Long(i64::MIN),
             };
             ordered::encode(&column, datum, &mut key);
             if at + 1 == layout.partition_key.len() {

@@ -12,7 +12,7 @@ use tidefold_table::exact::Exact;
 use tidefold_table::rollup::Group;
 use tidefold_table::{Clustering, Column, RowWrite, Stamp, TableId, TableKind, TableLayout, index, verdict};
 
-use super::{Harness, all, delete, lane, opened, put, row, sorted};
+use super::harness::{Harness, all, delete, lane, opened, put, row, sorted, write};
 use crate::memory::MemoryStore;
 use crate::scan::successor;
 use crate::{Scan, SharedStore, Store, Table, TableWrites};
@@ -94,7 +94,7 @@ pub async fn verdicts_are_scanned_by_position(harness: &mut dyn Harness) {
     let places = [(0, 0), (0, 255), (0, 256), (0, 1 << 40), (3, 1), (7, 9), (300, 2)];
     let rows =
         places.iter().map(|(partition, offset)| put(&key(*partition, *offset), b"dead", 2 * offset + 3));
-    super::write(&store, &table, rows.collect()).await;
+    write(&store, &table, rows.collect()).await;
     let scan = |from: Option<Vec<u8>>, until: Option<Vec<u8>>, limit| Scan::Range {
         prefix: verdict::prefix(Partition(0)),
         from: from.map(Bytes::from),
@@ -251,7 +251,9 @@ fn datum(ty: &Type, dice: &mut Dice) -> Datum<'static> {
         Type::Double => Datum::Double(dice.pick(&[-1.5, 0.0, 1e300])),
         Type::Bytes => Datum::Bytes(dice.pick(&[&b""[..], b"\0", b"\xFF\xFE"])),
         Type::Array(_) => Datum::Encoded(dice.pick(&[&b"\0"[..], b"\x04\x02\x04\0"])),
-        _ => Datum::Text(dice.pick(&TEXTS)),
+        Type::String | Type::Fixed(_) | Type::Map(_) | Type::Record(_) | Type::Union(_) => {
+            Datum::Text(dice.pick(&TEXTS))
+        }
     }
 }
 

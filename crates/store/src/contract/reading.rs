@@ -5,9 +5,9 @@ use tidefold_codec::ordered::{self, KeyColumn};
 use tidefold_codec::{Datum, Type};
 use tidefold_table::{Row, RowWrite, TableId, TableKind};
 
+use super::harness::{Harness, all, opened, put, write};
 use super::layouts::{value_of_nulls, view};
 use super::rows::{gone, item, key, layout};
-use super::{Harness, all, opened, put, write};
 use crate::{Scan, SharedStore};
 
 /// Rows come in the order of the keys asked for, absent ones too, and a key asked for twice comes twice.

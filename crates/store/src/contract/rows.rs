@@ -9,10 +9,7 @@ use tidefold_table::aggregate::{Aggregate, aggregate};
 use tidefold_table::component::Delta;
 use tidefold_table::index::{self, IndexRef};
 use tidefold_table::rollup::{Group, shard};
-use tidefold_table::{Clustering, Column, RowWrite, Stamp, TableId, TableKind, TableLayout};
-
-use super::row;
-use crate::SharedStore;
+use tidefold_table::{Clustering, Column, RowWrite, Stamp, TableKind, TableLayout};
 
 /// The layout of a table of this kind.
 pub(super) fn layout(name: &str, kind: TableKind) -> TableLayout {
@@ -68,7 +65,7 @@ pub(super) fn gone(name: &str, stamp: u64) -> RowWrite {
     RowWrite { key: key(name).into(), value: None, stamp: Stamp(stamp) }
 }
 
-/// A put of a shard of a rollup's row, whose largest text is `words`; a table of [`super::table`] and the kind.
+/// A put of a shard of a rollup's row, whose largest text is `words`; a table of [`table`](super::table) and the kind.
 ///
 /// # Panics
 /// Not for names of one byte and more.
@@ -86,12 +83,8 @@ pub fn group(name: &str, words: &str, stamp: u64) -> RowWrite {
     RowWrite { key: key.into(), value: Some(value.into()), stamp: Stamp(stamp) }
 }
 
-/// What an index's row says.
-pub(super) async fn words(store: &SharedStore, table: &TableId, name: &str) -> Option<String> {
-    row(store, table, &key(name)).await.map(|value| words_of(&value))
-}
-
-fn words_of(value: &Bytes) -> String {
+/// What the value of an index's row says.
+pub(super) fn words_of(value: &Bytes) -> String {
     let mut slot = [Datum::Null];
     let ty = Type::String.required();
     let row = IndexRef::parse(value).expect("an index's row");

@@ -6,8 +6,10 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 use tidefold_table::{RowWrite, TableKind};
 
-use super::rows::{gone, group, item, words};
-use super::{Harness, Model, all, lane, live, opened, put, row, settle, sorted, table, write};
+use super::harness::{
+    Harness, Model, all, lane, live, opened, put, row, settle, sorted, table, words, write,
+};
+use super::rows::{gone, group, item};
 use crate::{StoreError, TableWrites};
 
 /// Of two puts the one with the larger stamp stands, whichever arrives first.
