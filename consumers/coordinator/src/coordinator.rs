@@ -10,7 +10,7 @@ use tidefold_log::{SharedLog, SharedMembership};
 use tidefold_projector::{Budget, Components, LaneStatus, SchemaSource};
 use tidefold_record::Partition;
 use tidefold_store::SharedStore;
-use tidefold_telemetry::Telemetry;
+use tidefold_telemetry::Supervisor;
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 
@@ -38,7 +38,7 @@ pub struct Coordinator {
 
 impl Coordinator {
     /// Makes the app known to its control topic, opens what it needs and starts its lanes. Where the log or the store
-    /// does not answer, it waits.
+    /// does not answer, it waits. What ends before its time afterwards is told to the supervisor.
     ///
     /// # Errors
     /// When the folder is not the one the log was begun with, or the log or the store refuses for good. A projection
@@ -47,7 +47,7 @@ impl Coordinator {
         app: Arc<App>,
         log: SharedLog,
         store: SharedStore,
-        telemetry: Telemetry,
+        supervisor: Supervisor,
         runtime: tokio::runtime::Handle,
         options: Options,
     ) -> Result<Coordinator, CoordinatorError> {
@@ -64,7 +64,8 @@ impl Coordinator {
             schemas: Arc::new(Schemas(control_log.clone())),
             feed: None,
             control: control_log.watch(),
-            telemetry,
+            telemetry: supervisor.telemetry().clone(),
+            supervisor,
             budget: Budget::new(options.batch_bytes),
             settings: options.lanes.clone(),
             runtime,
@@ -73,7 +74,7 @@ impl Coordinator {
             Process::new(app.name.as_str().into(), sources, components, options, control_log, membership);
         let process = Arc::new(process);
         let end = [process.work.end_on_drop(), process.keepers.end_on_drop()];
-        process.work.spawn(reconcile::serve(Arc::clone(&process), asked));
+        process.work.keep("reconcile", reconcile::serve(Arc::clone(&process), asked));
         patiently(&waiting, || process.reconciled()).await?;
         let coordinator = Coordinator { process, builds: Arc::default(), _end: end };
         coordinator.go_on().await?;
@@ -84,14 +85,14 @@ impl Coordinator {
     async fn go_on(&self) -> Result<(), CoordinatorError> {
         let (process, work) = (&self.process, &self.process.work);
         let (control_log, store) = (process.control_log.clone(), Arc::clone(&process.components.store));
-        work.spawn(copy_for_ever(control_log, store, process.app.to_string()));
-        work.spawn(ownership::follow_control(Arc::clone(process)));
-        work.spawn(ownership::follow_owned(Arc::clone(process)));
-        work.spawn(ownership::report(Arc::clone(process)));
-        work.spawn(topics::watch::watch(Arc::clone(process)));
-        work.spawn(holds::follow(Arc::clone(process)));
+        work.keep("copy-control", copy_for_ever(control_log, store, process.app.to_string()));
+        work.keep("follow-control", ownership::follow_control(Arc::clone(process)));
+        work.keep("follow-ownership", ownership::follow_owned(Arc::clone(process)));
+        work.keep("report-progress", ownership::report(Arc::clone(process)));
+        work.keep("watch-topics", topics::watch::watch(Arc::clone(process)));
+        work.keep("follow-holds", holds::follow(Arc::clone(process)));
         begin::resume(process, &self.builds).await?;
-        work.spawn(begin::finish(Arc::clone(process), Arc::clone(&self.builds)));
+        work.keep("finish-builds", begin::finish(Arc::clone(process), Arc::clone(&self.builds)));
         Ok(())
     }
 

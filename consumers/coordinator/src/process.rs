@@ -66,8 +66,8 @@ impl Process {
             membership,
             lanes: Lanes::default(),
             reconciler,
-            work: Tasks::on(&components.runtime),
-            keepers: Tasks::on(&components.runtime),
+            work: Tasks::on(&components.runtime, &components.supervisor),
+            keepers: Tasks::on(&components.runtime, &components.supervisor),
             closing: CancellationToken::new(),
             components,
         };

@@ -16,12 +16,12 @@ use tidefold_control_log::{ControlLog, ControlLogError};
 use tidefold_coordinator::{Build, Coordinator, CoordinatorError, Options, Phase, ReplayOptions};
 use tidefold_log::memory::MemoryLog;
 use tidefold_log::{ReadLimit, SharedLog};
-use tidefold_projector::{Backoff, Halt, LaneState, Settings};
+use tidefold_projector::{Halt, LaneState, Settings};
 use tidefold_record::{Offset, frame};
 use tidefold_store::memory::{Effect, MemoryStore};
 use tidefold_store::{Lane, SharedStore, Store, TableWrites};
 use tidefold_table::{RowWrite, Stamp};
-use tidefold_telemetry::{Telemetry, clock};
+use tidefold_telemetry::{Backoff, Supervisor, Telemetry, clock};
 
 const WINDOW: u64 = 40;
 
@@ -43,8 +43,8 @@ async fn try_start(
     options: Options,
 ) -> Result<Coordinator, CoordinatorError> {
     let log = Arc::new(log.clone()) as SharedLog;
-    let runtime = tokio::runtime::Handle::current();
-    Coordinator::start(Arc::clone(app), log, store, Telemetry::default(), runtime, options).await
+    let (runtime, supervisor) = (tokio::runtime::Handle::current(), Supervisor::new(Telemetry::default()));
+    Coordinator::start(Arc::clone(app), log, store, supervisor, runtime, options).await
 }
 
 async fn start(shop: &Shop, store: &MemoryStore) -> Coordinator {

@@ -22,7 +22,7 @@ use tidefold_store::memory::MemoryStore;
 use tidefold_store::{Lane, Store, TableWrites};
 use tidefold_table::verdict::DeadReason;
 use tidefold_table::{RowWrite, Stamp, Verdict};
-use tidefold_telemetry::Telemetry;
+use tidefold_telemetry::{Supervisor, Telemetry};
 
 const WINDOW: u64 = 40;
 
@@ -35,11 +35,9 @@ async fn start(shop: &Shop, store: &MemoryStore) -> Coordinator {
         near: 10,
         ..Options::default()
     };
-    let runtime = tokio::runtime::Handle::current();
+    let (runtime, supervisor) = (tokio::runtime::Handle::current(), Supervisor::new(Telemetry::default()));
     let store = Arc::new(store.restarted());
-    Coordinator::start(Arc::clone(&shop.app), log, store, Telemetry::default(), runtime, options)
-        .await
-        .unwrap()
+    Coordinator::start(Arc::clone(&shop.app), log, store, supervisor, runtime, options).await.unwrap()
 }
 
 /// Waits until the only partition of a generation is somewhere.

@@ -138,10 +138,13 @@ pub(crate) enum Stop {
 }
 
 /// What an error calls for.
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Trouble {
     /// Repeating.
+    #[error("{0}")]
     Passing(String),
     /// Halting.
+    #[error("{0}")]
     Lasting(Halt),
 }
 

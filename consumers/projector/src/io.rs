@@ -3,24 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
 use tidefold_fold::{FeedEntry, SchemaFate};
 use tidefold_log::{Bounds, ReadLimit, SharedLog};
 use tidefold_record::{Offset, Partition, Position, RecordBatch, SchemaId, TopicName};
 use tidefold_store::published::Published;
 use tidefold_store::{Lane as StoreLane, SharedStore, StoreError, TableWrites};
 use tidefold_table::{TableId, Verdict};
-use tidefold_telemetry::clock;
+use tidefold_telemetry::{Retry, Stopped};
 use tokio_util::sync::CancellationToken;
 
 use crate::feed::SharedFeed;
 use crate::halt::{Halt, Stop, Trouble};
 use crate::observe::Observer;
 use crate::rules::{Rule, Rules};
-use crate::settings::Backoff;
 use crate::source::SchemaSource;
 
 /// Verdict rows read at once.
@@ -38,38 +38,38 @@ pub(crate) struct Io {
     pub(crate) lane: StoreLane,
     pub(crate) observer: Observer,
     pub(crate) cancel: CancellationToken,
-    pub(crate) backoff: Backoff,
+    /// Until it is cancelled.
+    pub(crate) retry: Retry,
     pub(crate) rules: Rules,
 }
 
 impl Io {
-    /// Tries until it works, is told to end, or learns that it never will.
+    /// Tries until it works, is told to end, or learns that it never will. `doing` is read behind "retrying to".
     pub(crate) async fn retry<'a, T, E: Into<Trouble>>(
         &self,
         class: &'static str,
         doing: &'static str,
         mut attempt: impl FnMut() -> BoxFuture<'a, Result<T, E>>,
     ) -> Result<T, Stop> {
-        let mut wait = self.backoff.first;
-        let mut attempts = 1;
-        loop {
-            match attempt().await.map_err(Into::into) {
-                Ok(value) if attempts == 1 => return Ok(value),
-                Ok(value) => {
-                    self.observer.answered(doing, attempts);
-                    return Ok(value);
-                }
-                Err(Trouble::Lasting(halt)) => return Err(Stop::Halt(halt)),
-                Err(Trouble::Passing(error)) => self.observer.retrying(class, doing, &error),
+        let failed = AtomicBool::new(false);
+        let passes = |trouble: &Trouble| match trouble {
+            Trouble::Passing(error) => {
+                failed.store(true, Ordering::Relaxed);
+                self.observer.retrying(class, doing, error);
+                true
             }
-            tokio::select! {
-                biased;
-                () = self.cancel.cancelled() => return Err(Stop::Cancelled),
-                () = clock::pause(wait) => {}
-            }
-            attempts += 1;
-            wait = (wait * 2).min(self.backoff.most);
+            Trouble::Lasting(_) => false,
+        };
+        let attempt = || attempt().map_err(Into::into);
+        let done = self.retry.run(doing, passes, attempt).await;
+        if failed.load(Ordering::Relaxed) && done.is_ok() {
+            self.observer.answered();
         }
+        done.map_err(|stopped| match stopped {
+            Stopped::Lasting(Trouble::Lasting(halt)) => Stop::Halt(halt),
+            // What passes is tried until the lane is told to end.
+            Stopped::Lasting(Trouble::Passing(_)) | Stopped::Cancelled => Stop::Cancelled,
+        })
     }
 
     pub(crate) async fn bounds(&self) -> Result<Bounds, Stop> {

@@ -105,8 +105,8 @@ impl Lane {
             partition,
             lane: StoreLane { checkpoints: tables.checkpoints.id.clone(), partition: partition.0 },
             observer,
+            retry: components.telemetry.retry().backoff(components.settings.backoff).until(cancel.clone()),
             cancel,
-            backoff: components.settings.backoff,
             rules: rules_of(&components.settings),
         };
         let fold = FoldSettings { window: assignment.window };

@@ -43,7 +43,7 @@ pub use feed::{Feed, FeedError, SharedFeed};
 pub use halt::Halt;
 pub use metrics::{alert, lag};
 pub use projector::{Ending, Projector};
-pub use settings::{Assignment, Backoff, Budget, Components, Orders, Settings};
+pub use settings::{Assignment, Budget, Components, Orders, Settings};
 pub use source::{SchemaSource, SchemaSourceError};
 pub use status::{LaneState, LaneStatus, VerdictCounts};
 pub use watchdog::Watchdog;

@@ -86,17 +86,12 @@ impl Observer {
     /// Something did not answer; the lane tries again.
     pub(crate) fn retrying(&self, class: &'static str, doing: &'static str, error: &str) {
         self.metrics.error(class);
-        let first = !matches!(self.status.borrow().state, LaneState::Retrying { .. });
         self.state(LaneState::Retrying { doing, error: error.to_owned() });
-        if first {
-            tracing::warn!(topic = %self.topic, generation = self.generation, partition = %self.partition, doing, error, "lane waits and tries again");
-        }
     }
 
     /// What did not answer answers again.
-    pub(crate) fn answered(&self, doing: &'static str, attempts: u32) {
+    pub(crate) fn answered(&self) {
         self.state(LaneState::Running);
-        tracing::info!(topic = %self.topic, generation = self.generation, partition = %self.partition, doing, attempts, "lane goes on");
     }
 
     /// The watchdog noticed something.

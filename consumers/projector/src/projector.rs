@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tidefold_log::Epoch;
 use tidefold_record::{Offset, Partition};
+use tidefold_telemetry::Supervised;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -27,12 +28,13 @@ pub struct Projector {
     fresh: Arc<OnceCell<bool>>,
 }
 
-/// A lane at work: it and its watchdog.
+/// A lane at work.
 struct Running {
     epoch: Epoch,
     status: watch::Receiver<LaneStatus>,
     cancel: CancellationToken,
-    tasks: JoinSet<()>,
+    lane: JoinSet<()>,
+    _watchdog: Supervised,
 }
 
 /// Lanes that were told to end. Dropping it kills them where they stand, which loses nothing.
@@ -90,11 +92,12 @@ impl Projector {
         let (orders, status) = (self.orders.subscribe(), Arc::new(status));
         let lane = Lane::new(components, &self.assignment, partition, orders, cancel.clone(), status);
         let watched = Watched::new(&lane, components);
-        let mut tasks = JoinSet::new();
-        tasks.spawn_on(lane.run(Arc::clone(&self.fresh)), &components.runtime);
-        let limit = components.settings.stalled_after;
-        tasks.spawn_on(watch_over(watched, limit, cancel.clone()), &components.runtime);
-        self.lanes.insert(partition, Running { epoch, status: seen, cancel, tasks });
+        // Its end is a state of its own; the watchdog, which sees from outside that it stands still, has none.
+        let mut running = JoinSet::new();
+        running.spawn_on(lane.run(Arc::clone(&self.fresh)), &components.runtime);
+        let watchdog = watch_over(watched, components.settings.stalled_after);
+        let _watchdog = components.supervisor.spawn_on(&components.runtime, "lane-watchdog", watchdog);
+        self.lanes.insert(partition, Running { epoch, status: seen, cancel, lane: running, _watchdog });
     }
 
     /// The generation it folds into.
@@ -169,14 +172,14 @@ impl Ending {
     pub async fn within(mut self, limit: Duration) {
         let all = async {
             for lane in &mut self.lanes {
-                while lane.tasks.join_next().await.is_some() {}
+                while lane.lane.join_next().await.is_some() {}
             }
         };
         if tokio::time::timeout(limit, all).await.is_err() {
             let generation = self.generation;
             tracing::warn!(generation, ?limit, "lanes did not end in time; they are cut off");
             for lane in &mut self.lanes {
-                lane.tasks.shutdown().await;
+                lane.lane.shutdown().await;
             }
         }
     }
@@ -211,15 +214,12 @@ impl Watched {
     }
 }
 
-async fn watch_over(mut lane: Watched, limit: Duration, cancel: CancellationToken) {
+async fn watch_over(mut lane: Watched, limit: Duration) {
     let start = Instant::now();
     let mut ticks = tokio::time::interval((limit / 4).max(Duration::from_millis(10)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+        ticks.tick().await;
         let now = start.elapsed();
         lane.look(now);
     }

@@ -8,7 +8,7 @@ use tidefold_control::Control;
 use tidefold_log::{ReadLimit, SharedLog};
 use tidefold_record::Partition;
 use tidefold_store::SharedStore;
-use tidefold_telemetry::Telemetry;
+use tidefold_telemetry::{Backoff, Supervisor, Telemetry};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::breaker::BreakerSettings;
@@ -30,6 +30,8 @@ pub struct Components {
     pub control: watch::Receiver<Arc<Control>>,
     /// Who counts.
     pub telemetry: Telemetry,
+    /// Who is told of what ends before its time.
+    pub supervisor: Supervisor,
     /// Bytes of batches in hand, of all lanes of the process together.
     pub budget: Budget,
     /// How lanes work.
@@ -61,15 +63,6 @@ pub struct Settings {
     /// Where caches outlive their lane, in the test that lets them.
     #[cfg(test)]
     pub(crate) carried: crate::rules::Carried,
-}
-
-/// How repeated attempts are spaced: the pause doubles up to a limit.
-#[derive(Clone, Copy, Debug)]
-pub struct Backoff {
-    /// The first pause.
-    pub first: Duration,
-    /// The longest pause.
-    pub most: Duration,
 }
 
 /// What a projector folds, and into what.
@@ -119,7 +112,7 @@ impl Default for Settings {
             far_behind: 10_000,
             breaker: Some(BreakerSettings::default()),
             stalled_after: Duration::from_secs(30),
-            backoff: Backoff { first: Duration::from_millis(50), most: Duration::from_secs(5) },
+            backoff: Backoff::default(),
             look_again: Duration::from_millis(500),
             #[cfg(test)]
             rules: crate::rules::Rules::default(),

@@ -17,11 +17,11 @@ use tidefold_log::{ReadLimit, SharedLog};
 use tidefold_record::{Partition, SchemaId};
 use tidefold_store::SharedStore;
 use tidefold_store::memory::MemoryStore;
-use tidefold_telemetry::Telemetry;
+use tidefold_telemetry::{Backoff, Supervisor, Telemetry};
 
 use crate::support::{Schemas, Shop, TOPIC, open_tables, storefront};
 use crate::{
-    Assignment, Backoff, Budget, Components, LaneStatus, Orders, Projector, SchemaSource, SchemaSourceError,
+    Assignment, Budget, Components, LaneStatus, Orders, Projector, SchemaSource, SchemaSourceError,
     Settings,
 };
 
@@ -48,13 +48,15 @@ fn settings(records: usize) -> Settings {
 }
 
 fn components(shop: &Shop, store: SharedStore, settings: Settings) -> Components {
+    let telemetry = Telemetry::default();
     Components {
         log: Arc::new(shop.log.clone()) as SharedLog,
         store,
         schemas: Arc::new(Schemas(Arc::clone(&shop.app))),
         feed: None,
         control: tokio::sync::watch::channel(Arc::default()).1,
-        telemetry: Telemetry::default(),
+        supervisor: Supervisor::new(telemetry.clone()),
+        telemetry,
         budget: Budget::new(1 << 20),
         settings,
         runtime: tokio::runtime::Handle::current(),

@@ -7,7 +7,7 @@ use tidefold_log::Log;
 use tidefold_log_embedded::EmbeddedLog;
 use tidefold_record::{Partition, SchemaId};
 use tidefold_store_embedded::EmbeddedStore;
-use tidefold_telemetry::{Telemetry, clock};
+use tidefold_telemetry::{Supervisor, Telemetry, clock};
 
 use crate::child::cpu_seconds;
 use crate::figure::{Outcome, figure};
@@ -33,11 +33,11 @@ async fn replay(folding: tokio::runtime::Handle) -> Outcome {
     let of_store =
         tidefold_store_embedded::Settings { identity: Some("bench".to_owned()), ..Default::default() };
     let store = Arc::new(EmbeddedStore::open(folder.path().join("store"), of_store)?);
-    let telemetry = Telemetry::new();
+    let supervisor = Supervisor::new(Telemetry::new());
     let options = Options { cache_bytes: 512 << 20, ..Options::default() };
     let (shared_log, shared_store) = (Arc::clone(&log) as _, Arc::clone(&store) as _);
     let coordinator =
-        Coordinator::start(Arc::clone(&app), shared_log, shared_store, telemetry, folding, options).await?;
+        Coordinator::start(Arc::clone(&app), shared_log, shared_store, supervisor, folding, options).await?;
     let control = coordinator.control_log().control();
     let id = |schema: &str| control.id_of(schema).unwrap_or(SchemaId(0));
     let name =

@@ -11,8 +11,8 @@ use tidefold_control::Control;
 use tidefold_record::Offset;
 use tidefold_store::{Lane, Scan, SharedStore, Store, StoreError, Table, TableWrites};
 use tidefold_table::control_copy::{self, Copied, Key};
-use tidefold_table::{RowWrite, Stamp, TableId};
-use tidefold_telemetry::clock;
+use tidefold_table::{Row, RowWrite, Stamp, TableId};
+use tidefold_telemetry::{Retry, Stopped, clock};
 use tokio::sync::watch;
 
 use crate::error::ControlLogError;
@@ -80,46 +80,66 @@ impl ControlCopy {
         self.published.subscribe()
     }
 
-    /// Follows the copy for ever. Trouble with the store is waited out.
-    pub async fn keep_up(mut self) {
-        let mut trouble = false;
+    /// Follows the copy until something keeps it from that for good, which it returns: a damaged row, say. A store that does
+    /// not answer is waited for.
+    pub async fn keep_up(mut self, retry: Retry) -> ControlLogError {
         loop {
             clock::pause(LOOK).await;
-            match self.advance().await {
-                Ok(()) => trouble = false,
-                Err(error) if !std::mem::replace(&mut trouble, true) => {
-                    tracing::warn!(%error, "the copy of control cannot be read; trying again");
+            let start = self.control.next();
+            let read = loop {
+                let read = || self.rows();
+                match retry.run("read the copy of control", Passing::is_passing, read).await {
+                    Ok(rows) => match self.take(&rows) {
+                        Ok(true) => {}
+                        Ok(false) => break Ok(()),
+                        Err(error) => break Err(error),
+                    },
+                    Err(Stopped::Lasting(error)) => break Err(error),
+                    // Nobody does.
+                    Err(Stopped::Cancelled) => break Ok(()),
                 }
-                Err(_) => {}
+            };
+            self.publish(start);
+            if let Err(error) = read {
+                return error;
             }
         }
     }
 
     async fn advance(&mut self) -> Result<(), ControlLogError> {
         let start = self.control.next();
-        loop {
-            let from = Some(Key(self.control.next()).encode());
-            let scan = Scan::Range { prefix: control_copy::prefix(), from, until: None, limit: PAGE };
-            let rows = self.store.scan(&self.table, &scan).await;
-            let rows = rows.map_err(ControlLogError::store("read the copy of control"))?;
-            let before = self.control.next();
-            for row in &rows {
-                let copied = control_copy::decode(&self.table, row).map_err(StoreError::from);
-                let (at, copied) = copied.map_err(ControlLogError::store("read the copy of control"))?;
-                if at != self.control.next() {
-                    break;
-                }
-                // What does not count in the topic does not count here either.
-                let _outcome = self.control.apply(at, copied.entry());
-            }
-            if self.control.next() == before || rows.len() < PAGE {
+        while self.take(&self.rows().await?)? {}
+        self.publish(start);
+        Ok(())
+    }
+
+    /// Rows of entries that were not read yet.
+    async fn rows(&self) -> Result<Vec<Row>, ControlLogError> {
+        let from = Some(Key(self.control.next()).encode());
+        let scan = Scan::Range { prefix: control_copy::prefix(), from, until: None, limit: PAGE };
+        self.store.scan(&self.table, &scan).await.map_err(ControlLogError::store("read the copy of control"))
+    }
+
+    /// Reads rows, up to a hole; whether more may follow.
+    fn take(&mut self, rows: &[Row]) -> Result<bool, ControlLogError> {
+        let before = self.control.next();
+        for row in rows {
+            let copied = control_copy::decode(&self.table, row).map_err(StoreError::from);
+            let (at, copied) = copied.map_err(ControlLogError::store("read the copy of control"))?;
+            if at != self.control.next() {
                 break;
             }
+            // What does not count in the topic does not count here either.
+            let _outcome = self.control.apply(at, copied.entry());
         }
+        Ok(self.control.next() != before && rows.len() == PAGE)
+    }
+
+    /// Publishes what control says, if it says more than at `start`.
+    fn publish(&self, start: Offset) {
         if self.control.next() != start {
             self.published.send_replace(Arc::new(self.control.clone()));
         }
-        Ok(())
     }
 }
 
@@ -261,5 +281,26 @@ mod tests {
                 assert!(error.to_string().contains(part.as_str()), "{error}");
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_damaged_row_ends_the_copy_with_table_key_what_was_found_and_what_to_do() {
+        let store: SharedStore = Arc::new(MemoryStore::new());
+        let control_log = ControlLog::open(Arc::new(MemoryLog::new()), "shop").await.unwrap();
+        register(&control_log, 1).await;
+        let table = table("shop");
+        let end = copy_from(&control_log, &*store, &table, Offset::ZERO).await.unwrap();
+        let row = RowWrite { key: Key(end).encode(), value: Some("\u{1}".into()), stamp: Stamp::put(end) };
+        let writes = [TableWrites { table: table.id.clone(), rows: vec![row] }];
+        let lane = Lane { checkpoints: table.id.clone(), partition: 0 };
+        store.write(&lane, &writes).await.unwrap();
+        let published = watch::channel(Arc::new(Control::default())).0;
+        let copy = ControlCopy { store, table: table.id.clone(), control: Control::default(), published };
+        let seen = copy.watch();
+        let ended = copy.keep_up(tidefold_telemetry::Telemetry::new().retry()).await.to_string();
+        for told in [table.id.as_str(), &format!("offset {end}"), "format 1", "drop the table"] {
+            assert!(ended.contains(told), "{told} is missing in: {ended}");
+        }
+        assert!(seen.borrow().schema(SchemaId(1)).is_some(), "what stands before it is told all the same");
     }
 }

@@ -200,11 +200,11 @@ metrics! {
     /// Assignments of partitions that changed. Alert: more than a few an hour without a deployment.
     rebalances: Counter = "rebalances" "_total" [group];
     /// Dead letters of a topic that stand unresolved; counted every ten seconds. Alert: any.
-    dlq_messages: Gauge = "dlq_messages" "" [topic];
+    dlq_messages: Gauge = "dlq_messages" "" [app, topic];
     /// Age of the oldest unresolved dead letter of a topic.
-    dlq_oldest_age_seconds: FloatGauge = "dlq_oldest_age_seconds" "" [topic];
+    dlq_oldest_age_seconds: FloatGauge = "dlq_oldest_age_seconds" "" [app, topic];
     /// How far the build of a generation has come, 0 to 1. Alert: unchanged for ten minutes.
-    replay_progress_ratio: FloatGauge = "replay_progress_ratio" "" [topic, generation];
+    replay_progress_ratio: FloatGauge = "replay_progress_ratio" "" [app, topic, generation];
 
     /// Calls of the log under way (`operation`: open, append, read, bounds). Alert: rising for a minute; the log hangs.
     log_operations_in_flight: Gauge = "log_operations_in_flight" "" [backend, operation];

@@ -8,6 +8,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,6 +47,12 @@ impl Supervisor {
         Supervisor(Arc::new(Shared { telemetry, stopping: AtomicBool::new(false), ended }))
     }
 
+    /// Where it counts.
+    #[must_use]
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.0.telemetry
+    }
+
     /// Runs a task on the current runtime, until what is returned is dropped or the process stops.
     ///
     /// # Panics
@@ -59,12 +66,34 @@ impl Supervisor {
     }
 
     /// Runs a task on a runtime, until what is returned is dropped or the process stops.
-    #[expect(clippy::disallowed_methods, reason = "this is the sanctioned place")]
     pub fn spawn_on<T: Send + 'static>(
         &self,
         runtime: &Handle,
         name: &'static str,
         task: impl Future<Output = T> + Send + 'static,
+    ) -> Supervised<T> {
+        self.watch(runtime, name, task.map(|end| (end, "ended; start again".to_owned())))
+    }
+
+    /// Runs a task on the current runtime that comes to an end where it must not go on, and says why, and what to do.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    pub fn spawn_until_halted<E: Display + Send + 'static>(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = E> + Send + 'static,
+    ) -> Supervised {
+        self.watch(&Handle::current(), name, task.map(|why| ((), format!("halted: {why}"))))
+    }
+
+    /// Runs a task that says at its end what is to be said of that.
+    #[expect(clippy::disallowed_methods, reason = "this is the sanctioned place")]
+    fn watch<T: Send + 'static>(
+        &self,
+        runtime: &Handle,
+        name: &'static str,
+        task: impl Future<Output = (T, String)> + Send + 'static,
     ) -> Supervised<T> {
         // It is there from the start, so that its rise is seen.
         let _ended = self.0.telemetry.tasks_ended(name);
@@ -73,9 +102,9 @@ impl Supervisor {
         let watched = async move {
             let ended = AssertUnwindSafe(task).catch_unwind().await;
             if still_wanted.load(Ordering::Acquire) {
-                shared.note(name, ended.as_ref().map(drop));
+                shared.note(name, ended.as_ref().map(|(_, said)| said.clone()));
             }
-            ended.ok()
+            ended.ok().map(|(end, _)| end)
         };
         Supervised { task: runtime.spawn(watched), wanted }
     }
@@ -90,26 +119,22 @@ impl Supervisor {
     pub fn ended(&self) -> Option<String> {
         let ended = self.0.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let reasons: Vec<_> = ended.iter().map(|(name, why)| format!("{name} {why}")).collect();
-        (!reasons.is_empty()).then(|| format!("{}; start again", reasons.join("; ")))
+        (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 }
 
 // === impl Shared ===
 
 impl Shared {
-    fn note(&self, name: &'static str, ended: Result<(), &Box<dyn Any + Send>>) {
+    fn note(&self, name: &'static str, ended: Result<String, &Box<dyn Any + Send>>) {
         let why = match ended {
-            Ok(()) if self.stopping.load(Ordering::Acquire) => return,
-            Ok(()) => "ended".to_owned(),
+            Ok(_) if self.stopping.load(Ordering::Acquire) => return,
+            Ok(said) => said,
             // A mistake in any case, also on the way out.
-            Err(panic) => format!("panicked: {}", message(&**panic)),
+            Err(panic) => format!("panicked: {}; start again", message(&**panic)),
         };
         self.telemetry.tasks_ended(name).inc();
-        tracing::error!(
-            task = name,
-            reason = why,
-            "a task that lasts as long as the process is over; start again"
-        );
+        tracing::error!(task = name, reason = why, "a task that lasts as long as the process is over");
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(name, why);
     }
 }
@@ -168,6 +193,14 @@ mod tests {
         let supervisor = Supervisor::new(Telemetry::new());
         let told = noticed(&supervisor, async {}).await;
         assert_eq!(told, (Some("follow-control ended; start again".to_owned()), 1));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_halts_is_named_with_its_reason_and_nothing_is_added_to_that() {
+        let supervisor = Supervisor::new(Telemetry::new());
+        supervisor.spawn_until_halted("copy", async { "a row is damaged; restore it" }).ended().await;
+        assert_eq!(supervisor.ended().as_deref(), Some("copy halted: a row is damaged; restore it"));
+        assert_eq!(supervisor.0.telemetry.tasks_ended("copy").get(), 1);
     }
 
     #[tokio::test]

@@ -274,7 +274,8 @@ impl Parts {
             let copy = ControlCopy::open(store, &self.app.name, &waiting).await.map_err(refused)?;
             let control = copy.watch();
             same_definition(&self.app, &control.borrow())?;
-            let source = self.supervisor.spawn("control-copy", copy.keep_up());
+            let source = copy.keep_up(self.telemetry.retry());
+            let source = self.supervisor.spawn_until_halted("control-copy", source);
             return self.follow(control, source, backends).await;
         };
         let app = Arc::clone(&self.app);
@@ -285,13 +286,13 @@ impl Parts {
             return self.follow(control, source, backends).await;
         };
         let handle = folding.0.as_ref().map(|runtime| runtime.handle().clone());
-        let (handle, telemetry) = (handle.unwrap_or(runtime), self.telemetry.clone());
+        let (handle, supervisor) = (handle.unwrap_or(runtime), self.supervisor.clone());
         let (of_log, of_store) = (Arc::clone(&log), Arc::clone(&store));
         let coordinator = Coordinator::start(
             app,
             of_log,
             of_store,
-            telemetry,
+            supervisor,
             handle,
             Options { waiting, ..options(settings) },
         );

@@ -156,9 +156,10 @@ async fn dead_letters_that_stand_are_counted_with_the_age_of_the_oldest(backends
     // A node counts what stands when it starts.
     assert_eq!(node.terminate(), Some(0));
     let node = Node::start_with("pizzeria", folder.path(), &backends.flags());
-    let counted = "tidefold_dlq_messages{topic=\"orders\"} 1";
+    let counted = "tidefold_dlq_messages{app=\"pizzeria\",topic=\"orders\"} 1";
     let text = until(&client, &node, |text| text.lines().any(|line| line == counted)).await;
-    let age =
-        text.lines().find_map(|line| line.strip_prefix("tidefold_dlq_oldest_age_seconds{topic=\"orders\"} "));
+    let age = text.lines().find_map(|line| {
+        line.strip_prefix("tidefold_dlq_oldest_age_seconds{app=\"pizzeria\",topic=\"orders\"} ")
+    });
     assert!(age.unwrap().parse::<f64>().unwrap() > 0.0, "{text}");
 }

@@ -22,7 +22,7 @@ use tidefold_log_embedded::EmbeddedLog;
 use tidefold_store::SharedStore;
 use tidefold_store::memory::MemoryStore;
 use tidefold_store_embedded::EmbeddedStore;
-use tidefold_telemetry::Telemetry;
+use tidefold_telemetry::{Exposition, Supervisor, Telemetry};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +52,7 @@ impl Served {
             Arc::clone(&app),
             Arc::clone(&shared.log),
             Arc::clone(&shared.store),
-            shared.telemetry.clone(),
+            Supervisor::new(shared.telemetry.clone()),
             tokio::runtime::Handle::current(),
             Options::default(),
         );
@@ -125,6 +125,9 @@ async fn two_apps_are_folded_and_read(log: SharedLog, store: SharedStore) {
         assert!(matches!(build.finished().await, Phase::Done(_)));
     }
     assert_eq!(shop.coordinator.control_log().control().active("orders"), Some(2));
+    let counted = shared.telemetry.encode(Exposition::Text).unwrap();
+    let built = "tidefold_replay_progress_ratio{app=\"storefront\",topic=\"orders\",generation=\"2\"} 1";
+    assert!(counted.lines().any(|line| line.starts_with(built)), "{counted}");
     assert_eq!(meter.coordinator.control_log().control().active("usage"), Some(1));
     both_read(&shop, &meter).await;
     shop.coordinator.quiesce("orders", Duration::from_secs(10)).await.unwrap();

@@ -150,7 +150,11 @@ impl Builder {
         let started = clock::instant();
         let before = std::sync::OnceLock::new();
         let telemetry = &self.pair.process.components.telemetry;
-        let ratio = telemetry.replay_progress_ratio(self.pair.name(), &self.pair.to.to_string());
+        let ratio = telemetry.replay_progress_ratio(
+            &self.pair.process.app,
+            self.pair.name(),
+            &self.pair.to.to_string(),
+        );
         move |Reached { done, total }| {
             let base = *before.get_or_init(|| done);
             let seconds = started.elapsed().as_secs_f64().max(1e-6);

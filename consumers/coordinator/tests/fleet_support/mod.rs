@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tidefold_coordinator::{Coordinator, Options};
 use tidefold_log::{ReadLimit, Scripted, SharedLog};
-use tidefold_projector::{Backoff, Settings};
+use tidefold_projector::Settings;
 use tidefold_record::Partition;
 use tidefold_store::SharedStore;
 use tidefold_store::memory::MemoryStore;
-use tidefold_telemetry::{Telemetry, clock};
+use tidefold_telemetry::{Backoff, Supervisor, Telemetry, clock};
 
 use super::support::{Dice, Shop, differences, stored};
 
@@ -48,7 +48,8 @@ impl Member {
         let log = Arc::new(membership.over(log)) as SharedLog;
         let runtime = tokio::runtime::Handle::current();
         let app = Arc::clone(&shop.app);
-        let started = Coordinator::start(app, log, store, Telemetry::default(), runtime, options()).await;
+        let supervisor = Supervisor::new(Telemetry::default());
+        let started = Coordinator::start(app, log, store, supervisor, runtime, options()).await;
         Member { coordinator: started.unwrap(), membership }
     }
 

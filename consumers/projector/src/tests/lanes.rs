@@ -36,9 +36,13 @@ async fn a_store_that_is_away_holds_the_partition_and_makes_no_dead_letters() {
         shop.place(&format!("o-{order}")).await;
     }
     store.faults().fail_writes(40, Effect::First(3));
-    let projector = start(&components(&shop, store.clone(), settings(20)), &shop);
+    let components = components(&shop, store.clone(), settings(20));
+    let projector = start(&components, &shop);
     assert!(until(&projector, |s| matches!(s.state, LaneState::Retrying { doing: "write rows", .. })).await);
     assert!(until_folded(&projector, &shop).await);
+    let telemetry = &components.telemetry;
+    let (retried, waiting) = (telemetry.retries("write rows").get(), telemetry.retrying("write rows").get());
+    assert_eq!((retried, waiting), (40, 0), "the one retry policy counts");
     let verdicts = projector.status()[0].verdicts;
     assert_eq!((verdicts.applied, verdicts.total()), (50, 50));
     let wrong = differences(&stored(&shop.app, &store, GENERATION), &shop.folded(GENERATION, WINDOW).await);

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::BrokerId;
@@ -147,10 +148,16 @@ fn recover(shared: &Arc<Shared>, session: Session, open: Vec<Encoded>, deadline:
 }
 
 async fn resend(shared: Arc<Shared>, sent: Encoded, deadline: Instant, mut why: String) {
-    let mut wait = REST;
-    while Instant::now() + wait < deadline {
-        pause(wait).await;
-        wait = (wait * 2).min(LONGEST_REST);
+    let (topic, partition) = (Arc::clone(&sent.portion.topic), sent.portion.partition);
+    let mut said = String::new();
+    for rest in rests() {
+        if std::mem::replace(&mut said, why.clone()) != why {
+            tracing::warn!(topic = %topic.name, %partition, error = why, "retrying to append");
+        }
+        if Instant::now() + rest >= deadline {
+            break;
+        }
+        pause(rest).await;
         shared.observer.retried(Operation::Append);
         let left = deadline.saturating_duration_since(Instant::now());
         why = match within(left, once_more(&shared, &sent, left)).await {
@@ -161,6 +168,13 @@ async fn resend(shared: Arc<Shared>, sent: Encoded, deadline: Instant, mut why: 
         };
     }
     unknown(sent.portion, &why);
+}
+
+/// How long to rest between two attempts, as everywhere: twice as long each time, half of it by chance, so that those who
+/// lost one leader together do not come to the next one together.
+fn rests() -> impl Iterator<Item = Duration> + Send {
+    let halves = ExponentialBuilder::new().with_min_delay(REST / 2).with_max_delay(LONGEST_REST / 2);
+    halves.with_jitter().without_max_times().build()
 }
 
 async fn once_more(shared: &Shared, sent: &Encoded, timeout: Duration) -> io::Result<Fate> {

@@ -59,6 +59,7 @@ async fn round(
     topics: &mut BTreeMap<String, Counted>,
     telemetry: &Telemetry,
 ) -> Result<(), Problem> {
+    let app = operator.app();
     for projection in &operator.projections() {
         let Some(tables) = active(operator, projection) else { continue };
         let fresh = || Counted {
@@ -73,8 +74,8 @@ async fn round(
         counted.go_on(operator, projection, &tables).await?;
         let oldest = counted.partitions.iter().filter_map(|partition| partition.oldest_micros).min();
         let age = oldest.map_or(0, |micros| clock::now_micros().saturating_sub(micros).max(0));
-        telemetry.dlq_messages(projection.name()).set(counted.letters);
-        telemetry.dlq_oldest_age_seconds(projection.name()).set(age as f64 / 1e6);
+        telemetry.dlq_messages(app, projection.name()).set(counted.letters);
+        telemetry.dlq_oldest_age_seconds(app, projection.name()).set(age as f64 / 1e6);
     }
     Ok(())
 }
