@@ -11,8 +11,10 @@
 //! * [`topics`]: topics and partitions as they are now: where each ends, and its newest records.
 //! * [`queue`]: appends waiting for the writer, bounded in number and bytes.
 //! * [`writer`]: the one thread that writes: takes all that wait, one write batch, one fsync, then answers.
+//! * [`answers`]: those who share a commit, woken by one of their own.
 //! * [`reader`]: records by offset, from the newest in memory or from fjall.
 
+mod answers;
 mod folder;
 mod id;
 mod queue;

@@ -9,6 +9,9 @@ use tokio::sync::oneshot;
 
 use crate::topics::StoredTopic;
 
+/// So long the writer lets those catch up who were just answered: some of what an fsync takes.
+const CATCH_UP: Duration = Duration::from_micros(200);
+
 /// One append on its way.
 pub(crate) struct Append {
     pub topic: Arc<StoredTopic>,
@@ -29,7 +32,8 @@ pub(crate) struct Queue {
 struct Waiting {
     appends: Vec<Append>,
     bytes: usize,
-    writer_sleeps: bool,
+    /// The writer sleeps until so many wait; 0 while it works.
+    wake_at: usize,
     closed: bool,
     failed: Option<String>,
 }
@@ -53,7 +57,10 @@ impl Queue {
         }
         waiting.bytes += size;
         waiting.appends.push(append);
-        let wake = std::mem::take(&mut waiting.writer_sleeps);
+        let wake = waiting.wake_at != 0 && waiting.appends.len() >= waiting.wake_at;
+        if wake {
+            waiting.wake_at = 0;
+        }
         drop(waiting);
         if wake {
             self.wake.notify_one();
@@ -61,21 +68,25 @@ impl Queue {
         Ok(())
     }
 
-    /// How many appends wait.
-    pub fn waiting(&self) -> usize {
-        self.lock().appends.len()
-    }
-
-    /// Waits for appends and swaps them into `taken`, which is empty; false once the queue is closed and empty.
-    pub fn take(&self, taken: &mut Vec<Append>) -> bool {
+    /// Waits for appends and swaps them into `taken`, which is empty; false once the queue is closed and empty. So many
+    /// callers were just `answered`, and are likely to append again at once: all of them are waited for, a moment.
+    pub fn take(&self, taken: &mut Vec<Append>, answered: usize) -> bool {
         let mut waiting = self.lock();
+        if answered > 1 {
+            waiting.wake_at = answered;
+            let some_are_missing =
+                |waiting: &mut Waiting| waiting.appends.len() < answered && !waiting.closed;
+            let caught_up = self.wake.wait_timeout_while(waiting, CATCH_UP, some_are_missing);
+            (waiting, _) = caught_up.unwrap_or_else(PoisonError::into_inner);
+        }
         while waiting.appends.is_empty() {
             if waiting.closed {
                 return false;
             }
-            waiting.writer_sleeps = true;
+            waiting.wake_at = 1;
             waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
+        waiting.wake_at = 0;
         waiting.bytes = 0;
         std::mem::swap(&mut waiting.appends, taken);
         true

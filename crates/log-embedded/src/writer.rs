@@ -1,8 +1,8 @@
 //! The one thread that writes. It takes all appends that wait, puts those of one partition into common units, writes
 //! them as one batch with one fsync, shows them to readers, and then answers everybody. While it syncs, the next appends
 //! gather: the commit groups itself to the disk's speed. Callers that were just answered often append again at once; so
-//! when others wait already, the writer lets them catch up before the next fsync. Otherwise two halves of the callers
-//! would take turns, each waiting for the other's fsync too. Nobody waits for this who is alone.
+//! the writer lets them catch up before the next fsync. Otherwise two halves of the callers would take turns, each waiting
+//! for the other's fsync too. Nobody waits for this who is alone.
 //!
 //! After a write or fsync that failed nobody knows what is on the disk (a second fsync would report success for pages
 //! that were dropped), so the log ends there: the appends of that group are unknown, everything later is refused.
@@ -14,19 +14,16 @@ use std::thread::JoinHandle;
 
 use fjall::{Database, OwnedWriteBatch, PersistMode};
 use tidefold_embedded_files::{self as files, Marks};
-use tidefold_log::{Appended, LogError};
-use tidefold_record::{Offset, Partition, TopicName};
-use tokio::sync::oneshot;
+use tidefold_log::LogError;
+use tidefold_record::{Partition, TopicName};
 
+use crate::answers::{Answer, Answers};
 use crate::queue::{Append, Queue};
 use crate::stored::{OpenUnit, UNIT_BYTES, UNIT_RECORDS, Unit};
 use crate::topics::StoredTopic;
 
 /// A group is written once it has so many bytes: an fsync of more takes longer than whoever waits should.
 const GROUP_BYTES: usize = 8 << 20;
-
-/// So often the writer yields without seeing a new append before it goes on: some ten microseconds.
-const IDLE_TURNS: usize = 32;
 
 /// Writes a batch and makes it durable. A parameter, so that a test can let it fail.
 pub(crate) type Commit = Box<dyn FnMut(OwnedWriteBatch) -> fjall::Result<()> + Send>;
@@ -38,6 +35,7 @@ struct Writer {
     folder: PathBuf,
     queue: Arc<Queue>,
     commit: Commit,
+    answers: Answers,
 }
 
 /// However the thread ends: nobody waits for it any more.
@@ -48,7 +46,7 @@ struct EndOfWriting(Arc<Queue>);
 struct Group {
     open: HashMap<(TopicName, Partition), (Arc<StoredTopic>, OpenUnit)>,
     closed: Vec<(Arc<StoredTopic>, Partition, OpenUnit)>,
-    answers: Vec<(oneshot::Sender<Result<Appended, LogError>>, Offset)>,
+    answers: Vec<Answer>,
     bytes: usize,
 }
 
@@ -61,7 +59,7 @@ pub(crate) fn start(
     commit: Commit,
 ) -> std::io::Result<JoinHandle<()>> {
     let end = EndOfWriting(Arc::clone(&queue));
-    let mut writer = Writer { database, marks, folder, queue, commit };
+    let mut writer = Writer { database, marks, folder, queue, commit, answers: Answers::here() };
     std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || {
         let _end = end;
         writer.run();
@@ -75,8 +73,7 @@ impl Writer {
         let mut taken = Vec::new();
         let mut answered = 0;
         loop {
-            self.let_catch_up(answered);
-            if !self.queue.take(&mut taken) {
+            if !self.queue.take(&mut taken, answered) {
                 return;
             }
             answered = taken.len();
@@ -95,19 +92,6 @@ impl Writer {
                 }
             }
             refuse_rest(&self.queue, appends);
-        }
-    }
-
-    /// Gives those just answered the processor while they keep on appending, if others wait already.
-    fn let_catch_up(&self, answered: usize) {
-        let mut waiting = self.queue.waiting();
-        let all = waiting + answered;
-        let mut idle_turns = 0;
-        while waiting > 0 && waiting < all && idle_turns < IDLE_TURNS {
-            std::thread::yield_now();
-            let now = self.queue.waiting();
-            idle_turns = if now > waiting { 0 } else { idle_turns + 1 };
-            waiting = now;
         }
     }
 
@@ -140,10 +124,7 @@ impl Writer {
                 None => return Err("a unit was written without a key".to_owned()),
             }
         }
-        for (answer, first) in group.answers {
-            // A caller that went away needs no answer.
-            let _gone = answer.send(Ok(Appended::From(first)));
-        }
+        self.answers.give(group.answers);
         if self.marks.due(&self.database) {
             let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
             let added = self.marks.add(&self.database, &mut batch);
