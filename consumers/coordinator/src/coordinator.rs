@@ -7,7 +7,7 @@ use tidefold_app::App;
 use tidefold_control::Control;
 use tidefold_control_log::{ControlLog, Waiting, copy_for_ever, open_topics, patiently};
 use tidefold_log::{SharedLog, SharedMembership};
-use tidefold_projector::{Budget, Components, LaneStatus, SchemaSource};
+use tidefold_projector::{Budget, Components, LaneStatus, Pace, SchemaSource};
 use tidefold_record::Partition;
 use tidefold_store::SharedStore;
 use tidefold_telemetry::Supervisor;
@@ -67,6 +67,7 @@ impl Coordinator {
             telemetry: supervisor.telemetry().clone(),
             supervisor,
             budget: Budget::new(options.batch_bytes),
+            pace: Pace::default(),
             settings: options.lanes.clone(),
             runtime,
         };

@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join};
@@ -21,6 +22,7 @@ use crate::halt::{Halt, Stop};
 use crate::io::Io;
 use crate::metrics::{LaneMetrics, Step};
 use crate::observe::Observer;
+use crate::pace::{FEW, Gathering, Pace};
 use crate::rules::Rules;
 use crate::settings::{Assignment, Budget, Components, Orders, Settings, keep};
 use crate::status::{LaneState, LaneStatus};
@@ -51,6 +53,8 @@ pub(crate) struct Lane {
     pub(crate) orders: watch::Receiver<Orders>,
     end: watch::Receiver<Offset>,
     budget: Budget,
+    pace: Pace,
+    gathering: Gathering,
     settings: Settings,
 }
 
@@ -130,6 +134,8 @@ impl Lane {
             orders,
             end: watch::channel(Offset::ZERO).1,
             budget: components.budget.clone(),
+            pace: components.pace.clone(),
+            gathering: Gathering::default(),
             settings: components.settings.clone(),
         }
     }
@@ -159,9 +165,15 @@ impl Lane {
         self.watch_end().await?;
         while !self.io.cancel.is_cancelled() {
             if let Next::Fold(until) = self.next().await? {
+                // What a large batch holds a thread for is not counted: it does not become less by waiting.
+                let pace = self.may_gather(until).then(|| self.pace.clone());
                 // Nothing of this batch has to wait for the checkpoint behind the one before, but for its own.
                 let settling = settled(self.settling.take());
-                let (before, folded) = join(settling, self.read_and_step(until)).await;
+                let folding = join(settling, self.read_and_step(until));
+                let (before, folded) = match pace {
+                    Some(pace) => pace.count(folding).await,
+                    None => folding.await,
+                };
                 before?;
                 folded?;
             }
@@ -223,6 +235,14 @@ impl Lane {
             None => end,
         };
         if until > self.checkpoint.next {
+            if let Some(wait) = self.gather(until) {
+                self.settle().await?;
+                tokio::select! {
+                    () = clock::pause(wait) => {}
+                    () = self.io.cancel.cancelled() => {}
+                }
+                return Ok(Next::Look);
+            }
             // What halts on a checkpoint must not look like the next record's doing.
             if self.is_careful() {
                 self.settle().await?;
@@ -244,6 +264,16 @@ impl Lane {
             () = self.io.cancel.cancelled() => {}
         }
         Ok(Next::Look)
+    }
+
+    /// Whether waiting for more than there is up to here may be worth it. What is built comes in large batches anyway.
+    fn may_gather(&self, until: Offset) -> bool {
+        self.followed.is_none() && until.0.saturating_sub(self.checkpoint.next.0) < FEW
+    }
+
+    /// How long to do so.
+    fn gather(&mut self, until: Offset) -> Option<Duration> {
+        if self.may_gather(until) { self.gathering.wait(&self.pace) } else { None }
     }
 
     fn follow(&mut self, orders: Orders) {

@@ -15,6 +15,7 @@
 //! * [`settings`]: [`Components`], [`Settings`], [`Assignment`], [`Orders`] and [`Budget`]: what a projector is given.
 //! * `lane`: the loop of one partition; `recover`: how it finds its place; `step`: the batch step, which folds and then does
 //!   what the batch comes to, effect by effect. `rules`: the invariants I1 to I7, as statements about those effects.
+//! * `pace`: when a lane waits a moment for more records, because small batches take too much of the processor.
 //! * `io`: everything that touches the log and the store, repeated until it is acknowledged (I6).
 //! * [`feed`]: where the change feed goes.
 //! * `stand`: how a lane stands until an operator lets it go on.
@@ -28,6 +29,7 @@ mod io;
 mod lane;
 mod metrics;
 mod observe;
+mod pace;
 pub mod projector;
 mod recover;
 mod rules;
@@ -42,6 +44,7 @@ pub use breaker::{Breaker, BreakerSettings, Tripped};
 pub use feed::{Feed, FeedError, SharedFeed};
 pub use halt::Halt;
 pub use metrics::{alert, lag};
+pub use pace::Pace;
 pub use projector::{Ending, Projector};
 pub use settings::{Assignment, Budget, Components, Orders, Settings};
 pub use source::{SchemaSource, SchemaSourceError};

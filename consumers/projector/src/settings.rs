@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::breaker::BreakerSettings;
 use crate::feed::SharedFeed;
+use crate::pace::Pace;
 use crate::source::SchemaSource;
 
 /// What lanes work with. Cheap to clone.
@@ -34,6 +35,8 @@ pub struct Components {
     pub supervisor: Supervisor,
     /// Bytes of batches in hand, of all lanes of the process together.
     pub budget: Budget,
+    /// What small batches may take of the processor, of all lanes of the process together.
+    pub pace: Pace,
     /// How lanes work.
     pub settings: Settings,
     /// Where lanes run: folding must not keep the HTTP APIs from answering.

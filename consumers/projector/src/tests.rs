@@ -21,7 +21,7 @@ use tidefold_telemetry::{Backoff, Supervisor, Telemetry};
 
 use crate::support::{Schemas, Shop, TOPIC, open_tables, storefront};
 use crate::{
-    Assignment, Budget, Components, LaneStatus, Orders, Projector, SchemaSource, SchemaSourceError,
+    Assignment, Budget, Components, LaneStatus, Orders, Pace, Projector, SchemaSource, SchemaSourceError,
     Settings,
 };
 
@@ -58,6 +58,7 @@ fn components(shop: &Shop, store: SharedStore, settings: Settings) -> Components
         supervisor: Supervisor::new(telemetry.clone()),
         telemetry,
         budget: Budget::new(1 << 20),
+        pace: Pace::default(),
         settings,
         runtime: tokio::runtime::Handle::current(),
     }
