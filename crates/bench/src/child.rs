@@ -22,9 +22,9 @@ type Started = Result<Server, Box<dyn std::error::Error + Send + Sync>>;
 const TICKS: f64 = 100.0;
 
 impl Server {
-    /// The bare server.
-    pub(crate) fn bare() -> Started {
-        Server::start(&["serve-bare"])
+    /// The bare server, with what it writes in a folder.
+    pub(crate) fn bare(folder: &Path) -> Started {
+        Server::start(&["serve-bare", &folder.to_string_lossy()])
     }
 
     /// A node with the storefront app. `folding`: whether what is written is folded, or just kept.

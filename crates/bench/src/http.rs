@@ -1,11 +1,14 @@
 //! What goes over HTTP: a node beside a bare server, the same client for both, in turns.
 
+use std::io::Write;
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidefold_telemetry::clock;
 
+use crate::bare;
 use crate::child::Server;
 use crate::figure::{Outcome, figure, median};
 use crate::load::{self, Requests, Run, exchange, get, post};
@@ -16,22 +19,51 @@ const TURN: Duration = Duration::from_secs(4);
 /// Lines of one batch request.
 const BATCH: u64 = 2_000;
 
-/// One event a request, durable before it is answered, against a bare server that parses the same JSON.
+/// One event a request, durable before it is answered, against a bare server that parses the same JSON and forgets it, and
+/// against one that writes it down. What the disk bounds stands beside them.
 pub(crate) fn single() -> Outcome {
     let folder = tempfile::tempdir()?;
-    let (bare, node) = (Server::bare()?, Server::node(folder.path(), true)?);
+    let (bare, node) = (Server::bare(folder.path())?, Server::node(&folder.path().join("node"), true)?);
     let requests: Requests = Arc::new(|n, out| {
         post("/v1/storefront/PlaceOrder", "application/json", "", order_json(n).as_bytes(), out);
     });
     let (ours, theirs) = turns(&node, &bare, &requests)?;
     compare("single-event ingest, fsync", &ours, &theirs, "at least 0.6");
+    let micros = |server: &Server, runs: &[Run; 3]| {
+        let answers: u64 = runs.iter().map(|run| run.answers).sum();
+        format!("{:.1} µs", server.cpu_seconds() * 1e6 / answers.max(1) as f64)
+    };
+    let of_bare = format!("bare: {}", micros(&bare, &theirs));
+    figure("  CPU of the node, an event, all included", micros(&node, &ours), &of_bare);
+    let durable: Requests = Arc::new(|n, out| {
+        post(bare::DURABLE, "application/json", "", order_json(n).as_bytes(), out);
+    });
+    let durable = load::run(&bare.address, CONNECTIONS, TURN, 1 << 30, &durable)?;
+    figure("  bare, with a file and its fsync", format!("{:.0}/s", durable.per_second), "");
+    drop((bare, node));
+    let syncs = syncs_per_second(folder.path())?;
+    let bound = format!("{:.0}/s", syncs * CONNECTIONS as f64);
+    figure("  one fsync for all 64 at a time", bound, &format!("{syncs:.0} fsyncs/s by themselves"));
     Ok(())
+}
+
+/// How often a file of this folder can be appended to and synced, one after the other: with all callers waiting for each, so
+/// many times their number is the most that there is.
+fn syncs_per_second(folder: &Path) -> std::io::Result<f64> {
+    let mut file = std::fs::File::create(folder.join("syncs"))?;
+    let (piece, since, mut times) = (vec![7; 16 << 10], clock::instant(), 0_u32);
+    while since.elapsed() < Duration::from_secs(2) {
+        file.write_all(&piece)?;
+        file.sync_data()?;
+        times += 1;
+    }
+    Ok(f64::from(times) / since.elapsed().as_secs_f64())
 }
 
 /// One row by its key, against a bare server that answers a constant.
 pub(crate) fn point() -> Outcome {
     let folder = tempfile::tempdir()?;
-    let (bare, node) = (Server::bare()?, Server::node(folder.path(), true)?);
+    let (bare, node) = (Server::bare(folder.path())?, Server::node(&folder.path().join("node"), true)?);
     send_lines(&node.address, 0, 300_000)?;
     let requests: Requests = Arc::new(|n, out| {
         let key = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;

@@ -38,7 +38,7 @@ fn main() -> Outcome {
     }
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     match words.first().map(String::as_str) {
-        Some("serve-bare") => return bare::serve(),
+        Some("serve-bare") => return bare::serve(std::path::Path::new(words.get(1).ok_or("which folder?")?)),
         Some("serve-node") => return child::serve_node(&words),
         _ => {}
     }
