@@ -32,11 +32,7 @@ const CASES: &[(TableKind, &str, &[&str])] = &[
     (TableKind::Index, "customer_id=c-1, order_id=o-1", &["list", "app", "verify"]),
     (TableKind::Rollup, "customer_id=c-1, shard 0", &["group", "groups", "app", "verify", "fold"]),
     (TableKind::Verdicts, "partition 0, offset 1", &["outcome", "dead letters", "verify", "fold"]),
-    (
-        TableKind::Checkpoints,
-        "partition 0",
-        &["row", "list", "group", "groups", "outcome", "dead letters", "verify", "fold"],
-    ),
+    (TableKind::Checkpoints, "partition 0", &["row", "list", "group", "groups", "outcome", "verify", "fold"]),
 ];
 
 type Change = fn(&[u8]) -> Vec<u8>;
@@ -137,7 +133,8 @@ async fn halt(node: &Node, client: &Client) -> Option<String> {
         if state.contains("halted") {
             return Some(status.to_string());
         }
-        if partition["lag_records"].as_u64() == Some(0) && state == "running" {
+        // Both that were sent, behind the two that were there.
+        if partition["next"] == 4 {
             return None;
         }
         assert!(since.elapsed() < PATIENCE, "{status}");
@@ -166,8 +163,16 @@ async fn damage_is_named_by_everybody_who_reads_the_row_and_by_nobody_else() {
                 wrong.push(format!("{kind:?}: {who:?} tell of it, not {wanted:?}: {said:#?}"));
             }
             for (reader, said) in said {
-                let missing =
-                    [&*table, key, found, "tidefold replay"].into_iter().filter(|part| !said.contains(part));
+                let name = table.rsplit_once("_g").map_or("", |(name, _)| name.trim_start_matches("shop."));
+                // It folds anew and compares bytes: to it a damaged row is one that is another.
+                let compares = matches!(kind, TableKind::Entity | TableKind::Index | TableKind::Rollup);
+                let parts = match reader {
+                    "verify" if compares => {
+                        vec![name, "is another than the log's", "tables differ from the log"]
+                    }
+                    _ => vec![&*table, key, found, "tidefold replay"],
+                };
+                let missing = parts.into_iter().filter(|part| !said.contains(part));
                 wrong.extend(missing.map(|part| format!("{reader} of {kind:?} does not say {part}: {said}")));
             }
             drop(node);
