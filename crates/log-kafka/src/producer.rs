@@ -261,11 +261,20 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
         let (slot, index) = ((opaque >> 32) as u32, opaque as u32);
         let fate = match result {
-            Ok(message) => Ok(Offset(message.offset().max(0) as u64)),
+            Ok(message) => stands_at(message.offset()),
             Err((error, message)) => Err(self.failed(error, message, index)),
         };
         self.pending.deliver(slot, index, fate);
     }
+}
+
+/// Where a record stands that librdkafka calls delivered. To a batch that it sent again, and that the broker takes for one that it
+/// has, it knows no place: it believes that it stands. What nobody has seen is not acknowledged; who sends it again with its
+/// identity finds out.
+fn stands_at(offset: i64) -> Result<Offset, LogError> {
+    u64::try_from(offset).map(Offset).map_err(|_| LogError::Unknown {
+        detail: "the broker took the record for one that it has, and did not say where".to_owned(),
+    })
 }
 
 impl Reports {
@@ -289,6 +298,21 @@ impl Reports {
                 ),
             },
             _ => LogError::Unknown { detail: format!("{error} from the brokers at {}", self.brokers) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_without_a_place_is_not_acknowledged() {
+        assert_eq!(stands_at(0), Ok(Offset(0)));
+        assert_eq!(stands_at(17), Ok(Offset(17)));
+        // librdkafka's OFFSET_INVALID, and what brokers say of a batch whose place they have forgotten.
+        for nowhere in [-1001, -1] {
+            assert!(matches!(stands_at(nowhere), Err(LogError::Unknown { .. })), "{nowhere}");
         }
     }
 }

@@ -35,7 +35,7 @@ const RUN_BY_OTHERS: &[&str] = &[
 const PAUSES: &[&str] = &[
     "crates/telemetry/src/clock.rs",
     "producers/publisher/src/publish.rs",
-    "crates/log-kafka/src/topics.rs",
+    "crates/log-kafka/src/waiting.rs",
 ];
 
 /// One source file.
