@@ -16,7 +16,7 @@ use tidefold_http::paths::segment;
 use tidefold_http::{FieldError, Problem, ProblemKind};
 use tidefold_store::{Scan, StoreError};
 use tidefold_table::index::KeyColumns;
-use tidefold_table::{Broken, Row, TableKind, TableLayout};
+use tidefold_table::{Broken, Bucket, Row, TableKind, TableLayout};
 use tidefold_telemetry::ReadKind;
 
 use crate::allowed::allowed;
@@ -186,7 +186,9 @@ fn place_of(table: &ReadTable, row: &Row) -> Result<Option<String>, Problem> {
     let (arena, columns) = (Bump::new(), KeyColumns::of(layout));
     let (datums, _) = columns.values(&row.key, &arena).map_err(table.broken(&row.key))?;
     let mut query = form_urlencoded::Serializer::new(String::new());
-    for ((at, column), datum) in layout.key_columns().zip(datums).take(layout.partition_key.len()) {
+    // A view that is split by a time is asked for one, too.
+    let asked = layout.partition_key.len() + usize::from(matches!(layout.bucket, Some(Bucket::Trunc { .. })));
+    for ((at, column), datum) in layout.key_columns().zip(datums).take(asked) {
         let mut value = Vec::new();
         text::write(&column.ty, datum, &mut value);
         let name = layout.columns.get(at).map_or("", |column| column.name.as_str());

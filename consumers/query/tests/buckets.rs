@@ -129,6 +129,19 @@ async fn rows_of_one_partition_lie_in_several_buckets() {
 }
 
 #[tokio::test]
+async fn the_listing_gives_an_example_of_a_split_table_that_is_answered() {
+    for bucket in ["bucket_by = \"day\"", "buckets = 8"] {
+        let reader = split(false, bucket, "").await;
+        trade(&reader, &[(1, 5, false)]).await;
+        let listing = reader.get("/v1/storefront").await.ok();
+        let mut tables = listing["read"].as_array().unwrap().iter();
+        let table = tables.find(|table| table["table"] == "orders_by_customer").unwrap();
+        let items = reader.items(table["example"].as_str().unwrap()).await;
+        assert_eq!(items.len(), 1, "{table}");
+    }
+}
+
+#[tokio::test]
 async fn a_split_by_time_needs_both_ends_of_a_range() {
     let reader = split(false, "bucket_by = \"hour\"", "").await;
     let path = "/v1/storefront/orders_by_customer?customer_id=c-1";

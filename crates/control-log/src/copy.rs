@@ -254,7 +254,7 @@ mod tests {
         for (key, value, at, found) in [
             (Key(Offset(1)).encode(), vec![2], "offset 1", "format 2"),
             (Key(Offset(1)).encode(), vec![0, 7], "offset 1", "1 bytes follow"),
-            (Bytes::from_static(&[0; 11]), vec![0], "\\x00", "offset cannot be"),
+            (Bytes::from_static(&[0, 0, 0, 0, 1]), vec![0], "\\x00", "offset cannot be"),
         ] {
             let store: SharedStore = Arc::new(MemoryStore::new());
             let table = table("shop");

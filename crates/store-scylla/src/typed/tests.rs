@@ -1,3 +1,5 @@
+//! Values as CQL's types have them, and those that have no place there.
+
 use super::*;
 
 fn bytes(ty: &Type, datum: Datum<'_>) -> Option<Vec<u8>> {

@@ -1,3 +1,5 @@
+//! What is shown of a rollup's row, against the row itself.
+
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
