@@ -282,9 +282,9 @@ impl Caller {
         Ok(Caller { stream: BufReader::new(stream) })
     }
 
-    /// GET, with header lines.
+    /// GET, with header lines. The admin port answers no host but its own.
     pub(super) fn get(&mut self, path: &str, headers: &str) -> std::io::Result<Answer> {
-        self.ask(format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n").as_bytes())
+        self.ask(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n").as_bytes())
     }
 
     /// Any request.
