@@ -25,9 +25,10 @@ servers-up: ## Real Kafka (127.0.0.1:9092) and Cassandra (CQL, 127.0.0.1:9042), 
 servers-down: ## Stop them; what they stored stays (infra/local/servers.sh reset forgets it)
 	infra/local/servers.sh down
 
+# The benchmark's part for servers is built by nothing else.
 lint: ## Formatting and lints, warnings as errors
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --features tidefold/kafka -- -D warnings
+	cargo clippy --workspace --all-targets --features tidefold/kafka,tidefold-bench/servers -- -D warnings
 
 bench: ## Figures, as ratios beside what they are compared to; on real servers: make bench LOG=kafka STORE=scylla
 	bash infra/bench/bench.sh
