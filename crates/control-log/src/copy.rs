@@ -143,14 +143,22 @@ impl ControlCopy {
     }
 }
 
-/// Copies the control topic into the store, as far as it is read, for ever.
+/// Copies the control topic into the store, as far as it is read, for ever. Once it has caught up, what stands there is read
+/// back: a damaged row keeps its place, since what is written again has the same stamp, and it misleads or stops whoever only
+/// reads.
 pub async fn copy_for_ever(control_log: ControlLog, store: SharedStore, app: String) {
     let table = table(&app);
     let mut control = control_log.watch();
-    let mut from = Offset::ZERO;
+    let (mut from, mut is_checked) = (Offset::ZERO, false);
     loop {
         control.borrow_and_update();
         match copy_from(&control_log, &*store, &table, from).await {
+            Ok(next) if next == from && !is_checked => {
+                is_checked = true;
+                if let Err(error) = check(&control_log, &*store, &table).await {
+                    tracing::error!(%error, app, "the copy of control is not what stands in its topic");
+                }
+            }
             Ok(next) if next == from => {
                 if control.changed().await.is_err() {
                     return;
@@ -192,6 +200,31 @@ async fn copy_from(
     let writes = [TableWrites { table: table.id.clone(), rows }];
     store.write(&lane, &writes).await.map_err(ControlLogError::store("copy control into the store"))?;
     Ok(next)
+}
+
+/// Compares the copy with its topic, row by row.
+async fn check(control_log: &ControlLog, store: &dyn Store, table: &Table) -> Result<(), ControlLogError> {
+    let reading = || ControlLogError::store("read the copy of control back");
+    let mut from = Offset::ZERO;
+    loop {
+        let entries = control_log.entries(from).await?;
+        let until = Some(Key(entries.next_offset()).encode());
+        let (prefix, first) = (control_copy::prefix(), Some(Key(from).encode()));
+        let scan = Scan::Range { prefix, from: first, until, limit: usize::MAX };
+        let rows = store.scan(&table.id, &scan).await.map_err(reading())?;
+        for row in &rows {
+            let (at, copied) =
+                control_copy::decode(&table.id, row).map_err(StoreError::from).map_err(reading())?;
+            let entry = entries.get(at).map(|record| Copied::of(record.value.unwrap_or_default()));
+            if entry != Some(copied) {
+                return Err(reading()(control_copy::not_the_entry(&table.id, Key(at)).into()));
+            }
+        }
+        if entries.next_offset() == from {
+            return Ok(());
+        }
+        from = entries.next_offset();
+    }
 }
 
 fn table(app: &str) -> Table {
@@ -247,6 +280,31 @@ mod tests {
         let there = copy.watch().borrow().schema(SchemaId(5)).cloned();
         assert_eq!(there, Some(SchemaRecord::Registered("\"s5\"".into())));
         assert_eq!(copy.control.next(), control_log.control().next());
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_is_not_the_topics_is_found_by_whoever_copies() {
+        for (value, found) in
+            [("\u{1}", "format 1"), ("{}", "is not the entry"), ("\u{0}", "is not the entry")]
+        {
+            let store: SharedStore = Arc::new(MemoryStore::new());
+            let control_log = ControlLog::open(Arc::new(MemoryLog::new()), "shop").await.unwrap();
+            register(&control_log, 1).await;
+            register(&control_log, 2).await;
+            let table = table("shop");
+            copy_from(&control_log, &*store, &table, Offset::ZERO).await.unwrap();
+            check(&control_log, &*store, &table).await.unwrap();
+
+            let (key, stamp) = (Key(Offset(1)).encode(), Stamp::put(Offset(9)));
+            let row = RowWrite { key, value: Some(value.into()), stamp };
+            let writes = [TableWrites { table: table.id.clone(), rows: vec![row] }];
+            let lane = Lane { checkpoints: table.id.clone(), partition: 0 };
+            store.write(&lane, &writes).await.unwrap();
+            let said = check(&control_log, &*store, &table).await.unwrap_err().to_string();
+            for part in ["shop._control_g0", "offset 1", found, "drop the table"] {
+                assert!(said.contains(part), "{part} is missing in: {said}");
+            }
+        }
     }
 
     #[tokio::test]

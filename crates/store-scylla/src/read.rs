@@ -12,7 +12,6 @@ use scylla::response::{PagingState, PagingStateResponse};
 use scylla::statement::prepared::PreparedStatement;
 use tidefold_record::Offset;
 use tidefold_store::{Scan, StoreError};
-use tidefold_table::damage::REBUILD;
 use tidefold_table::{Damaged, Row, Stamp, TableKind};
 
 use crate::cells::{Cells, Fetched};
@@ -217,23 +216,30 @@ fn key(table: &OpenTable, cells: &[Option<&[u8]>], parts: usize) -> Result<Bytes
 /// none, wrote it last.
 fn value(table: &OpenTable, key: &[u8], cells: &[Option<&[u8]>]) -> Result<Bytes, StoreError> {
     let number = |cell: Option<&[u8]>| Some(i64::from_be_bytes(cell?.try_into().ok()?));
-    if let [Some(value), offset, written, shown @ ..] = cells {
-        let offset = number(*offset).and_then(|offset| u64::try_from(offset).ok());
-        let stamp = offset
-            .filter(|offset| *offset < 1 << 62)
-            .and_then(|offset| i64::try_from(Stamp::put(Offset(offset)).0).ok());
-        let may_be_older = table.shape.kind == TableKind::Rollup;
-        let is_ours = |written: &Option<&[u8]>| {
-            written.is_none() || stamp == number(*written) || (may_be_older && number(*written) < stamp)
-        };
-        if stamp.is_some() && stamp == number(*written) && shown.iter().all(is_ours) {
-            return Ok(Bytes::copy_from_slice(value));
+    let by_hand = match cells {
+        [Some(value), offset, written, shown @ ..] => {
+            let offset = number(*offset).and_then(|offset| u64::try_from(offset).ok());
+            let stamp = offset
+                .filter(|offset| *offset < 1 << 62)
+                .and_then(|offset| i64::try_from(Stamp::put(Offset(offset)).0).ok());
+            let may_be_older = table.shape.kind == TableKind::Rollup;
+            let is_ours = |written: &Option<&[u8]>| {
+                written.is_none() || stamp == number(*written) || (may_be_older && number(*written) < stamp)
+            };
+            let row_is_ours = stamp.is_some() && stamp == number(*written);
+            let columns = table.shape.shown.columns().iter();
+            match columns.zip(shown).find(|(_, written)| !is_ours(written)) {
+                None if row_is_ours => return Ok(Bytes::copy_from_slice(value)),
+                Some((column, _)) if row_is_ours => column.name.as_str(),
+                None | Some(_) => "_value",
+            }
         }
-    }
-    let found = "a statement without our timestamp wrote this row".to_owned();
+        _ => "_value",
+    };
+    let found = format!("a statement without our timestamp wrote its column {by_hand}");
     Err(damaged(table, table.layout.key_text(key), found))
 }
 
 fn damaged(table: &OpenTable, key: String, found: String) -> StoreError {
-    Damaged { table: table.id.to_string(), key, found, remedy: REBUILD.to_owned() }.into()
+    Damaged { table: table.id.to_string(), key, found, remedy: table.layout.kind.remedy().to_owned() }.into()
 }

@@ -60,6 +60,13 @@ pub fn decode<'r>(table: &TableId, row: &'r Row) -> Result<(Offset, Copied<'r>),
     Ok((key.0, copied))
 }
 
+/// What is said of a row that can be read, but holds another entry than the topic.
+#[must_use]
+pub fn not_the_entry(table: &TableId, key: Key) -> Damaged {
+    let found = "it is not the entry that stands in the control topic".to_owned();
+    Damaged { table: table.to_string(), key: key.to_string(), found, remedy: COPY_AGAIN.to_owned() }
+}
+
 fn damaged(broken: Broken, table: &TableId, key: String) -> Damaged {
     broken.with_remedy(table, key, COPY_AGAIN)
 }

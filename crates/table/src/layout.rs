@@ -11,6 +11,7 @@ use tidefold_codec::truncate::TruncUnit;
 
 use crate::aggregate::Aggregate;
 use crate::component::AggregateState;
+use crate::damage::{COPY_AGAIN, REBUILD};
 
 /// What a table holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +42,19 @@ impl TableKind {
         TableKind::Checkpoints,
         TableKind::ControlCopy,
     ];
+
+    /// What to do about damage in such a table.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        match self {
+            TableKind::ControlCopy => COPY_AGAIN,
+            TableKind::Entity
+            | TableKind::Index
+            | TableKind::Rollup
+            | TableKind::Verdicts
+            | TableKind::Checkpoints => REBUILD,
+        }
+    }
 }
 
 /// A table's columns and key. Its stored name is `<name>_g<generation>`.

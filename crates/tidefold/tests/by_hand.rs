@@ -26,7 +26,7 @@ const ORDER: &str = "o-3";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What everybody says of a row that somebody else wrote.
-const SAID: &str = "a statement without our timestamp wrote this row";
+const SAID: &str = "a statement without our timestamp wrote its column";
 
 /// Overwrites an order, and all that another partition has added to a rollup; which two, and a row of the latter.
 async fn overwrite(tables: &Tables) -> (u32, String, u32) {
