@@ -16,10 +16,12 @@ use crate::source::Source;
 impl Coordinator {
     /// Builds the topics' tables anew from the start of the log, beside the live ones, and activates them: the backfill.
     /// `None`: all topics. A build that is under way is joined, with these options; one that cannot end, as what it was begun
-    /// from is not there any more, is given up for a new one.
+    /// from is not there any more, is given up for a new one. Where differences are accepted and a checkpoint or verdict of
+    /// the active generation is damaged, the build judges every record itself instead of following it.
     ///
     /// # Errors
-    /// When a topic does not exist or is not the one this process opened, or the log does not answer.
+    /// When a topic does not exist or is not the one this process opened, the log does not answer, or what the build would
+    /// follow is damaged and differences are not accepted.
     pub async fn replay(
         &self,
         topics: Option<&[String]>,
@@ -47,7 +49,19 @@ impl Coordinator {
             let generation = process.control_log.active(topic).unwrap_or_default();
             return Err(CoordinatorError::Halted { topic: topic.to_owned(), generation, reason });
         }
-        let trusted = process.verdicts_can_be_followed(source).await;
+        let damage = process.damage_of_published(source).await?;
+        if let Some(damaged) = &damage {
+            if !options.accept_differences {
+                let generation = process.control_log.active(topic).unwrap_or_default();
+                return Err(CoordinatorError::Halted {
+                    topic: topic.to_owned(),
+                    generation,
+                    reason: damaged.to_string(),
+                });
+            }
+            tracing::warn!(topic, %damaged, "the build judges every record itself");
+        }
+        let trusted = damage.is_none() && process.verdicts_can_be_followed(source).await;
         let control = a_few_times(|| process.control_log.advance()).await?;
         if let Some((number, manifest)) = building(&control, topic)
             && process.cannot_end(source, number, &manifest, trusted).await

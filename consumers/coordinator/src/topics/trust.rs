@@ -1,11 +1,20 @@
 //! Whether what was folded or built is of the log that is there: before a replay builds on it.
 
 use tidefold_control::Manifest;
+use tidefold_control_log::a_few_times;
 use tidefold_log::{Bounds, LogError};
 use tidefold_projector::{Halt, LaneState};
+use tidefold_record::Offset;
+use tidefold_store::StoreError;
+use tidefold_store::published::Published;
+use tidefold_table::Damaged;
 
+use crate::error::CoordinatorError;
 use crate::process::Process;
 use crate::source::Source;
+
+/// Verdicts that are read at once to see whether all can be.
+const PAGE: usize = 10_000;
 
 // === impl Process ===
 
@@ -19,6 +28,37 @@ impl Process {
         let active = known.and_then(|p| p.generations.get_key_value(&p.active?));
         let Some((number, generation)) = active else { return false };
         self.is_of_what_is_there(source, &generation.manifest) && self.lies_in_the_log(source, *number).await
+    }
+
+    /// The first row that cannot be read of those that a build would follow: the active generation's checkpoints and
+    /// verdicts. A build that met one would halt on it as the active generation does.
+    pub(crate) async fn damage_of_published(
+        &self,
+        source: &Source,
+    ) -> Result<Option<Damaged>, CoordinatorError> {
+        let control = self.control_log.control();
+        let Some(active) = control.active(source.name.as_str()) else { return Ok(None) };
+        let Ok(projection) = source.built_from(&control, active) else { return Ok(None) };
+        let published = Published::of(&self.components.store, &projection.tables(active));
+        match a_few_times(|| self.read_all(&published, source)).await {
+            Ok(()) => Ok(None),
+            Err(CoordinatorError::Store { source: StoreError::Damaged(damaged), .. }) => Ok(Some(damaged)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read_all(&self, published: &Published, source: &Source) -> Result<(), CoordinatorError> {
+        let reading = CoordinatorError::store;
+        published.checkpoints(source.partitions()).await.map_err(reading("read checkpoints"))?;
+        for partition in source.partitions() {
+            let mut from = Some(Offset::ZERO);
+            while let Some(start) = from {
+                let page = published.verdicts(partition, start..Offset::MAX, PAGE).await;
+                let page = page.map_err(reading("read verdicts"))?;
+                from = page.last().filter(|_| page.len() == PAGE).map(|(offset, _)| offset.next());
+            }
+        }
+        Ok(())
     }
 
     /// Whether a build can never end as it is: what it was begun from, or whose verdicts it waits for, is not there any
