@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LINK};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 use tidefold_codec::json_out::Longs;
@@ -15,7 +15,7 @@ use tidefold_http::{Asking, EntityTag, FieldError, Preferences, Problem, Problem
 use tidefold_telemetry::{ReadKind, clock};
 
 use crate::allowed::allowed;
-use crate::position::Visible;
+use crate::position::{MinPosition, Visible};
 use crate::read::{self, Found, Page};
 use crate::serving::{Api, Asked, Components, Settings, bad_path};
 use crate::table::ReadTable;
@@ -42,9 +42,9 @@ async fn row(
     place: Result<Path<(String, String, String)>, PathRejection>,
     RawQuery(query): RawQuery,
     asking: Asking,
-    headers: HeaderMap,
+    wanted: MinPosition,
 ) -> Result<Response, Problem> {
-    let answer = read_row(&api, place, query, (&asking, &headers)).await;
+    let answer = read_row(&api, place, query, (&asking, &wanted)).await;
     api.count(ReadKind::Key, answer.as_ref().map(Response::status));
     answer
 }
@@ -53,7 +53,7 @@ async fn read_row(
     api: &Api,
     place: Result<Path<(String, String, String)>, PathRejection>,
     query: Option<String>,
-    (asking, headers): Asked<'_>,
+    (asking, wanted): Asked<'_>,
 ) -> Result<Response, Problem> {
     let Path((app, name, key)) = place.map_err(bad_path)?;
     let longs = longs(&asking.preferences);
@@ -62,7 +62,7 @@ async fn read_row(
         let table = api.table(&app, &name).await?;
         no_parameters(&table, &pairs)?;
         let key = read::single_key(&table, &key)?;
-        let Some(visible) = api.visible(&table, key.partition, (asking, headers)).await? else { continue };
+        let Some(visible) = api.visible(&table, key.partition, (asking, wanted)).await? else { continue };
         let since = clock::instant();
         let found = read::row(&api.store, &table, &key.bytes, longs).await;
         if api.generations.is_gone(&table) {
@@ -101,9 +101,9 @@ async fn list(
     place: Result<Path<(String, String)>, PathRejection>,
     RawQuery(query): RawQuery,
     asking: Asking,
-    headers: HeaderMap,
+    wanted: MinPosition,
 ) -> Result<Response, Problem> {
-    let answer = read_list(&api, place, query, (&asking, &headers)).await;
+    let answer = read_list(&api, place, query, (&asking, &wanted)).await;
     api.count(ReadKind::Range, answer.as_ref().map(Response::status));
     answer
 }
@@ -112,7 +112,7 @@ async fn read_list(
     api: &Api,
     place: Result<Path<(String, String)>, PathRejection>,
     query: Option<String>,
-    (asking, headers): Asked<'_>,
+    (asking, wanted): Asked<'_>,
 ) -> Result<Response, Problem> {
     let Path((app, name)) = place.map_err(bad_path)?;
     let longs = longs(&asking.preferences);
@@ -130,7 +130,7 @@ async fn read_list(
             Wanted::Key(key) => key.partition,
             Wanted::Range(_) => None,
         };
-        let Some(visible) = api.visible(&table, partition, (asking, headers)).await? else { continue };
+        let Some(visible) = api.visible(&table, partition, (asking, wanted)).await? else { continue };
         let since = clock::instant();
         let page = match &asked {
             Wanted::Key(key) => read::row(&api.store, &table, &key.bytes, longs).await.map(Page::of),

@@ -5,18 +5,17 @@
 //! read that finds another generation in use than it began with begins again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tidefold_app::model::Projection;
 use tidefold_control::{Control, GenerationState, NoProjection};
-use tidefold_record::Offset;
 use tidefold_store::lookout::Lookout;
 use tidefold_store::{SharedStore, StoreError};
-use tidefold_table::GenerationTables;
 use tokio::sync::watch;
 
 use crate::recent::{Recent, load_checkpoints};
+use crate::served::{Generation, Served};
 use crate::table::{ReadTable, TableOf};
 
 /// The generations in use, by table name.
@@ -32,32 +31,8 @@ pub struct Known {
     of: Arc<Control>,
     /// What is served, by the definitions of the active generations.
     projections: Vec<Arc<Projection>>,
-    /// By the topic's name.
-    served: HashMap<String, Arc<Served>>,
-    /// The topic of each table.
-    tables: HashMap<String, String>,
-}
-
-/// One projection's generation in use.
-struct Served(Mutex<Seen>);
-
-struct Seen {
-    current: Option<Generation>,
-    /// For each partition, the next offset of what callers saw.
-    high: Vec<Offset>,
-}
-
-/// A generation being read.
-#[derive(Clone)]
-pub struct Generation {
-    /// What it was built from.
-    pub projection: Arc<Projection>,
-    /// Its tables.
-    pub tables: Arc<GenerationTables>,
-    /// Its checkpoints, as they were a moment ago.
-    pub recent: Arc<Recent>,
-    /// Looks at its checkpoints for all who wait.
-    pub lookout: Arc<Lookout>,
+    /// What each table is read from.
+    tables: HashMap<String, Arc<Served>>,
 }
 
 // === impl Generations ===
@@ -89,33 +64,20 @@ impl Generations {
     /// `Some(Err)`: its projection has no generation to be read, or the store did not say whether it may be.
     pub async fn table(&self, name: &str) -> Option<Result<ReadTable, NotReadable>> {
         let known = self.known();
-        let topic = known.topic_of(name)?;
-        let generation = match self.generation(known.served.get(topic)?, topic).await {
+        let served = known.tables.get(name)?;
+        let generation = match self.generation(served).await {
             Ok(generation) => generation,
             Err(error) => return Some(Err(error)),
         };
-        let Generation { projection, tables, recent, lookout } = generation;
+        let Generation { projection, log_topic, tables, recent, lookout } = generation;
         // The generation in use may be another than the one that control says is active.
         let of = TableOf::named(&projection, name)?;
         let table = match of {
             TableOf::Entity => tables.entity.clone()?,
             TableOf::View(at) => tables.views.get(at)?.clone(),
         };
-        Some(Ok(ReadTable { projection, of, generation: tables.generation, table, tables, recent, lookout }))
-    }
-
-    /// Takes note of what a caller is to see of a generation. `false`: another generation is in use by now, so what was
-    /// read has to be read again from that one.
-    #[must_use]
-    pub fn saw(&self, table: &ReadTable, nexts: impl Iterator<Item = Offset>) -> bool {
-        let known = self.known();
-        let Some(served) = known.served.get(table.projection.name()) else { return false };
-        let mut seen = served.seen();
-        if seen.current.as_ref().is_none_or(|current| current.tables.generation != table.generation) {
-            return false;
-        }
-        seen.high.iter_mut().zip(nexts).for_each(|(high, next)| *high = (*high).max(next));
-        true
+        let (generation, served) = (tables.generation, Arc::clone(served));
+        Some(Ok(ReadTable { projection, log_topic, of, generation, table, tables, recent, lookout, served }))
     }
 
     /// Whether a table of a generation may be gone: rows read from it do not count then.
@@ -127,8 +89,8 @@ impl Generations {
         state.is_none_or(|state| state == GenerationState::Gone)
     }
 
-    async fn generation(&self, served: &Served, topic: &str) -> Result<Generation, NotReadable> {
-        let control = Arc::clone(&self.control.borrow());
+    async fn generation(&self, served: &Served) -> Result<Generation, NotReadable> {
+        let (control, topic) = (Arc::clone(&self.control.borrow()), served.topic.as_str());
         let active = control.active(topic).ok_or(NotReadable::NotBuilt)?;
         if let Some(current) = served.seen().current.as_ref().filter(|current| current.is(active)) {
             return Ok(current.clone());
@@ -141,7 +103,13 @@ impl Generations {
                 let tables = Arc::new(projection.tables(active));
                 let lookout = Arc::new(Lookout::of(&self.store, &tables));
                 let recent = Arc::new(Recent::new(partitions));
-                Generation { projection: Arc::clone(projection), tables, recent, lookout }
+                Generation {
+                    projection: Arc::clone(projection),
+                    log_topic: projection.log_topic(),
+                    tables,
+                    recent,
+                    lookout,
+                }
             };
             match &seen.current {
                 Some(current) if current.is(active) => return Ok(current.clone()),
@@ -170,17 +138,16 @@ impl Known {
     /// What a state of control says. The topics of the `last` one keep what was seen of them.
     fn of(control: Arc<Control>, last: Option<&Known>) -> Known {
         let projections = control.serving();
-        let mut known = Known { of: control, projections, served: HashMap::new(), tables: HashMap::new() };
+        let mut known = Known { of: control, projections, tables: HashMap::new() };
         for projection in &known.projections {
             let topic = projection.name();
-            let before = last.and_then(|last| last.served.get(topic)).cloned();
-            let served = before.unwrap_or_else(|| Arc::new(Served::of(projection.topic.partitions)));
+            let before = last.and_then(|last| last.tables.values().find(|served| served.topic == topic));
+            let served = before.cloned().unwrap_or_else(|| Arc::new(Served::of(projection)));
             let in_use = served.seen().current.as_ref().map(|current| Arc::clone(&current.projection));
             // Tables that only the generation in use has are read until the active one is.
             for layout in in_use.iter().flat_map(|in_use| in_use.layouts()).chain(projection.layouts()) {
-                known.tables.insert(layout.name.clone(), topic.to_owned());
+                known.tables.insert(layout.name.clone(), Arc::clone(&served));
             }
-            known.served.insert(topic.to_owned(), served);
         }
         known
     }
@@ -210,31 +177,6 @@ impl Known {
         let mut names: Vec<&str> = self.tables.keys().map(String::as_str).collect();
         names.sort_unstable();
         names
-    }
-
-    fn topic_of(&self, table: &str) -> Option<&str> {
-        self.tables.get(table).map(String::as_str)
-    }
-}
-
-// === impl Generation ===
-
-impl Generation {
-    fn is(&self, number: u32) -> bool {
-        self.tables.generation == number
-    }
-}
-
-// === impl Served ===
-
-impl Served {
-    /// Of so many partitions, of which nothing was seen yet.
-    fn of(partitions: u32) -> Served {
-        Served(Mutex::new(Seen { current: None, high: vec![Offset::ZERO; partitions as usize] }))
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

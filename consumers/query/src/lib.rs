@@ -6,6 +6,7 @@
 //!
 //! A walk through it:
 //! * [`generations`]: which generation of each projection is read, and when a query node flips to the next.
+//!   `served`: the generation of one projection, and what callers saw of it.
 //! * [`table`]: a table to be read, and what is answered where it is damaged.
 //! * [`request`]: a query string, judged against a table's key: every mistake named, what the key allows said (`allowed`; [`advice`]: what to write instead).
 //! * `pairs`: a query string's names and values.
@@ -33,6 +34,7 @@ pub mod recent;
 pub mod request;
 pub mod rows;
 mod scan;
+mod served;
 mod serving;
 pub mod table;
 

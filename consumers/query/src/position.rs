@@ -1,14 +1,18 @@
 //! What is visible, how old it is, and waiting for a position to become visible.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
+use axum::extract::FromRequestParts;
+use axum::http::HeaderName;
+use axum::http::request::Parts;
 use futures_util::future::try_join_all;
-use tidefold_app::model::{Projection, Topic};
+use tidefold_app::model::Topic;
 use tidefold_http::{Caller, FieldError, Problem, ProblemKind};
 use tidefold_log::SharedLog;
-use tidefold_record::{Partition, Position};
+use tidefold_record::{Offset, Partition, Position};
 use tidefold_store::lookout::Wanted;
 use tidefold_table::Checkpoint;
 use tidefold_telemetry::clock;
@@ -16,6 +20,8 @@ use tokio::time::Instant;
 
 use crate::proof::{HALTED_RETRY, LogTopic};
 use crate::table::{ReadTable, store_problem};
+
+const MIN_POSITION: HeaderName = HeaderName::from_static("tidefold-min-position");
 
 /// How often a waiting request asks whether its partition is halted by now.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
@@ -34,6 +40,19 @@ pub struct Visible {
     /// Milliseconds since the last of them was appended; 0 where nothing newer stands in the log; `None` while a partition
     /// has records of which none was folded, or nothing tells whether it has.
     pub age_ms: Option<u64>,
+}
+
+/// The lines of `Tidefold-Min-Position`, with commas between them; `None` where there are none.
+pub(crate) struct MinPosition(pub(crate) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for MinPosition {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<MinPosition, Infallible> {
+        let lines = parts.headers.get_all(MIN_POSITION).iter();
+        let lines: Vec<&str> = lines.map(|line| line.to_str().unwrap_or_default()).collect();
+        Ok(MinPosition((!lines.is_empty()).then(|| lines.join(","))))
+    }
 }
 
 /// Reads the positions of a `Tidefold-Min-Position` header: one, or several with commas.
@@ -217,8 +236,8 @@ fn too_many_wait() -> Problem {
 }
 
 /// What to say of rows that come from one partition, or from any.
-pub fn visible(
-    projection: &Projection,
+pub(crate) fn visible(
+    table: &ReadTable,
     checkpoints: &[Checkpoint],
     partition: Option<u32>,
     log: Option<&SharedLog>,
@@ -231,7 +250,7 @@ pub fn visible(
             continue;
         }
         let at_end = log.is_some_and(|log| {
-            let end = log.watch_end(&projection.log_topic(), Partition(at));
+            let end = log.watch_end(&table.log_topic, Partition(at));
             end.is_ok_and(|end| *end.borrow() <= checkpoint.next)
         });
         if checkpoint.next.0 == 0 {
@@ -243,9 +262,7 @@ pub fn visible(
         if !positions.is_empty() {
             positions.push(',');
         }
-        positions.push_str(
-            &Position::new(projection.topic.name.clone(), Partition(at), checkpoint.last).to_string(),
-        );
+        write_position(table.topic().name.as_str(), at, checkpoint.last, &mut positions);
         if !at_end && checkpoint.appended_at_micros > 0 {
             let appended = checkpoint.appended_at_micros;
             oldest_micros = Some(oldest_micros.map_or(appended, |oldest: i64| oldest.min(appended)));
@@ -254,4 +271,33 @@ pub fn visible(
     let age_micros = oldest_micros.map_or(0, |appended| clock::now_micros().saturating_sub(appended).max(0));
     let known = any && !unread;
     Visible { positions, age_ms: known.then(|| u64::try_from(age_micros / 1_000).unwrap_or(0)) }
+}
+
+/// As [`Position`] is printed: once an answer, which is often enough to do it without formatting.
+fn write_position(topic: &str, partition: u32, offset: Offset, out: &mut String) {
+    let mut number = itoa::Buffer::new();
+    out.reserve(topic.len() + 32);
+    out.push_str(topic);
+    out.push(':');
+    out.push_str(number.format(partition));
+    out.push(':');
+    out.push_str(number.format(offset.0));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tidefold_record::TopicName;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_position_is_written_as_it_is_printed(partition: u32, offset: u64) {
+            let mut written = String::new();
+            write_position("orders", partition, Offset(offset), &mut written);
+            let position = Position::new(TopicName::new("orders"), Partition(partition), Offset(offset));
+            prop_assert_eq!(written, position.to_string());
+        }
+    }
 }

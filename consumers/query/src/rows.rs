@@ -77,7 +77,7 @@ fn write_object(layout: &TableLayout, slots: &[Datum<'_>], longs: Longs, out: &m
         if at > 0 {
             out.push(b',');
         }
-        json_out::write_string(&column.name, out);
+        json_out::write_name(&column.name, out);
         out.push(b':');
         json_out::write_as(&column.column, *datum, longs, out);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::StatusCode;
 use tidefold_codec::nearest::nearest;
 use tidefold_control::Control;
 use tidefold_http::{Asking, Problem, ProblemKind};
@@ -16,12 +16,10 @@ use tidefold_telemetry::{QueryMetrics, ReadKind, Telemetry, clock};
 use tokio::sync::watch;
 
 use crate::generations::{Generations, NotReadable};
-use crate::position::{self, Visible};
+use crate::position::{self, MinPosition, Visible};
 use crate::proof::LogTopic;
 use crate::request::PageLimits;
 use crate::table::{ReadTable, store_problem};
-
-const MIN_POSITION: HeaderName = HeaderName::from_static("tidefold-min-position");
 
 /// What the read API works with.
 #[derive(Clone)]
@@ -77,7 +75,7 @@ impl Default for Settings {
 }
 
 /// Who asks, and how.
-pub(crate) type Asked<'a> = (&'a Asking, &'a HeaderMap);
+pub(crate) type Asked<'a> = (&'a Asking, &'a MinPosition);
 
 // === impl Api ===
 
@@ -142,25 +140,27 @@ impl Api {
         &self,
         table: &ReadTable,
         partition: Option<u32>,
-        (asking, headers): Asked<'_>,
+        (asking, wanted): Asked<'_>,
     ) -> Result<Option<Visible>, Problem> {
         let which: Vec<u32> = match partition {
             Some(only) => vec![only],
             None => (0..table.topic().partitions).collect(),
         };
-        let values: Vec<&str> =
-            headers.get_all(MIN_POSITION).iter().map(|value| value.to_str().unwrap_or_default()).collect();
-        let checkpoints = if values.is_empty() {
-            let recent = table.recent.checkpoints(&self.store, &table.tables, &which).await;
-            recent.map_err(store_problem)?
-        } else {
-            let wanted = position::parse(&values.join(","), table.topic())?;
-            self.wait(table, &which, &wanted, asking).await?
+        let checkpoints = match &wanted.0 {
+            None => {
+                let recent = table.recent.checkpoints(&self.store, &table.tables, &which).await;
+                recent.map_err(store_problem)?
+            }
+            // In a box: few wait, and the others need no room for it.
+            Some(wanted) => {
+                let wanted = position::parse(wanted, table.topic())?;
+                Box::pin(self.wait(table, &which, &wanted, asking)).await?
+            }
         };
-        if !self.generations.saw(table, checkpoints.iter().map(|c| c.next)) {
+        if !table.served.saw(table.generation, checkpoints.iter().map(|c| c.next)) {
             return Ok(None);
         }
-        Ok(Some(position::visible(&table.projection, &checkpoints, partition, self.log.as_ref())))
+        Ok(Some(position::visible(table, &checkpoints, partition, self.log.as_ref())))
     }
 
     async fn wait(

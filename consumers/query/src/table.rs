@@ -6,11 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidefold_app::model::{Entity, Projection, Topic, View};
 use tidefold_http::{Problem, ProblemKind};
+use tidefold_record::TopicName;
 use tidefold_store::StoreError;
 use tidefold_store::lookout::Lookout;
 use tidefold_table::{Broken, GenerationTable, GenerationTables, Prefix};
 
 use crate::recent::Recent;
+use crate::served::Served;
 
 /// Which table of its projection a table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub enum TableOf {
 pub struct ReadTable {
     /// What the generation was built from.
     pub projection: Arc<Projection>,
+    /// Its topic's name in the log.
+    pub log_topic: TopicName,
     /// Which table it is.
     pub of: TableOf,
     /// The generation.
@@ -37,6 +41,8 @@ pub struct ReadTable {
     pub recent: Arc<Recent>,
     /// Looks at the generation's checkpoints for all who wait.
     pub lookout: Arc<Lookout>,
+    /// Which generation of its projection is in use.
+    pub(crate) served: Arc<Served>,
 }
 
 // === impl TableOf ===

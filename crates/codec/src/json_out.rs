@@ -99,6 +99,14 @@ pub fn write_as(column: &ColumnType, datum: Datum<'_>, longs: Longs, out: &mut V
     }
 }
 
+/// Appends a name as a JSON string: one of Avro's or of a column, which have nothing in them that is escaped.
+pub fn write_name(name: &str, out: &mut Vec<u8>) {
+    debug_assert!(plain_bytes(name.as_bytes()) == name.len(), "{name} is no name");
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'"');
+}
+
 /// Appends a JSON string.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
@@ -191,7 +199,7 @@ fn write_branch<'a>(
         return write_value(ty, cursor, longs, out);
     }
     out.push(b'{');
-    write_string(branch_name(branches, ty), out);
+    write_name(branch_name(branches, ty), out);
     out.push(b':');
     write_value(ty, cursor, longs, out)?;
     out.push(b'}');
@@ -354,7 +362,7 @@ fn write_record_as<'a>(
         if at > 0 {
             out.push(b',');
         }
-        write_string(&field.name, out);
+        write_name(&field.name, out);
         out.push(b':');
         write_column(&field.column, field.null_first, cursor, longs, out)?;
     }

@@ -11,6 +11,7 @@ use axum::http::header::{HOST, ORIGIN, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Version};
 
 use crate::catalog::ProblemKind;
+use crate::present::{Asked, Present};
 use crate::problem::Problem;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -37,11 +38,15 @@ impl Admission {
     ///
     /// # Errors
     /// 400 for what HTTP does not allow, 403 for another site's, 421 for another host's, 403 without an operator.
-    pub fn judge<B>(&self, request: &Request<B>) -> Result<(), Problem> {
+    pub(crate) fn judge<B>(&self, request: &Request<B>, present: Present) -> Result<(), Problem> {
         let headers = request.headers();
         let host = the_host(headers, request.version())?;
-        codings(headers)?;
-        self.judge_site(headers, host)?;
+        if present.has(Asked::TransferEncoding) {
+            codings(headers)?;
+        }
+        if present.has(Asked::Origin) || present.has(Asked::SecFetchSite) {
+            self.judge_site(headers, host)?;
+        }
         if let Some(names) = &self.hosts {
             let authority = request.uri().authority().map(|authority| authority.as_str());
             for named in host.into_iter().chain(authority) {
@@ -170,7 +175,9 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        admission.judge(&request.body(()).unwrap()).map_or_else(|problem| problem.status().as_u16(), |()| 200)
+        let request = request.body(()).unwrap();
+        let judged = admission.judge(&request, Present::among(request.headers()));
+        judged.map_or_else(|problem| problem.status().as_u16(), |()| 200)
     }
 
     #[test]

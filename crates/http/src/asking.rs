@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use crate::callers::Caller;
 use crate::entity_tag::Conditions;
 use crate::preference::Preferences;
+use crate::present::{Asked, Present};
 use crate::principal::Principal;
 use crate::problem::Problem;
 
@@ -37,15 +38,21 @@ impl Asking {
     /// The refusal of a caller.
     pub(crate) fn of(
         headers: &HeaderMap,
+        present: Present,
         caller: Caller,
         peer: Option<SocketAddr>,
     ) -> Result<Asking, Problem> {
+        let is_conditional = present.has(Asked::IfMatch) || present.has(Asked::IfNoneMatch);
         Ok(Asking {
             caller,
             peer,
             principal: Principal::of(headers)?,
-            preferences: Preferences::of(headers),
-            conditions: Conditions::of(headers),
+            preferences: if present.has(Asked::Prefer) {
+                Preferences::of(headers)
+            } else {
+                Preferences::default()
+            },
+            conditions: if is_conditional { Conditions::of(headers) } else { Conditions::default() },
         })
     }
 }
@@ -57,7 +64,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asking {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Asking, Problem> {
         match parts.extensions.get::<Asking>() {
             Some(asking) => Ok(asking.clone()),
-            None => Asking::of(&parts.headers, Caller::unknown(), None),
+            None => Asking::of(&parts.headers, Present::among(&parts.headers), Caller::unknown(), None),
         }
     }
 }

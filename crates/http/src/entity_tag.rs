@@ -41,14 +41,16 @@ impl EntityTag {
     #[must_use]
     pub fn of_row(version: u64, generation: u32, longs_as_text: bool) -> EntityTag {
         let form = if longs_as_text { ".s" } else { "" };
-        EntityTag { weak: false, opaque: format!("{version}.g{generation}{form}").into() }
+        let (mut before, mut behind) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let opaque = [before.format(version), ".g", behind.format(generation), form].concat();
+        EntityTag { weak: false, opaque: opaque.into() }
     }
 
     /// As it stands in `ETag`.
     #[must_use]
     pub fn to_header(&self) -> Option<HeaderValue> {
         let weak = if self.weak { "W/" } else { "" };
-        HeaderValue::try_from(format!("{weak}\"{}\"", self.opaque)).ok()
+        HeaderValue::try_from([weak, "\"", &self.opaque, "\""].concat()).ok()
     }
 
     /// The version it names, if it is a strong one of ours: `"7"`, or `"7.g2"` as a read returns it.

@@ -34,6 +34,7 @@ pub mod limits;
 pub mod paths;
 mod patient;
 pub mod preference;
+mod present;
 pub mod principal;
 pub mod problem;
 pub mod readiness;

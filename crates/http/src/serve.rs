@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::http::header::{CONNECTION, EXPECT};
+use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response};
 use axum::response::IntoResponse;
 use bytes::Bytes;
@@ -32,6 +32,7 @@ use crate::callers::{Answering, Caller, Callers, Connected, Shared};
 use crate::catalog::ProblemKind;
 use crate::limits::Limits;
 use crate::patient::Patient;
+use crate::present::{Asked, Present};
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
 use crate::routes::Routes;
@@ -234,14 +235,18 @@ async fn answer(
     let (answering, has_place) = front.callers.answering(&caller);
     let mut guard = RequestGuard { front, since: clock::instant(), status: 0, _answering: answering };
     let front = &guard.front;
-    let id = request.headers().get(request_id::HEADER).cloned();
+    let present = Present::among(request.headers());
+    let id = match present.has(Asked::RequestId) {
+        true => request.headers().get(request_id::HEADER).cloned(),
+        false => None,
+    };
     caller.body_arrives(!request.body().is_end_stream());
-    let long = is_long(&request);
+    let long = is_long(request.body(), present);
     let judged = match has_place {
         true => caller
             .judge_lengths()
-            .and_then(|()| front.admission.judge(&request))
-            .and_then(|()| Asking::of(request.headers(), caller.clone(), Some(peer))),
+            .and_then(|()| front.admission.judge(&request, present))
+            .and_then(|()| Asking::of(request.headers(), present, caller.clone(), Some(peer))),
         false => Err(overloaded(&front.limits)),
     };
     let response = match judged {
@@ -282,9 +287,8 @@ async fn answer(
 }
 
 /// Whether a body is too long, or too far away, to be passed over unread: then the connection ends with the answer.
-fn is_long(request: &Request<Incoming>) -> bool {
-    request.body().size_hint().exact().is_none_or(|bytes| bytes > PASSED_OVER)
-        || request.headers().contains_key(EXPECT)
+fn is_long(body: &Incoming, present: Present) -> bool {
+    body.size_hint().exact().is_none_or(|bytes| bytes > PASSED_OVER) || present.has(Asked::Expect)
 }
 
 /// Whether nothing that may follow on the connection can be trusted.
