@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use tidefold_fold::FeedEntry;
+use tidefold_fold::Publication;
 use tidefold_record::{Partition, TopicName};
 
 /// Takes the change feed of topics that have one. Whoever reads it drops offsets seen before, so entries may be published
@@ -15,7 +15,7 @@ pub trait Feed: Send + Sync + 'static {
         &'a self,
         topic: &'a TopicName,
         partition: Partition,
-        entries: &'a [FeedEntry],
+        entries: &'a [Publication],
     ) -> BoxFuture<'a, Result<(), FeedError>>;
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryFutureExt};
-use tidefold_fold::{FeedEntry, SchemaFate};
+use tidefold_fold::{Publication, SchemaFate};
 use tidefold_log::{Bounds, ReadLimit, SharedLog};
 use tidefold_record::{Offset, Partition, Position, RecordBatch, SchemaId, TopicName};
 use tidefold_store::published::Published;
@@ -111,7 +111,7 @@ impl Io {
     }
 
     /// Publishes until the feed acknowledges.
-    pub(crate) async fn publish(&self, entries: &[FeedEntry]) -> Result<(), Stop> {
+    pub(crate) async fn publish(&self, entries: &[Publication]) -> Result<(), Stop> {
         let Some(feed) = &self.feed else { return Ok(()) };
         let publish = || feed.publish(&self.topic, self.partition, entries);
         self.retry("log", "publish the feed", publish).await

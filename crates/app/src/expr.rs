@@ -26,7 +26,7 @@ pub enum Node {
     State(usize),
     /// A field of the message, by place in `Message::record`. In a view over an entity: never.
     Message(usize),
-    /// An earlier `let` of the transition.
+    /// An earlier `let` of the clause.
     Let(usize),
     /// The element that UNNEST stands on.
     Element,

@@ -6,7 +6,7 @@
 //! This crate deliberately does not evaluate expressions, fold, read or write anything: the caller passes the texts of the files.
 //!
 //! A walk through it:
-//! * [`model`]: [`App`], a set of projections: topic, entity, transitions, views. What the other crates work from.
+//! * [`model`]: [`App`], a set of projections: topic, entity, clauses, views. What the other crates work from.
 //! * [`expr`]: typed expressions, the form SQL is compiled to.
 //! * [`functions`]: the registry of functions, a row each; [`values`]: what they and the operators do with values.
 //! * [`sql`]: SQL text to typed expressions and views.

@@ -108,7 +108,7 @@ pub struct Entity {
     pub key_columns: usize,
     /// What each message of the topic does: one for each of `Topic::messages`, `None` where the app says nothing (such
     /// a message is dead: `not_handled`).
-    pub transitions: Vec<Option<Transition>>,
+    pub clauses: Vec<Option<Clause>>,
     /// The largest encoded state, in bytes; a message that makes it larger is rejected (an event: dead).
     pub max_state_bytes: usize,
     /// Its table.
@@ -128,7 +128,7 @@ pub enum When {
 
 /// What a message does to an entity.
 #[derive(Debug)]
-pub struct Transition {
+pub struct Clause {
     /// Whether the entity has to exist.
     pub when: When,
     /// Named sub-expressions, in an order in which each uses only earlier ones ([`Expr::Let`] is an index here).

@@ -56,7 +56,7 @@ pub struct SqlProblem {
     pub help: Option<String>,
 }
 
-/// What an expression of a transition may name.
+/// What an expression of a clause may name.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Names<'a> {
     /// `state.x`: the entity's columns, every one nullable by type where the entity may be absent (the caller says so
@@ -64,7 +64,7 @@ pub struct Names<'a> {
     pub state: Option<&'a [Column]>,
     /// `msg.x`: the message's fields.
     pub message: Option<&'a RecordType>,
-    /// Bare names: the transition's earlier `let`s, in order.
+    /// Bare names: the clause's earlier `let`s, in order.
     pub lets: &'a [(String, ColumnType)],
     /// Whether `event_time()`, `append_time()` and `caller()` are there.
     pub context: bool,
@@ -129,7 +129,7 @@ pub fn expression(
     let (source, mut parser) = Source::open(text).map_err(|problem| vec![problem])?;
     let parsed = parser.parse_expr().and_then(|ast| parser.expect_token(&Token::EOF).map(|_| ast));
     let ast = parsed.map_err(|error| vec![not_an_expression(&source, source.syntax(&error, &parser))])?;
-    let mut checker = Checker::new(&source, Scope::Transition(names), names.context, names.enums);
+    let mut checker = Checker::new(&source, Scope::Clause(names), names.context, names.enums);
     let expr = checker.whole_as(&ast, expected.map(|column| &column.ty));
     finish(expr, checker.problems)
 }
@@ -139,7 +139,7 @@ fn not_an_expression(source: &Source<'_>, problem: SqlProblem) -> SqlProblem {
     let place = source.first_word();
     match source.slice(&place).to_ascii_lowercase().as_str() {
         "select" | "with" => {
-            let (rule, message, help) = refusal::of_query(refusal::Place::Transition);
+            let (rule, message, help) = refusal::of_query(refusal::Place::Clause);
             source.problem(place, rule, message, Some(help))
         }
         "update" | "set" | "insert" | "delete" => {
@@ -173,7 +173,7 @@ pub fn assignments(
         }
     }
     parser.expect_token(&Token::EOF).map_err(|error| vec![source.syntax(&error, &parser)])?;
-    let mut checker = Checker::new(&source, Scope::Transition(names), names.context, names.enums);
+    let mut checker = Checker::new(&source, Scope::Clause(names), names.context, names.enums);
     let mut list: Vec<Assignment> = Vec::new();
     for (name, ast) in &parts {
         let column_span = source.range(name.span);

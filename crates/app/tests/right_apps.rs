@@ -41,12 +41,12 @@ fn the_storefront_is_what_its_folder_says() {
     let entity = projection.entity.as_ref().unwrap();
     assert_eq!((entity.key_columns, entity.columns.len(), entity.max_state_bytes), (1, 8, 65_536));
     assert_eq!(entity.columns[0].name, "order_id");
-    let place = entity.transitions[0].as_ref().unwrap();
+    let place = entity.clauses[0].as_ref().unwrap();
     assert_eq!(place.when, When::Absent);
     let Action::Set(set) = &place.action else { panic!("{place:?}") };
     let set: Vec<&str> = set.iter().map(|(at, _)| entity.columns[*at].name.as_str()).collect();
     assert_eq!(set, ["customer_id", "currency", "status", "total_cents", "items", "placed_at"]);
-    let pay = entity.transitions[1].as_ref().unwrap();
+    let pay = entity.clauses[1].as_ref().unwrap();
     assert_eq!((pay.when, pay.requires[0].code.as_str()), (When::Present, "not_payable"));
 
     let kinds: Vec<(&str, bool)> = projection

@@ -8,9 +8,9 @@ use tidefold_record::Offset;
 use tidefold_table::Verdict;
 use tidefold_table::component::Delta;
 
-use crate::feed::FeedEntry;
 use crate::keys::KeySet;
 use crate::made::{IndexRows, Made, Part, RollupRows};
+use crate::publication::Publication;
 use crate::transition::Transition;
 
 /// What a batch's transitions come to: each is taken in, in offset order. Reused from batch to batch.
@@ -22,7 +22,7 @@ pub struct Changes {
     pub applied: u64,
     /// The dead ones among them.
     pub dead: Vec<DeadLetter>,
-    pub(crate) feed: Option<Vec<FeedEntry>>,
+    pub(crate) feed: Option<Vec<Publication>>,
     pub(crate) views: Vec<ViewChanges>,
 }
 
@@ -100,7 +100,7 @@ impl Changes {
             return;
         }
         if let Some(feed) = &mut self.feed {
-            feed.push(FeedEntry::of(projection, &transition));
+            feed.push(Publication::of(projection, &transition));
         }
         let offset = transition.offset;
         if let Verdict::Applied = transition.verdict {

@@ -14,14 +14,14 @@ use tidefold_table::verdict;
 use tidefold_table::{Checkpoint, RowWrite, Stamp, index};
 
 use crate::changes::{Changes, ViewChanges};
-use crate::feed::FeedEntry;
+use crate::publication::Publication;
 use crate::rows::{RowCache, RowSlot};
 
 /// One thing to be done, all of it before the next.
 #[derive(Debug)]
 pub enum Effect {
-    /// Entries for the feed, in offset order.
-    Publish(Vec<FeedEntry>),
+    /// What the feed is to be told, in offset order.
+    Publish(Vec<Publication>),
     /// Derived rows that are there: verdicts, rollup rows, index rows.
     Put(Vec<TableRows>),
     /// Index rows that are no longer there.

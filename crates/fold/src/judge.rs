@@ -7,7 +7,7 @@
 
 use bumpalo::Bump;
 use tidefold_app::expr::{Expr, Node};
-use tidefold_app::model::{Action, Entity, MessageKind, Topic, Transition as Clause, When};
+use tidefold_app::model::{Action, Clause, Entity, MessageKind, Topic, When};
 use tidefold_app::values::EvalError;
 use tidefold_codec::{Datum, columns};
 use tidefold_record::Offset;
@@ -175,7 +175,7 @@ impl From<Verdict> for Refused {
 
 impl<'a> Act<'a> {
     fn decide(&self) -> Result<Option<&'a [Datum<'a>]>, Verdict> {
-        let clause = self.case.entity.transitions.get(self.case.message.index).and_then(Option::as_ref);
+        let clause = self.case.entity.clauses.get(self.case.message.index).and_then(Option::as_ref);
         let Some(clause) = clause else {
             let name =
                 self.case.topic.messages.get(self.case.message.index).map_or("", |message| &message.name);
@@ -313,7 +313,7 @@ fn failure(what: &str, name: &str, error: EvalError) -> Verdict {
 
 impl LetUse {
     pub(crate) fn new(entity: Option<&Entity>) -> LetUse {
-        let clauses = entity.map_or(&[][..], |entity| &entity.transitions);
+        let clauses = entity.map_or(&[][..], |entity| &entity.clauses);
         let uses = clauses.iter().map(|clause| match clause {
             Some(clause) => let_use(clause),
             None => Vec::new(),

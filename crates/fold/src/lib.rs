@@ -15,7 +15,7 @@
 //!   views, into the buffers of `made`). That comes to one [`transition`], the only thing that what follows is told.
 //! * [`given`]: what it is told from outside; [`error`]: what stops it.
 //! * [`changes`]: a batch's transitions, added up and netted. `issue`: rollup changes onto rollup rows.
-//! * [`effects`]: what a batch comes to, in the order in which it is to be done; [`feed`]: what the change feed says.
+//! * [`effects`]: what a batch comes to, in the order in which it is to be done; [`publication`]: what a change feed is told.
 //! * [`whole`]: a partition folded in memory from its start: what `verify` compares tables with, and, a record at a time,
 //!   what `inspect` shows.
 
@@ -24,7 +24,6 @@ pub mod dedupe;
 pub mod effects;
 pub mod error;
 pub mod eval;
-pub mod feed;
 pub mod folder;
 mod form;
 pub mod given;
@@ -32,6 +31,7 @@ mod issue;
 mod judge;
 mod keys;
 mod made;
+pub mod publication;
 pub mod rows;
 mod step;
 pub mod transition;
@@ -41,8 +41,8 @@ pub mod whole;
 pub use changes::{Changes, DeadLetter};
 pub use effects::{Effect, EffectKind, TableRows, TableSlot, checkpoint_after};
 pub use error::FoldError;
-pub use feed::FeedEntry;
 pub use folder::{FoldSettings, Folder};
 pub use given::{Given, SchemaFate};
+pub use publication::Publication;
 pub use rows::RowCache;
 pub use transition::Transition;

@@ -55,8 +55,7 @@ pub fn lines(
 fn course(projection: &Projection) -> Course<'_> {
     let topic = &projection.topic;
     let creates = |index: &usize| {
-        let transition =
-            projection.entity.as_ref().and_then(|entity| entity.transitions.get(*index)?.as_ref());
+        let transition = projection.entity.as_ref().and_then(|entity| entity.clauses.get(*index)?.as_ref());
         transition.is_some_and(|t| t.when != When::Present)
     };
     let mut order: Vec<usize> = (0..topic.messages.len()).collect();

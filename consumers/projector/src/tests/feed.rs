@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
-use tidefold_fold::FeedEntry;
+use tidefold_fold::Publication;
 use tidefold_record::{Partition, TopicName};
 
 use crate::support::stepped::Stepped;
@@ -13,7 +13,7 @@ use crate::{Feed, FeedError};
 /// A change feed in memory. Clones share it.
 #[derive(Clone, Default)]
 pub(super) struct MemoryFeed {
-    published: Arc<Mutex<BTreeMap<Partition, Vec<FeedEntry>>>>,
+    published: Arc<Mutex<BTreeMap<Partition, Vec<Publication>>>>,
 }
 
 /// The feed as one process sees it: its calls wait and fail as those of the process's store do.
@@ -23,13 +23,13 @@ pub(super) struct SteppedFeed {
 }
 
 impl MemoryFeed {
-    fn append(&self, partition: Partition, entries: &[FeedEntry]) {
+    fn append(&self, partition: Partition, entries: &[Publication]) {
         let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
         published.entry(partition).or_default().extend_from_slice(entries);
     }
 
     /// How what a reader sees differs from what it should: it drops offsets it has seen, and no offset is left out.
-    pub(super) fn differences(&self, expected: &BTreeMap<Partition, Vec<FeedEntry>>) -> Vec<String> {
+    pub(super) fn differences(&self, expected: &BTreeMap<Partition, Vec<Publication>>) -> Vec<String> {
         let published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
         let mut wrong = Vec::new();
         for (partition, expected) in expected {
@@ -62,7 +62,7 @@ impl Feed for MemoryFeed {
         &'a self,
         _topic: &'a TopicName,
         partition: Partition,
-        entries: &'a [FeedEntry],
+        entries: &'a [Publication],
     ) -> BoxFuture<'a, Result<(), FeedError>> {
         self.append(partition, entries);
         Box::pin(std::future::ready(Ok(())))
@@ -74,7 +74,7 @@ impl Feed for SteppedFeed {
         &'a self,
         _topic: &'a TopicName,
         partition: Partition,
-        entries: &'a [FeedEntry],
+        entries: &'a [Publication],
     ) -> BoxFuture<'a, Result<(), FeedError>> {
         Box::pin(async move {
             let mut dice = self.store.step().await;

@@ -12,7 +12,7 @@ use tidefold_app::model::Topic as AppTopic;
 use tidefold_app::{App, SourceFile};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
 use tidefold_fold::{
-    Changes, Effect, FeedEntry, FoldSettings, Folder, Given, RowCache, SchemaFate, TableRows, TableSlot,
+    Changes, Effect, FoldSettings, Folder, Given, Publication, RowCache, SchemaFate, TableRows, TableSlot,
     checkpoint_after,
 };
 use tidefold_log::memory::MemoryLog;
@@ -256,7 +256,7 @@ impl Shop {
     }
 
     /// What the feed says of each partition, as one fold of the whole log gives it.
-    pub async fn fed(&self, window: u64) -> BTreeMap<Partition, Vec<FeedEntry>> {
+    pub async fn fed(&self, window: u64) -> BTreeMap<Partition, Vec<Publication>> {
         let mut feed = BTreeMap::new();
         for partition in (0..self.partitions).map(Partition) {
             let batch = self.records(partition).await;
@@ -278,7 +278,7 @@ fn fold_whole(
     window: u64,
     batch: &RecordBatch,
     rows: &mut Rows,
-) -> Vec<FeedEntry> {
+) -> Vec<Publication> {
     let tables = app.projections[TOPIC].tables(generation);
     let mut folder = Folder::new(Arc::clone(&app.projections[TOPIC]), partition, FoldSettings { window });
     for id in folder.unknown_schemas(batch) {

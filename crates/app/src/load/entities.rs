@@ -1,4 +1,4 @@
-//! Entities: their topic, their columns, and one transition for each message.
+//! Entities: their topic, their columns, and one clause for each message.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use tidefold_table::{Column, TableKind, TableLayout};
 
 use super::avro::Schemas;
 use super::avro::definition::PRIMITIVES;
+use super::clauses;
 use super::names::{self, NAME_MAX, TABLE_NAME_MAX, snake_case};
 use super::report::Report;
 use super::spec::{EntitySpec, Spec};
 use super::text::Text;
 use super::topics::{TopicDraft, reserved_column};
-use super::transitions;
 use crate::model::{Entity, MessageKind, When};
 use crate::rules;
 
@@ -157,18 +157,18 @@ fn draft<'s>(
         }),
         columns,
         key_columns,
-        transitions: Vec::new(),
+        clauses: Vec::new(),
         max_state_bytes: spec.max_state_bytes,
     };
     if let Some(topic) = topic {
         unhandled(spec, topic, topics, report);
         let places = topic.messages.iter().map(|message| {
             let on = spec.on.iter().find(|on| on.message.value == message.name.value)?;
-            transitions::compile(on, message, (&entity, &schemas.enums), &broken, report)
+            clauses::compile(on, message, (&entity, &schemas.enums), &broken, report)
         });
-        let transitions = places.collect();
+        let clauses = places.collect();
         never_created(spec, report);
-        entity.transitions = transitions;
+        entity.clauses = clauses;
     }
     EntityDraft { spec, topic: at, entity, broken }
 }
@@ -277,7 +277,7 @@ fn name_place(text: &Text, name: &str) -> std::ops::Range<usize> {
     text.value.find(name).map_or(text.span.clone(), |at| text.place(&(at..at + name.len())))
 }
 
-/// Messages without a transition, and transitions without a message.
+/// Messages without a clause, and clauses without a message.
 fn unhandled(spec: &EntitySpec, topic: &TopicDraft<'_>, topics: &[TopicDraft<'_>], report: &mut Report) {
     let mut unknown = BTreeSet::new();
     for on in &spec.on {
@@ -323,7 +323,7 @@ fn unhandled(spec: &EntitySpec, topic: &TopicDraft<'_>, topics: &[TopicDraft<'_>
 }
 
 fn never_created(spec: &EntitySpec, report: &mut Report) {
-    let creates = |on: &super::spec::TransitionSpec| on.when.is_none_or(|when| when != When::Present);
+    let creates = |on: &super::spec::ClauseSpec| on.when.is_none_or(|when| when != When::Present);
     if !spec.on.is_empty() && !spec.on.iter().any(creates) {
         let message = format!("no message creates `{}`: every one asks that it is there", spec.name.value);
         let help = "give the creating message when = \"absent\" (or \"any\")";

@@ -5,7 +5,7 @@
 use tidefold_codec::Type;
 
 use super::avro::Schemas;
-use super::spec::{EntitySpec, Spec, TopicSpec, TransitionSpec, ViewSpec};
+use super::spec::{ClauseSpec, EntitySpec, Spec, TopicSpec, ViewSpec};
 use super::text::Text;
 use super::words::{canonical, words};
 use crate::model::{DefinitionHash, When};
@@ -131,13 +131,13 @@ impl Facts<'_> {
             self.part(&whole, &format!("the column `{}`", name.value), value);
         }
         for on in &entity.on {
-            self.transition(on, &whole);
+            self.clause(on, &whole);
             let texts = on.requires.iter().chain(&on.lets).map(|(_, text)| text).chain(&on.set);
             texts.for_each(|text| self.named_types(text, &whole));
         }
     }
 
-    fn transition(&mut self, on: &TransitionSpec, entity: &str) {
+    fn clause(&mut self, on: &ClauseSpec, entity: &str) {
         let whole = format!("`on.{}` of {entity}", on.message.value);
         self.part(entity, &format!("`on.{}`", on.message.value), "");
         let when = match on.when {

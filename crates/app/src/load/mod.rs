@@ -6,6 +6,7 @@
 
 pub(crate) mod avro;
 mod buckets;
+mod clauses;
 mod elsewhere;
 mod entities;
 pub(crate) mod hash;
@@ -17,7 +18,6 @@ pub(crate) mod report;
 pub(crate) mod spec;
 pub(crate) mod text;
 mod topics;
-mod transitions;
 mod views;
 pub(crate) mod words;
 

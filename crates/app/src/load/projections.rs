@@ -9,7 +9,7 @@ use super::spec::Spec;
 use super::topics::{MessageDraft, TopicDraft};
 use super::views::ViewDraft;
 use crate::expr::{Expr, Node};
-use crate::model::{Action, Entity, Message, Projection, Topic, Transition, View, ViewKind};
+use crate::model::{Action, Clause, Entity, Message, Projection, Topic, View, ViewKind};
 use tidefold_record::TopicName;
 
 /// The projections, one for each topic. Parts with mistakes are left out: there is no app then.
@@ -84,19 +84,19 @@ fn mark_used(message: &mut Message, place: usize, entity: Option<&Entity>, views
             mark(at);
         }
     };
-    if let Some(Some(transition)) = entity.and_then(|entity| entity.transitions.get(place)) {
-        walk_transition(transition, &mut visit);
+    if let Some(Some(clause)) = entity.and_then(|entity| entity.clauses.get(place)) {
+        walk_clause(clause, &mut visit);
     }
     for view in views.iter().filter(|view| view.source.event == Some(place)) {
         walk_view(view, &mut visit);
     }
 }
 
-/// Visits every expression of a transition.
-fn walk_transition(transition: &Transition, visit: &mut dyn FnMut(&Expr)) {
-    transition.lets.iter().for_each(|named| named.expr.walk(visit));
-    transition.requires.iter().for_each(|guard| guard.expr.walk(visit));
-    if let Action::Set(assignments) = &transition.action {
+/// Visits every expression of a clause.
+fn walk_clause(clause: &Clause, visit: &mut dyn FnMut(&Expr)) {
+    clause.lets.iter().for_each(|named| named.expr.walk(visit));
+    clause.requires.iter().for_each(|guard| guard.expr.walk(visit));
+    if let Action::Set(assignments) = &clause.action {
         assignments.iter().for_each(|(_, expr)| expr.walk(visit));
     }
 }

@@ -45,12 +45,12 @@ pub(crate) struct EntitySpec {
     /// Names and type texts.
     pub columns: Vec<(Text, Text)>,
     pub max_state_bytes: usize,
-    pub on: Vec<TransitionSpec>,
+    pub on: Vec<ClauseSpec>,
 }
 
 /// `[entities.x.on.Msg]`.
 #[derive(Debug)]
-pub(crate) struct TransitionSpec {
+pub(crate) struct ClauseSpec {
     pub message: Text,
     /// `None`: something else stands there.
     pub when: Option<When>,
@@ -180,13 +180,13 @@ fn entity(reader: &mut Reader<'_>, name: Text, table: &Table<'_>) -> EntitySpec 
     if let Some(inner) = reader.table(table, "on", &title("on")) {
         let prefix = format!("entities.{}.on", name.value);
         let tables = reader.tables(&inner, &prefix);
-        on = tables.into_iter().map(|(message, table)| transition(reader, message, &table)).collect();
+        on = tables.into_iter().map(|(message, table)| clause(reader, message, &table)).collect();
     }
     let max_state_bytes = bytes(reader, table, "max_state_bytes", MAX_STATE_BYTES, 1..=STATE_BYTES as i64);
     EntitySpec { name, topic, columns, max_state_bytes, on }
 }
 
-fn transition(reader: &mut Reader<'_>, message: Text, table: &Table<'_>) -> TransitionSpec {
+fn clause(reader: &mut Reader<'_>, message: Text, table: &Table<'_>) -> ClauseSpec {
     reader.only(table, &["when", "require", "let", "set", "delete"]);
     let when = match reader.text(table, "when") {
         Some(text) => when(reader, &text),
@@ -209,7 +209,7 @@ fn transition(reader: &mut Reader<'_>, message: Text, table: &Table<'_>) -> Tran
         Some((true, span)) => Some(span),
         _ => None,
     };
-    TransitionSpec { message, when, requires, lets, set, delete }
+    ClauseSpec { message, when, requires, lets, set, delete }
 }
 
 fn when(reader: &mut Reader<'_>, text: &Text) -> Option<When> {

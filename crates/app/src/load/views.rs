@@ -11,6 +11,7 @@ use tidefold_table::aggregate::Aggregate;
 use tidefold_table::{Clustering, TableKind, TableLayout};
 
 use super::avro::Schemas;
+use super::clauses::sql_problems;
 use super::elsewhere;
 use super::entities::{EntityDraft, table_name};
 use super::names::{self, NAME_MAX, is_field_name};
@@ -18,7 +19,6 @@ use super::report::{Help, Report};
 use super::spec::{Spec, ViewSpec};
 use super::text::Text;
 use super::topics::{TopicDraft, reserved_column};
-use super::transitions::sql_problems;
 use super::words::{mentions, source, words};
 use crate::expr::{Expr, Node};
 use crate::model::{RollupColumn, View, ViewKind};

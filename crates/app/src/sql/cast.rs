@@ -176,7 +176,7 @@ impl Checker<'_> {
     fn types_in_scope(&self) -> Vec<&Type> {
         let mut types = Vec::new();
         match &self.scope {
-            Scope::Transition(names) => {
+            Scope::Clause(names) => {
                 types.extend(names.state.iter().flat_map(|columns| columns.iter().map(|c| &c.column.ty)));
                 types.extend(
                     names.message.iter().flat_map(|record| record.fields.iter().map(|f| &f.column.ty)),

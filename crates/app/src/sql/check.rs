@@ -298,7 +298,7 @@ impl<'a> Checker<'a> {
     /// In which of the places of SQL this is.
     pub(super) fn sql_place(&self) -> super::refusal::Place {
         match self.scope {
-            Scope::Transition(_) => super::refusal::Place::Transition,
+            Scope::Clause(_) => super::refusal::Place::Clause,
             Scope::View(_) => super::refusal::Place::View,
         }
     }

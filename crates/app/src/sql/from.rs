@@ -238,7 +238,7 @@ impl<'a> Checker<'a> {
             Scope::View(rows) => {
                 rows.fields.find(name).is_some() || rows.table.iter().any(|table| table == name)
             }
-            Scope::Transition(_) => false,
+            Scope::Clause(_) => false,
         };
         for name in [Some(&name), ordinality.as_ref(), Some(&table)].into_iter().flatten() {
             if taken(name) {

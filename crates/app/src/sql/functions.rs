@@ -67,7 +67,7 @@ impl Checker<'_> {
                      them is computed by the reader"
                         .to_owned(),
                 ),
-                Scope::Transition(_) => refusal::of_aggregate(&name),
+                Scope::Clause(_) => refusal::of_aggregate(&name),
             };
             return self.here(rule, message, help);
         }
@@ -163,7 +163,7 @@ impl Checker<'_> {
         let help = match (refusal::instead_of(name), near, self.sql_place()) {
             (Some(instead), ..) => instead.to_owned(),
             (None, Some(near), refusal::Place::View) => format!("did you mean `{near}`?"),
-            (None, Some(near), refusal::Place::Transition) => {
+            (None, Some(near), refusal::Place::Clause) => {
                 format!(
                     "{near} is an aggregate, which stands in views only; keep a running value in a column"
                 )

@@ -12,7 +12,7 @@ fn refusal(rule: &'static str, message: &str, help: &str) -> Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// A `let`, guard or `set` of a message.
-    Transition,
+    Clause,
     /// A view.
     View,
 }
@@ -25,7 +25,7 @@ pub(super) fn of_query(place: Place) -> Refusal {
             "a subquery cannot be maintained incrementally: one record would have to change rows of other records",
             "join when you read, or store what you need in a column",
         ),
-        Place::Transition => refusal(
+        Place::Clause => refusal(
             "subquery",
             "a message sees its own entity and itself, no other row: a query would give another answer when other keys \
              are folded earlier or later",
@@ -100,7 +100,7 @@ fn of_array(message: &str, place: Place) -> Refusal {
         Place::View => {
             "read the array with UNNEST: FROM orders, UNNEST(items) AS item WHERE item.sku = 'tea'"
         }
-        Place::Transition => {
+        Place::Clause => {
             "keep what you ask for in a column of its own; in a view an array is read with UNNEST"
         }
     };
@@ -181,7 +181,7 @@ pub(super) fn of_call(name: &str, call: &Call, place: Place) -> Option<Refusal> 
                 "a window function cannot be maintained incrementally: one record would change the rows of all others",
                 "make a view with GROUP BY, or an index in the order you need, and read its first rows",
             ),
-            Place::Transition => (
+            Place::Clause => (
                 "window-function",
                 format!("{name}(…) looks at many rows; a message sees only its own entity and itself"),
                 "keep a running value in a column of the entity".to_owned(),
@@ -198,7 +198,7 @@ pub(super) fn of_call(name: &str, call: &Call, place: Place) -> Option<Refusal> 
     if let Some((message, help)) = unsupported_aggregate(name) {
         return Some(match place {
             Place::View => ("unsupported-aggregate", message, help.to_owned()),
-            Place::Transition => of_aggregate(name),
+            Place::Clause => of_aggregate(name),
         });
     }
     let clauses = match &call.args {

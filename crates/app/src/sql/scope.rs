@@ -15,8 +15,8 @@ use crate::expr::{Expr, Node};
 
 /// What can be named.
 pub(super) enum Scope<'a> {
-    /// In a transition.
-    Transition(&'a Names<'a>),
+    /// In a clause.
+    Clause(&'a Names<'a>),
     /// In a view.
     View(Rows<'a>),
 }
@@ -89,7 +89,7 @@ impl Checker<'_> {
     pub(super) fn resolve(&mut self, names: &[Ident]) -> Option<Expr> {
         let (first, rest) = names.split_first()?;
         let found = match &self.scope {
-            Scope::Transition(names) => self.in_transition(names, first, rest),
+            Scope::Clause(names) => self.in_clause(names, first, rest),
             Scope::View(rows) => self.in_view(rows, first, rest),
         };
         match found {
@@ -102,7 +102,7 @@ impl Checker<'_> {
         }
     }
 
-    fn in_transition(&self, names: &Names<'_>, first: &Ident, rest: &[Ident]) -> Found {
+    fn in_clause(&self, names: &Names<'_>, first: &Ident, rest: &[Ident]) -> Found {
         let fields = match first.value.as_str() {
             "state" => names.state.map(Fields::Entity),
             "msg" => names.message.map(Fields::Event),

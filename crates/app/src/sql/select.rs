@@ -327,7 +327,7 @@ impl Checker<'_> {
                 });
                 element || rows.fields.find(name).is_some()
             }
-            Scope::Transition(_) => false,
+            Scope::Clause(_) => false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Each expression of a transition, and the rules and places of its problems.
+/// Each expression of a clause, and the rules and places of its problems.
 const EXPRESSIONS: &[(&str, &str)] = &[
     // syntax
     ("state.count +", "sql-syntax: +"),

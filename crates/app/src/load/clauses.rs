@@ -7,23 +7,23 @@ use tidefold_codec::{ColumnType, RecordType, Type};
 use tidefold_table::Column;
 
 use super::report::Report;
-use super::spec::TransitionSpec;
+use super::spec::ClauseSpec;
 use super::text::Text;
 use super::topics::MessageDraft;
 use super::words::mentions;
 use crate::expr::Expr;
-use crate::model::{Action, Entity, Let, MessageKind, Require, Transition, When};
+use crate::model::{Action, Clause, Entity, Let, MessageKind, Require, When};
 use crate::rules;
 use crate::sql::{self, Names, SqlProblem};
 
-/// Compiles a transition; `None` where a part is missing for reasons already reported.
+/// Compiles a clause; `None` where a part is missing for reasons already reported.
 pub(super) fn compile(
-    spec: &TransitionSpec,
+    spec: &ClauseSpec,
     message: &MessageDraft<'_>,
     (entity, enums): (&Entity, &[Type]),
     broken: &BTreeSet<String>,
     report: &mut Report,
-) -> Option<Transition> {
+) -> Option<Clause> {
     structure(spec, message.kind, report);
     let mut compiler = Compiler::new(spec, message, (entity, enums), broken, report);
     let lets = compiler.lets(&spec.lets);
@@ -40,11 +40,11 @@ pub(super) fn compile(
         }
         (None, None) => return None,
     };
-    Some(Transition { when, lets, requires, action })
+    Some(Clause { when, lets, requires, action })
 }
 
 /// Mistakes that show without looking at the SQL.
-fn structure(spec: &TransitionSpec, kind: MessageKind, report: &mut Report) {
+fn structure(spec: &ClauseSpec, kind: MessageKind, report: &mut Report) {
     if let (Some(set), Some(_)) = (&spec.set, &spec.delete) {
         let help = "remove `set` or `delete = true`";
         report.toml(
@@ -70,7 +70,7 @@ fn structure(spec: &TransitionSpec, kind: MessageKind, report: &mut Report) {
 
 /// A new entity has a value in every column that is not nullable.
 fn not_set(
-    spec: &TransitionSpec,
+    spec: &ClauseSpec,
     set: &[(usize, Expr)],
     entity: &Entity,
     broken: &BTreeSet<String>,
@@ -106,7 +106,7 @@ struct Compiler<'c> {
 
 impl<'c> Compiler<'c> {
     fn new(
-        spec: &TransitionSpec,
+        spec: &ClauseSpec,
         message: &MessageDraft<'_>,
         (entity, enums): (&'c Entity, &'c [Type]),
         broken: &BTreeSet<String>,

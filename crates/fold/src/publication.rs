@@ -1,4 +1,5 @@
-//! The change feed's entries: one for each folded record, in offset order.
+//! What a change feed is to be told: one publication for each folded record, in offset order. Whoever publishes makes the
+//! feed's entry of it ([`tidefold_table::feed`]), of a generation that the fold does not know.
 
 use bytes::Bytes;
 use tidefold_app::model::Projection;
@@ -10,7 +11,7 @@ use crate::transition::Transition;
 
 /// What the feed says of one record. Whoever reads it drops offsets it has seen: entries come at least once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeedEntry {
+pub struct Publication {
     /// The record.
     pub offset: Offset,
     /// Its key, as it stands in the log.
@@ -25,10 +26,10 @@ pub struct FeedEntry {
     pub new: Option<Bytes>,
 }
 
-// === impl FeedEntry ===
+// === impl Publication ===
 
-impl FeedEntry {
-    pub(crate) fn of(projection: &Projection, transition: &Transition<'_>) -> FeedEntry {
+impl Publication {
+    pub(crate) fn of(projection: &Projection, transition: &Transition<'_>) -> Publication {
         let state = |slots: &[_]| {
             let types =
                 projection.entity.iter().flat_map(|entity| &entity.columns).map(|column| &column.column);
@@ -36,7 +37,7 @@ impl FeedEntry {
             columns::encode(types, slots, &mut bytes);
             Bytes::from(bytes)
         };
-        FeedEntry {
+        Publication {
             offset: transition.offset,
             key: transition.key.map(Bytes::copy_from_slice),
             verdict: transition.verdict.clone(),
