@@ -194,6 +194,12 @@ async fn damage_is_named_by_everybody_who_reads_the_row_and_is_gone_after_the_re
                 let missing = parts.into_iter().filter(|part| !said.contains(part));
                 wrong.extend(missing.map(|part| format!("{reader} of {kind:?} does not say {part}: {said}")));
             }
+            if matches!(kind, TableKind::Verdicts | TableKind::Checkpoints) {
+                let (code, out, err) = tidefold(&["replay", "shop", "--node", &node.admin]);
+                let is_refused = code != 0 && [&*table, key, found].iter().all(|part| err.contains(part));
+                wrong
+                    .extend((!is_refused).then(|| format!("{kind:?}: replay ended with {code}: {out}{err}")));
+            }
             wrong.extend(replaced(&node, &client).await.map(|said| format!("{kind:?}, replaced: {said}")));
             drop(node);
             std::fs::remove_dir_all(&data).unwrap();

@@ -55,8 +55,8 @@ pub fn lines(
 fn course(projection: &Projection) -> Course<'_> {
     let topic = &projection.topic;
     let creates = |index: &usize| {
-        let transition = projection.entity.as_ref().and_then(|entity| entity.clauses.get(*index)?.as_ref());
-        transition.is_some_and(|t| t.when != When::Present)
+        let clause = projection.entity.as_ref().and_then(|entity| entity.clauses.get(*index)?.as_ref());
+        clause.is_some_and(|clause| clause.when != When::Present)
     };
     let mut order: Vec<usize> = (0..topic.messages.len()).collect();
     order.sort_by_key(|index| !creates(index));

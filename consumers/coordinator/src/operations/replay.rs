@@ -45,21 +45,18 @@ impl Coordinator {
         options: ReplayOptions,
     ) -> Result<Build, CoordinatorError> {
         let (process, topic) = (self.process(), source.name.as_str());
-        if let Some(reason) = process.replaced(source).await {
+        let refused = |reason| {
             let generation = process.control_log.active(topic).unwrap_or_default();
-            return Err(CoordinatorError::Halted { topic: topic.to_owned(), generation, reason });
+            CoordinatorError::Halted { topic: topic.to_owned(), generation, reason }
+        };
+        if let Some(reason) = process.replaced(source).await {
+            return Err(refused(reason));
         }
         let damage = process.damage_of_published(source).await?;
-        if let Some(damaged) = &damage {
-            if !options.accept_differences {
-                let generation = process.control_log.active(topic).unwrap_or_default();
-                return Err(CoordinatorError::Halted {
-                    topic: topic.to_owned(),
-                    generation,
-                    reason: damaged.to_string(),
-                });
-            }
-            tracing::warn!(topic, %damaged, "the build judges every record itself");
+        match &damage {
+            Some(damaged) if !options.accept_differences => return Err(refused(damaged.to_string())),
+            Some(damaged) => tracing::warn!(topic, %damaged, "the build judges every record itself"),
+            None => {}
         }
         let trusted = damage.is_none() && process.verdicts_can_be_followed(source).await;
         let control = a_few_times(|| process.control_log.advance()).await?;
