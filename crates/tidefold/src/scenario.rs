@@ -15,7 +15,9 @@ use tidefold_fold::whole::WholeFold;
 use tidefold_fold::{FoldSettings, SchemaFate, TableSlot};
 use tidefold_query::rows;
 use tidefold_record::headers::Known;
-use tidefold_record::{BatchBuilder, HeadersBuilder, Partition, SchemaId, TopicName, frame, partition_of};
+use tidefold_record::{
+    BatchBuilder, HeadersBuilder, Offset, Partition, SchemaId, TopicName, frame, partition_of,
+};
 use tidefold_table::rollup;
 use tidefold_table::verdict;
 use tidefold_table::{Row, TableId, TableKind, TableLayout, Verdict};
@@ -38,9 +40,9 @@ pub fn run(app: &Arc<App>, scenario: &Scenario) -> Vec<String> {
     let mut wrong = Vec::new();
     for (at, message) in scenario.given.iter().enumerate() {
         match stage.send(message) {
-            Ok(Verdict::Applied) => {}
-            Ok(verdict) => {
-                wrong.push(format!("given message {}, {}: {}", at + 1, message.message_type, told(&verdict)))
+            Ok(Judged { verdict: Verdict::Applied, .. }) => {}
+            Ok(judged) => {
+                wrong.push(format!("given message {}, {}: {}", at + 1, message.message_type, told(&judged)))
             }
             Err(text) => wrong.push(format!("given message {}, {}: {text}", at + 1, message.message_type)),
         }
@@ -48,11 +50,11 @@ pub fn run(app: &Arc<App>, scenario: &Scenario) -> Vec<String> {
     for (at, (message, expected)) in scenario.when.iter().zip(&scenario.outcomes).enumerate() {
         let place = format!("message {}, {}", at + 1, message.message_type);
         match stage.send(message) {
-            Ok(verdict) => {
-                if !is_expected(&verdict, expected.kind, expected.codes.as_deref()) {
+            Ok(judged) => {
+                if !is_expected(&judged.verdict, expected.kind, expected.codes.as_deref()) {
                     let codes = expected.codes.as_ref().map(|codes| codes.join(", ")).unwrap_or_default();
                     wrong.push(
-                        format!("{place}: {}, expected {} {codes}", told(&verdict), word(expected.kind))
+                        format!("{place}: {}, expected {} {codes}", told(&judged), word(expected.kind))
                             .trim_end()
                             .to_owned(),
                     );
@@ -69,7 +71,19 @@ pub fn run(app: &Arc<App>, scenario: &Scenario) -> Vec<String> {
     wrong
 }
 
-fn told(verdict: &Verdict) -> String {
+/// What a message came to. A retry of one that was refused came to what that did.
+struct Judged {
+    verdict: Verdict,
+    /// The first attempt, where this is a retry of a refused one.
+    retry_of: Option<Offset>,
+}
+
+fn told(judged: &Judged) -> String {
+    let verdict = verdict_text(&judged.verdict);
+    judged.retry_of.map_or(verdict.clone(), |first| format!("{verdict} (a retry of offset {first})"))
+}
+
+fn verdict_text(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Applied => "applied".to_owned(),
         Verdict::Rejected(codes) => format!("rejected: {}", codes.join(", ")),
@@ -102,7 +116,7 @@ fn is_expected(verdict: &Verdict, kind: OutcomeKind, codes: Option<&[String]>) -
 // === impl Stage ===
 
 impl Stage {
-    fn send(&mut self, message: &ScenarioMessage) -> Result<Verdict, String> {
+    fn send(&mut self, message: &ScenarioMessage) -> Result<Judged, String> {
         let app = Arc::clone(&self.app);
         let (projection, place) = app.message(&message.message_type).ok_or("there is no such message")?;
         let topic = &projection.topic;
@@ -130,10 +144,18 @@ impl Stage {
             None => SchemaFate::Refused,
         };
         fold.fold(&batch, None, fate).map_err(|error| error.to_string())?;
-        let row = fold.row(TableSlot::Verdicts, &verdict::Key { partition, offset }.encode());
-        let verdict =
-            row.map(|row| Verdict::decode(&row)).transpose().map_err(|broken| broken.to_string())?;
-        Ok(verdict.unwrap_or(Verdict::Applied))
+        let verdict = |offset| {
+            let row = fold.row(TableSlot::Verdicts, &verdict::Key { partition, offset }.encode());
+            let verdict = row.map(|row| Verdict::decode(&row)).transpose();
+            verdict.map(|verdict| verdict.unwrap_or(Verdict::Applied)).map_err(|broken| broken.to_string())
+        };
+        let judged = verdict(offset)?;
+        if let Verdict::Duplicate(first) = judged
+            && let refused @ Verdict::Rejected(_) = verdict(first)?
+        {
+            return Ok(Judged { verdict: refused, retry_of: Some(first) });
+        }
+        Ok(Judged { verdict: judged, retry_of: None })
     }
 
     fn check(&self, expected: &ExpectedTable, wrong: &mut Vec<String>) -> Result<(), String> {

@@ -75,13 +75,15 @@ async fn inspect_shows_why_a_step_was_rejected(backends: &Backends) {
     let client = Client::new();
     let order =
         json!({ "order_id": "o-1", "customer_id": "c-1", "currency": "EUR", "total_cents": 5, "items": [] });
-    for (message, data, outcome) in [
-        ("PlaceOrder", order, "applied"),
-        ("ShipOrder", json!({ "order_id": "o-1" }), "rejected"),
-        ("PayOrder", json!({ "order_id": "o-1" }), "applied"),
+    for (message, id, data, outcome) in [
+        ("PlaceOrder", "m-1", order, "applied"),
+        ("ShipOrder", "m-2", json!({ "order_id": "o-1" }), "rejected"),
+        ("PayOrder", "m-3", json!({ "order_id": "o-1" }), "applied"),
+        ("ShipOrder", "m-2", json!({ "order_id": "o-1" }), "rejected"),
     ] {
         let url = format!("{}/v1/storefront/{message}", node.http);
-        let answer = client.post(&url, &[("prefer", "wait=10")], &data).await.unwrap();
+        let headers = [("prefer", "wait=10"), ("idempotency-key", id)];
+        let answer = client.post(&url, &headers, &data).await.unwrap();
         assert_eq!(answer.body["outcome"], outcome);
     }
     let inspect = ["inspect", "orders", "o-1", "--node", &node.admin];
@@ -89,11 +91,18 @@ async fn inspect_shows_why_a_step_was_rejected(backends: &Backends) {
     let steps = json(&out)["steps"].clone();
     let seen: Vec<_> = steps.as_array().unwrap().iter().map(|s| (&s["verdict"], &s["version"])).collect();
     let (applied, rejected) = (json!("applied"), json!("rejected"));
-    assert_eq!((code, seen), (0, vec![(&applied, &json!(1)), (&rejected, &json!(1)), (&applied, &json!(2))]));
-    assert_eq!(steps[1]["detail"], json!(["not_paid"]));
+    let versions = [1, 1, 2, 2].map(Value::from);
+    let wanted: Vec<_> = [&applied, &rejected, &applied, &rejected].into_iter().zip(&versions).collect();
+    assert_eq!((code, seen), (0, wanted));
+    for refused in [1, 3] {
+        assert_eq!(steps[refused]["detail"], json!(["not_paid"]));
+    }
+    // The retry came when the order was paid, and is answered as the first attempt was.
+    assert_eq!((&steps[1]["of"], &steps[3]["of"]), (&Value::Null, &steps[1]["position"]));
     let (code, out, _) = tidefold(&inspect);
     assert_eq!(code, 0);
     assert!(out.lines().any(|line| line == "  rejected not_paid"), "{out}");
+    assert!(out.lines().any(|line| line.starts_with("  rejected not_paid (a retry of orders:")), "{out}");
     assert!(out.lines().all(|line| line == line.trim_end()), "{out:?}");
 }
 

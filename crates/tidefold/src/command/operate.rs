@@ -134,13 +134,16 @@ fn step_text(step: &Value) -> String {
     let text = |name: &str| step[name].as_str().unwrap_or("-").to_owned();
     let detail = step["detail"].as_array().map(Vec::as_slice).unwrap_or_default();
     let detail: Vec<_> = detail.iter().filter_map(Value::as_str).collect();
+    // Of a duplicate the detail says it already.
+    let of = step["of"].as_str().filter(|of| !detail.contains(of));
+    let retry = of.map(|of| format!(" (a retry of {of})")).unwrap_or_default();
     format!(
         "{}  {}  id {}  {}\n  {}\n  version {}: {}",
         text("position"),
         text("message"),
         text("id"),
         text("time"),
-        format!("{} {}", text("verdict"), detail.join(", ")).trim_end(),
+        format!("{} {}{retry}", text("verdict"), detail.join(", ")).trim_end(),
         step["version"],
         step["state"]
     )

@@ -157,6 +157,7 @@ async fn take(
 ) -> Result<(), Problem> {
     let is_wanted = |reason: &DeadReason| wanted.filter.code.as_ref().is_none_or(|code| reason.code == *code);
     let rows: Vec<_> = letters.into_iter().filter(|(_, reason)| is_wanted(reason)).collect();
+    let control = reader.operator.coordinator().control_log().control();
     for (at, (offset, reason)) in rows.iter().enumerate() {
         let is_full = listed.items.len() >= wanted.limit;
         if is_full && !wanted.asks_record() {
@@ -170,7 +171,7 @@ async fn take(
         let near = rows.get(at + 1).is_some_and(|(next, _)| next.0 - offset.0 < NEAR);
         let position = Position::new(reader.projection.topic.name.clone(), partition, *offset);
         let batch = reader.at(partition, *offset, near).await?;
-        let letter = DeadLetter::new(&position, reason, batch.get(*offset).as_ref());
+        let letter = DeadLetter::new(&position, reason, batch.get(*offset).as_ref(), &control);
         if !wanted.has(&letter) {
             continue;
         }
@@ -198,7 +199,7 @@ pub(super) async fn show(operator: &Operator, position: &Position) -> Result<Dea
     let batch = reader.at(position.partition, position.offset, false).await?;
     let record = batch.get(position.offset);
     let control = operator.coordinator().control().borrow().clone();
-    let letter = DeadLetter::new(position, &reason, record.as_ref());
+    let letter = DeadLetter::new(position, &reason, record.as_ref(), &control);
     Ok(DeadLetterRecord::new(letter, record.as_ref(), &control))
 }
 

@@ -21,7 +21,7 @@ use tidefold_record::{BatchBuilder, Offset, Partition, Position, RecordBatch, Re
 use tidefold_store::published::Published;
 use tidefold_table::entity::StateRef;
 use tidefold_table::verdict::PASSED_OVER;
-use tidefold_table::{TableKind, TableLayout, Verdict};
+use tidefold_table::{TableKind, TableLayout, Verdict, VerdictKind};
 
 use super::dead_letters::active;
 use super::operator::{Operator, trouble};
@@ -41,6 +41,9 @@ pub struct Step {
     pub verdict: String,
     /// Codes of a rejection, the reason of a dead letter, the position of the first of a duplicate.
     pub detail: Vec<String>,
+    /// The first attempt, where this is a retry: what it came to is the verdict on this one, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
     /// The entity's version behind it.
     pub version: u64,
     /// The entity behind it; null where there is none.
@@ -92,7 +95,8 @@ pub(super) async fn inspect(operator: &Operator, table: &str, key: &str) -> Resu
             let folded = folder.fold(&single, given, &mut rows, &mut changes);
             folded.map_err(|error| Problem::new(ProblemKind::Internal, error.to_string()))?;
             let state = rows.get(&key);
-            steps.push(step(entity, topic, &record, partition, &verdict, state));
+            let told = Told::of(&verdict, &verdicts);
+            steps.push(step(entity, topic, &record, partition, &told, state));
         }
         next = batch.next_offset();
     }
@@ -150,17 +154,33 @@ fn alone(record: &RecordRef<'_>, partition: Partition) -> RecordBatch {
     builder.build(partition, record.offset)
 }
 
+/// What is told of a record: a retry of a message that was refused is refused as that was.
+struct Told<'a> {
+    verdict: &'a Verdict,
+    of: Option<Offset>,
+}
+
+// === impl Told ===
+
+impl<'a> Told<'a> {
+    fn of(verdict: &'a Verdict, others: &'a BTreeMap<Offset, Verdict>) -> Told<'a> {
+        let Verdict::Duplicate(first) = verdict else { return Told { verdict, of: None } };
+        let refused = others.get(first).filter(|first| first.kind() == VerdictKind::Rejected);
+        Told { verdict: refused.unwrap_or(verdict), of: Some(*first) }
+    }
+}
+
 fn step(
     entity: &Entity,
     topic: &Topic,
     record: &RecordRef<'_>,
     partition: Partition,
-    verdict: &Verdict,
+    told: &Told<'_>,
     blob: Option<&[u8]>,
 ) -> Step {
     let header = |name| record.headers.get(name).map(|value| String::from_utf8_lossy(value).into_owned());
     let position = |offset| Position::new(topic.name.clone(), partition, offset).to_string();
-    let (word, detail) = match verdict {
+    let (word, detail) = match told.verdict {
         Verdict::Applied => ("applied", vec![]),
         Verdict::Rejected(codes) => ("rejected", codes.clone()),
         Verdict::Duplicate(of) => ("duplicate", vec![position(*of)]),
@@ -180,6 +200,7 @@ fn step(
         time: header(Known::CeTime),
         verdict: word.to_owned(),
         detail,
+        of: told.of.map(position),
         version,
         state,
     }

@@ -16,7 +16,7 @@ pub struct DeadLetter {
     pub position: String,
     /// When it was appended, else the time that its publisher gave it.
     pub time: Option<String>,
-    /// Its message type, as its headers say.
+    /// Its message type, as its headers say; where they do not, as the schema is called that its value names.
     #[serde(rename = "type")]
     pub message_type: Option<String>,
     /// Its message id.
@@ -64,12 +64,14 @@ impl DeadLetter {
         position: &Position,
         reason: &DeadReason,
         record: Option<&RecordRef<'_>>,
+        control: &Control,
     ) -> DeadLetter {
+        let of_schema = || schema_name(record?.value?, control);
         let header = |name: Known| record.and_then(|record| record.headers.get(name)).map(text);
         DeadLetter {
             position: position.to_string(),
             time: header(Known::AppendTime).or_else(|| header(Known::CeTime)),
-            message_type: header(Known::CeType),
+            message_type: header(Known::CeType).or_else(of_schema),
             id: header(Known::CeId),
             source: header(Known::CeSource),
             key: record.and_then(|record| record.key).map(text),
@@ -127,6 +129,48 @@ fn payload(value: &[u8], control: &Control) -> Result<Value, String> {
     serde_json::from_slice(&json).map_err(|error| error.to_string())
 }
 
+/// The name of the record that a value's schema is of, as messages are named: without its namespace.
+fn schema_name(value: &[u8], control: &Control) -> Option<String> {
+    let (id, _) = unframe(value).ok()?;
+    let Some(SchemaRecord::Registered(schema)) = control.schema(id) else { return None };
+    let schema: Value = serde_json::from_str(schema).ok()?;
+    Some(schema.get("name")?.as_str()?.rsplit('.').next()?.to_owned())
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use tidefold_control::{Entry, Envelope};
+    use tidefold_record::{
+        BatchBuilder, Headers, HeadersBuilder, Offset, Partition, SchemaId, TopicName, frame,
+    };
+
+    use super::*;
+
+    fn told(schema: u32, headers: Headers<'_>) -> DeadLetter {
+        let record = r#"{ "type": "record", "name": "com.example.Moved", "fields": [] }"#;
+        let entry = Entry::SchemaRegistered { id: SchemaId(7), schema: record.to_owned() };
+        let mut control = Control::default();
+        let taken = control.apply(Offset(0), &Envelope { expects: 0, entry }.to_json().unwrap());
+        assert_eq!(taken, tidefold_control::Outcome::Taken);
+        let (mut value, mut batch) = (Vec::new(), BatchBuilder::new());
+        frame(SchemaId(schema), &mut value);
+        batch.push(Some(b"d-1"), Some(&value), headers);
+        let batch = batch.build(Partition(0), Offset(5));
+        let position = Position::new(TopicName::new("doors"), Partition(0), Offset(5));
+        let reason = DeadReason { code: "undecodable".to_owned(), detail: String::new() };
+        DeadLetter::new(&position, &reason, batch.get(Offset(5)).as_ref(), &control)
+    }
+
+    #[test]
+    fn a_letter_is_of_the_type_its_headers_say_else_of_its_schemas_where_that_is_known() {
+        assert_eq!(told(7, Headers::default()).message_type.as_deref(), Some("Moved"));
+        assert_eq!(told(8, Headers::default()).message_type, None);
+        let mut headers = HeadersBuilder::new();
+        headers.push(Known::CeType, b"Made");
+        assert_eq!(told(7, headers.as_headers()).message_type.as_deref(), Some("Made"));
+    }
 }
