@@ -117,7 +117,7 @@ impl Process {
             if let Some(at) = at {
                 let done = CancellationToken::new();
                 let keeper = keep(Arc::clone(self), Arc::clone(source), generation, at, done.clone());
-                self.keepers.spawn(keeper);
+                self.keepers.spawn("quiesce", keeper);
                 return Ok((at, done.drop_guard()));
             }
             let free = |control: &Arc<Control>| hold_of(source, control).is_none();

@@ -33,11 +33,11 @@ impl Tasks {
         self.tracker.spawn_on(ended, &self.runtime);
     }
 
-    /// Runs a task until it is done, or until all are ended: then it stops where it waits.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let end = self.end.clone();
+    /// Runs a task until it is done, or until all are ended: then it stops where it waits. The supervisor tells of a panic.
+    pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let (end, supervisor) = (self.end.clone(), self.supervisor.clone());
         let task = async move {
-            end.run_until_cancelled_owned(task).await;
+            let _told = supervisor.until_done(name, end.run_until_cancelled_owned(task)).await;
         };
         self.tracker.spawn_on(task, &self.runtime);
     }
@@ -74,6 +74,19 @@ mod tests {
         assert!(told.contains("follow-holds panicked: no hold"), "{told}");
         assert_eq!(supervisor.telemetry().tasks_ended("follow-holds").get(), 1);
         tasks.end_within(Duration::ZERO).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_done_is_in_order_and_what_panics_is_told_to_the_supervisor() {
+        let supervisor = Supervisor::new(Telemetry::new());
+        let tasks = Tasks::on(&Handle::current(), &supervisor);
+        tasks.spawn("quiesce", async {});
+        tasks.end_within(Duration::from_secs(60)).await;
+        assert_eq!(supervisor.ended(), None);
+        let tasks = Tasks::on(&Handle::current(), &supervisor);
+        tasks.spawn("quiesce", async { panic!("no hold") });
+        tasks.end_within(Duration::from_secs(60)).await;
+        assert_eq!(supervisor.ended().as_deref(), Some("quiesce panicked: no hold; start again"));
     }
 
     #[tokio::test]

@@ -3,8 +3,8 @@
 //! What ends outside the shutdown is an ERROR line, a metric, and a reason in [`Supervisor::ended`], by which the node
 //! is not ready any more: only a new start helps. The other parts go on.
 //!
-//! Work that is meant to end belongs to a `JoinSet` or `TaskTracker` of its owner instead. Threads are the backends', who tell
-//! of their end by `ended`.
+//! Work that is meant to end belongs to a `JoinSet` or `TaskTracker` of its owner; of that only a panic is told, where its owner
+//! runs it by [`Supervisor::until_done`]. Threads are the backends', who tell of their end by `ended`.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -73,6 +73,22 @@ impl Supervisor {
         task: impl Future<Output = T> + Send + 'static,
     ) -> Supervised<T> {
         self.watch(runtime, name, task.map(|end| (end, "ended; start again".to_owned())))
+    }
+
+    /// Work that is meant to end, to be run by its owner: a panic of it is told, and what it said returned.
+    ///
+    /// # Errors
+    /// What a panic said.
+    pub async fn until_done<T>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = T>,
+    ) -> Result<T, String> {
+        let _ended = self.0.telemetry.tasks_ended(name);
+        AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
+            self.0.note(name, Err(&panic));
+            message(&*panic).to_owned()
+        })
     }
 
     /// Runs a task on the current runtime that comes to an end where it must not go on, and says why, and what to do.
@@ -210,6 +226,17 @@ mod tests {
         assert_eq!(noticed(&supervisor, async {}).await, (None, 0));
         let told = noticed(&supervisor, async { panic!("late") }).await;
         assert_eq!(told.1, 1, "a panic never is: {told:?}");
+    }
+
+    #[tokio::test]
+    async fn work_that_is_done_is_in_order_and_work_that_panics_is_named() {
+        let supervisor = Supervisor::new(Telemetry::new());
+        assert_eq!(supervisor.until_done("build", async { 7 }).await, Ok(7));
+        assert_eq!(supervisor.ended(), None);
+        let done: Result<(), _> = supervisor.until_done("build", async { panic!("no row {}", 7) }).await;
+        assert_eq!(done, Err("no row 7".to_owned()));
+        assert_eq!(supervisor.ended().as_deref(), Some("build panicked: no row 7; start again"));
+        assert_eq!(supervisor.telemetry().tasks_ended("build").get(), 1);
     }
 
     #[tokio::test]

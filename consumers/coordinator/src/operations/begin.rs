@@ -97,7 +97,7 @@ pub(super) fn run_build(
 ) -> Option<Build> {
     let (builder, build) = begin(process, source, control, options)?;
     builds.began(&source.name, build.clone());
-    process.work.spawn(builder.run());
+    process.work.spawn("build", builder.run());
     Some(build)
 }
 
@@ -134,7 +134,7 @@ pub(crate) async fn finish(process: Arc<Process>, builds: Arc<Builds>) {
             let begun = begin(&process, source, &control, ReplayOptions::default());
             let Some((builder, build)) = begun else { continue };
             if builds.takes_up(&source.name, build, came) {
-                process.work.spawn(later(builder, Arc::clone(&builds)));
+                process.work.spawn("build", later(builder, Arc::clone(&builds)));
             }
         }
         came = tokio::select! {

@@ -102,8 +102,19 @@ impl BuildProgress {
 // === impl Builder ===
 
 impl Builder {
-    /// Builds to the end. Trouble that passes is waited out.
+    /// Builds to the end. A mistake of ours that ends in a panic is an end as well, and the supervisor tells of it.
     pub(super) async fn run(self) {
+        let supervisor = &self.pair.process.components.supervisor;
+        if let Err(panic) = supervisor.until_done("build", self.build()).await {
+            self.enter(Phase::Failed(format!(
+                "it panicked: {panic}. That is a mistake in Tidefold: keep the folder and what the node printed; the build \
+                 goes on at the next start, or `tidefold replay` begins it again"
+            )));
+        }
+    }
+
+    /// Trouble that passes is waited out.
+    async fn build(&self) {
         let (topic, generation) = (self.pair.name(), self.pair.to);
         loop {
             let attempt = self.attempt().await;
