@@ -10,7 +10,7 @@ use tidefold_log::{SharedLog, SharedMembership};
 use tidefold_projector::{Budget, Components, LaneStatus, Pace, SchemaSource};
 use tidefold_record::Partition;
 use tidefold_store::SharedStore;
-use tidefold_telemetry::Supervisor;
+use tidefold_telemetry::{Retry, Supervisor};
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 
@@ -21,6 +21,7 @@ use crate::operations::build::Build;
 use crate::options::Options;
 use crate::process::Process;
 use crate::quiesce::Quiesced;
+use crate::reconcile::DO_WHAT_CONTROL_WANTS;
 use crate::schemas::Schemas;
 use crate::source::Source;
 use crate::status::GenerationStatus;
@@ -51,13 +52,15 @@ impl Coordinator {
         runtime: tokio::runtime::Handle,
         options: Options,
     ) -> Result<Coordinator, CoordinatorError> {
-        let waiting = options.waiting.clone();
-        let control_log = patiently(&waiting, || ControlLog::open(Arc::clone(&log), &app.name)).await?;
-        let topics = patiently(&waiting, || open_topics(&app, &*log)).await?;
+        let (retry, waiting) = (supervisor.telemetry().retry(), options.waiting.clone());
+        let open = || ControlLog::open(Arc::clone(&log), &app.name);
+        let control_log = patiently(&retry, &waiting, "open the control topic", open).await?;
+        let topics = patiently(&retry, &waiting, "open topics", || open_topics(&app, &*log)).await?;
         let sources: Vec<_> = Source::all(&app, topics);
         let window = options.window;
-        patiently(&waiting, || bootstrap(&app, &sources, &control_log, &*store, window)).await?;
-        let membership = join(&app, &sources, &log, &waiting).await?;
+        let begin = || bootstrap(&app, &sources, &control_log, &*store, window);
+        patiently(&retry, &waiting, "make the app known", begin).await?;
+        let membership = join(&app, &sources, &log, (&retry, &waiting)).await?;
         let components = Components {
             log,
             store,
@@ -76,7 +79,7 @@ impl Coordinator {
         let process = Arc::new(process);
         let end = [process.work.end_on_drop(), process.keepers.end_on_drop()];
         process.work.keep("reconcile", reconcile::serve(Arc::clone(&process), asked));
-        patiently(&waiting, || process.reconciled()).await?;
+        patiently(&retry, &waiting, DO_WHAT_CONTROL_WANTS, || process.reconciled()).await?;
         let coordinator = Coordinator { process, builds: Arc::default(), _end: end };
         coordinator.go_on().await?;
         Ok(coordinator)
@@ -86,7 +89,8 @@ impl Coordinator {
     async fn go_on(&self) -> Result<(), CoordinatorError> {
         let (process, work) = (&self.process, &self.process.work);
         let (control_log, store) = (process.control_log.clone(), Arc::clone(&process.components.store));
-        work.keep("copy-control", copy_for_ever(control_log, store, process.app.to_string()));
+        let retry = process.retry();
+        work.keep("copy-control", copy_for_ever(control_log, store, process.app.to_string(), retry));
         work.keep("follow-control", ownership::follow_control(Arc::clone(process)));
         work.keep("follow-ownership", ownership::follow_owned(Arc::clone(process)));
         work.keep("report-progress", ownership::report(Arc::clone(process)));
@@ -195,7 +199,7 @@ async fn join(
     app: &App,
     sources: &[Arc<Source>],
     log: &SharedLog,
-    waiting: &Waiting,
+    (retry, waiting): (&Retry, &Waiting),
 ) -> Result<SharedMembership, CoordinatorError> {
     let group = Process::group(&app.name);
     let topics = sources.iter().map(|source| &source.there);
@@ -204,5 +208,5 @@ async fn join(
         let joined = log.join(&group, &shares);
         std::future::ready(joined.map_err(CoordinatorError::log("join the group")))
     };
-    patiently(waiting, join).await
+    patiently(retry, waiting, "join the group", join).await
 }

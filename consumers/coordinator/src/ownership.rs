@@ -31,7 +31,8 @@ pub(crate) async fn follow_owned(process: Arc<Process>) {
     while owned.changed().await.is_ok() {
         rebalances.inc();
         // What came here may be held: the one that had it may have said so.
-        if let Err(error) = patiently(&Waiting::default(), || process.control_log.advance()).await {
+        let (retry, advance) = (process.retry(), || process.control_log.advance());
+        if let Err(error) = patiently(&retry, &Waiting::default(), "read the control topic", advance).await {
             tracing::warn!(%error, "the control topic cannot be read");
         }
         process.settled().await;

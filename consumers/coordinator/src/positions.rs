@@ -72,7 +72,7 @@ impl Coordinator {
     /// When there is no such topic, or the log does not answer.
     pub async fn bounds_of(&self, topic: &str) -> Result<Vec<Bounds>, CoordinatorError> {
         let source = self.process().source(topic)?;
-        a_few_times(|| self.process().bounds(source)).await
+        a_few_times(&self.process().retry(), "look at the log's ends", || self.process().bounds(source)).await
     }
 
     /// Where the partitions of each topic end now, in the order of the app's topics: lanes know it a moment later.

@@ -8,6 +8,7 @@ use tidefold_control_log::ControlLog;
 use tidefold_log::{Epoch, Owned, SharedMembership};
 use tidefold_projector::Components;
 use tidefold_record::Partition;
+use tidefold_telemetry::Retry;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -78,6 +79,11 @@ impl Process {
     pub(crate) fn group(app: &str) -> String {
         format!("tidefold.{app}")
     }
+    /// How what fails in passing is repeated, until the process ends.
+    pub(crate) fn retry(&self) -> Retry {
+        self.components.telemetry.retry().until(self.closing.clone())
+    }
+
 
     /// The source of a topic's name.
     pub(crate) fn source(&self, topic: &str) -> Result<&Arc<Source>, CoordinatorError> {

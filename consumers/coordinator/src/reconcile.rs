@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidefold_control::{Control, Generation, GenerationState};
 use tidefold_projector::{Orders, Projector};
-use tidefold_telemetry::clock;
+use tidefold_telemetry::Backoff;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::bootstrap::open_tables;
@@ -13,6 +13,9 @@ use crate::error::CoordinatorError;
 use crate::lanes::{Folding, Key};
 use crate::process::{Asked, Process};
 use crate::source::Source;
+
+/// What is retried where that fails.
+pub(crate) const DO_WHAT_CONTROL_WANTS: &str = "do what control wants";
 
 /// Reconciles whenever it is asked, one at a time, for ever.
 pub(crate) async fn serve(process: Arc<Process>, mut asked: mpsc::Receiver<Asked>) {
@@ -31,16 +34,11 @@ impl Process {
         answered.await.map_err(|_| CoordinatorError::Ending)?
     }
 
-    /// The same, however long that takes.
+    /// The same, however long that takes; given up only when the process ends.
     pub(crate) async fn settled(&self) {
-        let mut last = String::new();
-        while let Err(error) = self.reconciled().await {
-            // Once for each reason, not once for each attempt.
-            if std::mem::replace(&mut last, error.to_string()) != last {
-                tracing::warn!(%error, "what control wants cannot be done yet; trying again");
-            }
-            clock::pause(Duration::from_secs(1)).await;
-        }
+        let goes_on = |error: &CoordinatorError| !matches!(error, CoordinatorError::Ending);
+        let retry = self.retry().backoff(Backoff { most: Duration::from_secs(1), ..Backoff::default() });
+        let _ended = retry.run(DO_WHAT_CONTROL_WANTS, goes_on, || self.reconciled()).await;
     }
 
     async fn reconcile(&self) -> Result<(), CoordinatorError> {

@@ -4,14 +4,15 @@
 //! process that folds copies what it reads: the same rows, so it does not matter who is first. A reader folds the rows as
 //! one folds the topic, and stops at the first offset that is missing: a row behind it may have arrived first.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidefold_control::Control;
-use tidefold_record::Offset;
+use tidefold_record::{Offset, RecordBatch, RecordRef};
 use tidefold_store::{Lane, Scan, SharedStore, Store, StoreError, Table, TableWrites};
 use tidefold_table::control_copy::{self, Copied, Key};
-use tidefold_table::{Row, RowWrite, Stamp, TableId};
+use tidefold_table::{Damaged, Row, RowWrite, Stamp, TableId};
 use tidefold_telemetry::{Retry, Stopped, clock};
 use tokio::sync::watch;
 
@@ -56,7 +57,10 @@ impl ControlCopy {
                 Err(error) => Err(error),
             };
             match read {
-                Ok(()) if copy.control.definition().is_some() => return Ok(copy),
+                Ok(()) if copy.control.definition().is_some() => {
+                    waiting.over();
+                    return Ok(copy);
+                }
                 Ok(()) => {
                     waiting.on(&"waiting for `tidefold project` to make the app known");
                     if !said {
@@ -145,30 +149,32 @@ impl ControlCopy {
 
 /// Copies the control topic into the store, as far as it is read, for ever. Once it has caught up, what stands there is read
 /// back: a damaged row keeps its place, since what is written again has the same stamp, and it misleads or stops whoever only
-/// reads.
-pub async fn copy_for_ever(control_log: ControlLog, store: SharedStore, app: String) {
+/// reads. A row that is missing is written again; what then is still not there was deleted by hand under a later stamp.
+pub async fn copy_for_ever(control_log: ControlLog, store: SharedStore, app: String, retry: Retry) {
     let table = table(&app);
     let mut control = control_log.watch();
     let (mut from, mut is_checked) = (Offset::ZERO, false);
     loop {
         control.borrow_and_update();
-        match copy_from(&control_log, &*store, &table, from).await {
-            Ok(next) if next == from && !is_checked => {
-                is_checked = true;
-                if let Err(error) = check(&control_log, &*store, &table).await {
-                    tracing::error!(%error, app, "the copy of control is not what stands in its topic");
+        let copy = || copy_from(&control_log, &*store, &table, from);
+        // Whatever fails is tried again: who only reads lives by this copy.
+        let Ok(next) = retry.run("copy control into the store", |_| true, copy).await else { return };
+        if next != from {
+            from = next;
+        } else if !is_checked {
+            is_checked = true;
+            let checked = || check(&control_log, &*store, &table);
+            match retry.run("read the copy of control back", Passing::is_passing, checked).await {
+                Ok(0) => {}
+                Ok(filled) => {
+                    tracing::warn!(app, filled, "rows of the copy of control were missing; written again")
+                }
+                Err(error) => {
+                    tracing::error!(%error, app, "the copy of control is not what stands in its topic")
                 }
             }
-            Ok(next) if next == from => {
-                if control.changed().await.is_err() {
-                    return;
-                }
-            }
-            Ok(next) => from = next,
-            Err(error) => {
-                tracing::warn!(%error, app, "control cannot be copied into the store; trying again");
-                clock::pause(Duration::from_secs(1)).await;
-            }
+        } else if control.changed().await.is_err() {
+            return;
         }
     }
 }
@@ -186,45 +192,76 @@ async fn copy_from(
             .map_err(ControlLogError::store("open the copy of control"))?;
     }
     let entries = control_log.entries(from).await?;
-    let next = entries.next_offset();
-    let rows = entries.iter().map(|record| RowWrite {
+    write(store, table, entries.iter()).await?;
+    Ok(entries.next_offset())
+}
+
+/// Writes the rows of entries.
+async fn write(
+    store: &dyn Store,
+    table: &Table,
+    entries: impl Iterator<Item = RecordRef<'_>>,
+) -> Result<(), ControlLogError> {
+    let rows = entries.map(|record| RowWrite {
         key: Key(record.offset).encode(),
         value: Some(Copied::of(record.value.unwrap_or_default()).encode()),
         stamp: Stamp::put(record.offset),
     });
     let rows: Vec<_> = rows.collect();
     if rows.is_empty() {
-        return Ok(next);
+        return Ok(());
     }
     let lane = Lane { checkpoints: table.id.clone(), partition: 0 };
     let writes = [TableWrites { table: table.id.clone(), rows }];
-    store.write(&lane, &writes).await.map_err(ControlLogError::store("copy control into the store"))?;
-    Ok(next)
+    store.write(&lane, &writes).await.map_err(ControlLogError::store("copy control into the store"))
 }
 
-/// Compares the copy with its topic, row by row.
-async fn check(control_log: &ControlLog, store: &dyn Store, table: &Table) -> Result<(), ControlLogError> {
-    let reading = || ControlLogError::store("read the copy of control back");
-    let mut from = Offset::ZERO;
+/// Compares the copy with its topic, row by row, and writes again what is missing: how many rows that were.
+async fn check(control_log: &ControlLog, store: &dyn Store, table: &Table) -> Result<usize, ControlLogError> {
+    let (mut from, mut filled) = (Offset::ZERO, 0);
     loop {
         let entries = control_log.entries(from).await?;
-        let until = Some(Key(entries.next_offset()).encode());
-        let (prefix, first) = (control_copy::prefix(), Some(Key(from).encode()));
-        let scan = Scan::Range { prefix, from: first, until, limit: usize::MAX };
-        let rows = store.scan(&table.id, &scan).await.map_err(reading())?;
-        for row in &rows {
-            let (at, copied) =
-                control_copy::decode(&table.id, row).map_err(StoreError::from).map_err(reading())?;
-            let entry = entries.get(at).map(|record| Copied::of(record.value.unwrap_or_default()));
-            if entry != Some(copied) {
-                return Err(reading()(control_copy::not_the_entry(&table.id, Key(at)).into()));
+        let missing = missing(store, table, from, &entries).await?;
+        if !missing.is_empty() {
+            write(store, table, entries.iter().filter(|record| missing.contains(&record.offset))).await?;
+            let still = self::missing(store, table, from, &entries).await?;
+            if let Some(at) = still.first() {
+                let found = "it is missing, and does not come back when it is written".to_owned();
+                let gone = Damaged { found, ..control_copy::not_the_entry(&table.id, Key(*at)) };
+                return Err(ControlLogError::store("fill in the copy of control")(gone.into()));
             }
         }
+        filled += missing.len();
         if entries.next_offset() == from {
-            return Ok(());
+            return Ok(filled);
         }
         from = entries.next_offset();
     }
+}
+
+/// The entries from an offset on that have no row. An error where a row is not its entry.
+async fn missing(
+    store: &dyn Store,
+    table: &Table,
+    from: Offset,
+    entries: &RecordBatch,
+) -> Result<BTreeSet<Offset>, ControlLogError> {
+    let reading = || ControlLogError::store("read the copy of control back");
+    let until = Some(Key(entries.next_offset()).encode());
+    let (prefix, first) = (control_copy::prefix(), Some(Key(from).encode()));
+    let scan = Scan::Range { prefix, from: first, until, limit: usize::MAX };
+    let rows = store.scan(&table.id, &scan).await.map_err(reading())?;
+    let mut missing: BTreeSet<Offset> = entries.iter().map(|record| record.offset).collect();
+    for row in &rows {
+        let (at, copied) =
+            control_copy::decode(&table.id, row).map_err(StoreError::from).map_err(reading())?;
+        let entry = entries.get(at).map(|record| Copied::of(record.value.unwrap_or_default()));
+        if entry != Some(copied) {
+            return Err(reading()(control_copy::not_the_entry(&table.id, Key(at)).into()));
+        }
+        missing.remove(&at);
+    }
+    Ok(missing)
 }
 
 fn table(app: &str) -> Table {
@@ -304,6 +341,30 @@ mod tests {
             for part in ["shop._control_g0", "offset 1", found, "drop the table"] {
                 assert!(said.contains(part), "{part} is missing in: {said}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_row_that_is_missing_is_filled_in_and_one_that_cannot_be_is_named() {
+        let control_log = ControlLog::open(Arc::new(MemoryLog::new()), "shop").await.unwrap();
+        for id in 1..=3 {
+            register(&control_log, id).await;
+        }
+        let (store, table) = (MemoryStore::new(), table("shop"));
+        store.open(std::slice::from_ref(&table)).await.unwrap();
+        let entries = control_log.entries(Offset::ZERO).await.unwrap();
+        write(&store, &table, entries.iter().filter(|record| record.offset != Offset(1))).await.unwrap();
+        assert_eq!(check(&control_log, &store, &table).await.unwrap(), 1);
+        assert_eq!(store.rows(&table.id).len(), entries.len(), "it is there again");
+        assert_eq!(check(&control_log, &store, &table).await.unwrap(), 0);
+
+        let deleted = RowWrite { key: Key(Offset(2)).encode(), value: None, stamp: Stamp::put(Offset(9)) };
+        let lane = Lane { checkpoints: table.id.clone(), partition: 0 };
+        let writes = [TableWrites { table: table.id.clone(), rows: vec![deleted] }];
+        store.write(&lane, &writes).await.unwrap();
+        let said = check(&control_log, &store, &table).await.unwrap_err().to_string();
+        for part in ["shop._control_g0", "offset 2", "it is missing", "drop the table"] {
+            assert!(said.contains(part), "{part} is missing in: {said}");
         }
     }
 

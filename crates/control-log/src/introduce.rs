@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tidefold_app::App;
 use tidefold_log::{Log, SharedLog, Topic, TopicSpec};
+use tidefold_telemetry::Retry;
 
 use crate::define::define;
 use crate::error::ControlLogError;
@@ -20,11 +21,13 @@ use crate::waiting::{Waiting, patiently};
 pub async fn introduce(
     app: Arc<App>,
     log: SharedLog,
+    retry: &Retry,
     waiting: &Waiting,
 ) -> Result<ControlLog, ControlLogError> {
-    let control_log = patiently(waiting, || ControlLog::open(Arc::clone(&log), &app.name)).await?;
-    patiently(waiting, || open_topics(&app, &*log)).await?;
-    patiently(waiting, || async {
+    let open = || ControlLog::open(Arc::clone(&log), &app.name);
+    let control_log = patiently(retry, waiting, "open the control topic", open).await?;
+    patiently(retry, waiting, "open topics", || open_topics(&app, &*log)).await?;
+    patiently(retry, waiting, "make the app known", || async {
         define(&app, &control_log).await?;
         for message in app.messages() {
             register(&app.name, message, &control_log).await?;

@@ -280,7 +280,8 @@ impl Parts {
         };
         let app = Arc::clone(&self.app);
         let Some(folding) = folding else {
-            let control_log = introduce(app, log, &waiting).await.map_err(refused)?;
+            let introduced = introduce(app, log, &self.telemetry.retry(), &waiting).await;
+            let control_log = introduced.map_err(refused)?;
             let control = control_log.watch();
             let source = self.supervisor.spawn("control", control_log.keep_up());
             return self.follow(control, source, backends).await;

@@ -80,7 +80,8 @@ pub(crate) async fn resume(process: &Arc<Process>, builds: &Builds) -> Result<()
         if !process.is_alone(source) {
             continue;
         }
-        patiently(&process.options.waiting, || process.release(source)).await?;
+        let (retry, waiting) = (process.retry(), &process.options.waiting);
+        patiently(&retry, waiting, "end a hold that was left over", || process.release(source)).await?;
         let control = process.control_log.control();
         run_build(process, builds, source, &control, ReplayOptions::default());
     }

@@ -59,7 +59,8 @@ impl Coordinator {
             None => {}
         }
         let trusted = damage.is_none() && process.verdicts_can_be_followed(source).await;
-        let control = a_few_times(|| process.control_log.advance()).await?;
+        let advance = || process.control_log.advance();
+        let control = a_few_times(&process.retry(), "read the control topic", advance).await?;
         if let Some((number, manifest)) = building(&control, topic)
             && process.cannot_end(source, number, &manifest, trusted).await
         {
@@ -79,7 +80,8 @@ impl Coordinator {
             let generation = known.next_generation();
             Some(Entry::Building { topic: topic.to_owned(), generation, manifest })
         };
-        let control = a_few_times(|| process.control_log.append(&begin)).await?;
+        let append = || process.control_log.append(&begin);
+        let control = a_few_times(&process.retry(), "append to the control topic", append).await?;
         match process.reconciled().await {
             // It is begun: the build itself tries again, as a server may well need while all processes make its tables.
             Err(error) if error.is_passing() => {

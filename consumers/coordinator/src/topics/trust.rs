@@ -40,7 +40,8 @@ impl Process {
         let Some(active) = control.active(source.name.as_str()) else { return Ok(None) };
         let Ok(projection) = source.built_from(&control, active) else { return Ok(None) };
         let published = Published::of(&self.components.store, &projection.tables(active));
-        match a_few_times(|| self.read_all(&published, source)).await {
+        let read = || self.read_all(&published, source);
+        match a_few_times(&self.retry(), "read what a build would follow", read).await {
             Ok(()) => Ok(None),
             Err(CoordinatorError::Store { source: StoreError::Damaged(damaged), .. }) => Ok(Some(damaged)),
             Err(error) => Err(error),
