@@ -20,13 +20,15 @@
 //! * `process`: what everything here works with, given once; `source`: a topic of it; `tasks`: what runs beside it.
 //! * `bootstrap`: the first start of an app, and every later one. `schemas`: what schema ids stand for, as lanes ask it.
 //! * **Ownership**: `lanes`, the lanes of this process and nothing else; `reconcile`: made equal to what control wants;
-//!   `ownership`: what is followed for that, and reported of it. [`status`], [`positions`]: what is seen of them.
+//!   `ownership`: what is followed for that, and reported of it. [`status`], [`positions`]: what is seen of them; `damage`:
+//!   checkpoints that cannot be read.
 //! * **Holds**: `holds`, followed; [`quiesce`], begun, renewed and released.
 //! * **Topic identity**: [`topics`], whether topics are what they have to be.
 //! * **Operations**: [`operations`], one file each.
 
 mod bootstrap;
 pub mod coordinator;
+mod damage;
 pub mod error;
 mod holds;
 mod lanes;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidefold_control::{Control, Entry, GenerationState};
 use tidefold_control_log::{Waiting, patiently};
-use tidefold_projector::{LaneState, LaneStatus};
+use tidefold_projector::{LaneState, LaneStatus, Place};
 use tidefold_record::{Offset, Partition};
 use tidefold_telemetry::clock;
 
@@ -62,7 +62,7 @@ impl Process {
             }
             for lane in self.lanes.of(&source.key(number)) {
                 let status = lane.borrow();
-                if status.next > Offset::ZERO {
+                if status.place == Place::Found && status.next > Offset::ZERO {
                     self.membership.folded(&source.there.name, status.partition, status.next);
                 }
             }

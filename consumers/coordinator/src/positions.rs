@@ -3,12 +3,13 @@
 use tidefold_control::GenerationState;
 use tidefold_control_log::a_few_times;
 use tidefold_log::Bounds;
-use tidefold_projector::LaneState;
+use tidefold_projector::Place;
 use tidefold_record::{Offset, Partition};
 use tidefold_store::published::Published;
 use tidefold_table::Checkpoint;
 
 use crate::coordinator::Coordinator;
+use crate::damage::Read;
 use crate::error::CoordinatorError;
 use crate::process::Process;
 use crate::source::Source;
@@ -27,6 +28,8 @@ pub struct Elsewhere {
     pub next: Offset,
     /// The append time of the last record folded that had one, in microseconds; 0 if none had.
     pub appended_at_micros: i64,
+    /// What is wrong with its checkpoint, so that it is counted from the log's start.
+    pub damaged: Option<String>,
 }
 
 // === impl Process ===
@@ -38,13 +41,30 @@ impl Process {
         source: &Source,
         generation: u32,
     ) -> Result<Vec<Checkpoint>, CoordinatorError> {
+        let each = self.each_checkpoint(source, generation).await?;
+        each.into_iter().collect::<Result<_, _>>().map_err(CoordinatorError::store("read checkpoints"))
+    }
+
+    /// The same, or what is wrong with each: damage of one says nothing of the others. It is noted, for whoever asks how the
+    /// generation is.
+    pub(crate) async fn each_checkpoint(
+        &self,
+        source: &Source,
+        generation: u32,
+    ) -> Result<Vec<Read>, CoordinatorError> {
         let control = self.control_log.control();
         // Nobody folds a generation whose definition is not there.
         let Ok(projection) = source.built_from(&control, generation) else { return Ok(Vec::new()) };
         let tables = projection.tables(generation);
-        let found = Published::of(&self.components.store, &tables).checkpoints(source.partitions()).await;
+        let found = Published::of(&self.components.store, &tables).each_checkpoint(source.partitions()).await;
         let found = found.map_err(CoordinatorError::store("read checkpoints"))?;
-        Ok(found.into_iter().map(|checkpoint| checkpoint.unwrap_or(Checkpoint::START)).collect())
+        let key = source.key(generation);
+        for (partition, found) in source.partitions().zip(&found) {
+            self.damage.note(&key, partition, found.as_ref().err());
+        }
+        let read =
+            |found: Result<Option<Checkpoint>, _>| found.map(|found| found.unwrap_or(Checkpoint::START));
+        Ok(found.into_iter().map(read).collect())
     }
 
     /// Where each partition of a topic starts and ends.
@@ -107,23 +127,25 @@ impl Coordinator {
         for (source, number, generation) in process.generations(&control) {
             let key = source.key(number);
             let lanes = process.lanes.of(&key);
-            let placed =
-                lanes.iter().map(|lane| lane.borrow()).filter(|lane| lane.state != LaneState::Starting);
+            let placed = lanes.iter().map(|lane| lane.borrow()).filter(|lane| lane.place != Place::Unknown);
             let here: Vec<_> = placed.map(|lane| lane.partition).collect();
             let complete = here.len() == source.there.partitions as usize;
             let is_gone = generation.state == GenerationState::Gone;
             if is_gone || complete || process.lanes.halted(&key).is_some() {
                 continue;
             }
-            let checkpoints = process.checkpoints(source, number).await?;
-            for (partition, checkpoint) in source.partitions().zip(checkpoints) {
+            let checkpoints = process.each_checkpoint(source, number).await?;
+            for (partition, read) in source.partitions().zip(checkpoints) {
                 if !here.contains(&partition) {
+                    let damaged = read.as_ref().err().map(ToString::to_string);
+                    let checkpoint = read.unwrap_or(Checkpoint::START);
                     all.push(Elsewhere {
                         topic: source.name.to_string(),
                         generation: number,
                         partition,
                         next: checkpoint.next,
                         appended_at_micros: checkpoint.appended_at_micros,
+                        damaged,
                     });
                 }
             }

@@ -12,6 +12,7 @@ use tidefold_telemetry::Retry;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::damage::Damage;
 use crate::error::CoordinatorError;
 use crate::lanes::{Key, Lanes};
 use crate::options::Options;
@@ -35,6 +36,8 @@ pub(crate) struct Process {
     /// What this process owns.
     pub(crate) owned: watch::Receiver<Owned>,
     pub(crate) lanes: Lanes,
+    /// Checkpoints that were found damaged.
+    pub(crate) damage: Damage,
     /// Asks for what runs to be made equal to what control wants.
     pub(crate) reconciler: mpsc::Sender<Asked>,
     /// What runs until it is ended.
@@ -66,6 +69,7 @@ impl Process {
             owned: membership.owned(),
             membership,
             lanes: Lanes::default(),
+            damage: Damage::default(),
             reconciler,
             work: Tasks::on(&components.runtime, &components.supervisor),
             keepers: Tasks::on(&components.runtime, &components.supervisor),
@@ -75,15 +79,15 @@ impl Process {
         (process, asked)
     }
 
-    /// The group that the processes of an app form.
-    pub(crate) fn group(app: &str) -> String {
-        format!("tidefold.{app}")
-    }
     /// How what fails in passing is repeated, until the process ends.
     pub(crate) fn retry(&self) -> Retry {
         self.components.telemetry.retry().until(self.closing.clone())
     }
 
+    /// The group that the processes of an app form.
+    pub(crate) fn group(app: &str) -> String {
+        format!("tidefold.{app}")
+    }
 
     /// The source of a topic's name.
     pub(crate) fn source(&self, topic: &str) -> Result<&Arc<Source>, CoordinatorError> {

@@ -1,7 +1,10 @@
 //! What this process does about every generation.
 
+use std::collections::BTreeMap;
+
 use tidefold_control::GenerationState;
 use tidefold_projector::LaneStatus;
+use tidefold_record::Partition;
 
 use crate::process::Process;
 
@@ -18,6 +21,9 @@ pub struct GenerationStatus {
     pub lanes: Vec<LaneStatus>,
     /// Why it is not folded at all, and what to do.
     pub halted: Option<String>,
+    /// Partitions whose stored checkpoint could not be read when it was looked at last, and what to do. A lane that is at
+    /// work writes it anew with its next batch.
+    pub damaged: BTreeMap<Partition, String>,
 }
 
 // === impl Process ===
@@ -34,6 +40,7 @@ impl Process {
                 state: generation.state,
                 lanes: self.lanes.of(&key).iter().map(|lane| lane.borrow().clone()).collect(),
                 halted: self.lanes.halted(&key),
+                damaged: self.damage.of(&key),
             }
         });
         status.collect()

@@ -48,7 +48,7 @@ pub use pace::Pace;
 pub use projector::{Ending, Projector};
 pub use settings::{Assignment, Budget, Components, Orders, Settings};
 pub use source::{SchemaSource, SchemaSourceError};
-pub use status::{LaneState, LaneStatus, VerdictCounts};
+pub use status::{LaneState, LaneStatus, Place, VerdictCounts};
 pub use watchdog::Watchdog;
 
 #[cfg(test)]

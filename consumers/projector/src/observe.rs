@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::breaker::Tripped;
 use crate::halt::Halt;
 use crate::metrics::LaneMetrics;
-use crate::status::{LaneState, LaneStatus, VerdictCounts};
+use crate::status::{LaneState, LaneStatus, Place, VerdictCounts};
 use crate::watchdog::Noticed;
 
 /// One lane's voice: its status, the log lines about it, its metrics.
@@ -68,7 +68,17 @@ impl Observer {
         tracing::debug!(topic = %self.topic, generation = self.generation, partition = %self.partition, next = %next, "lane starts");
         self.status.send_modify(|status| {
             status.next = next;
+            status.place = Place::Found;
             status.end = status.end.max(next);
+            status.appended_at_micros = appended_at_micros;
+        });
+    }
+
+    /// What the lane's checkpoint says. Should the lane halt on the log, it is as far behind as that.
+    pub(crate) fn claimed(&self, next: Offset, appended_at_micros: i64) {
+        self.status.send_modify(|status| {
+            status.next = next;
+            status.place = Place::Claimed;
             status.appended_at_micros = appended_at_micros;
         });
     }
@@ -80,7 +90,11 @@ impl Observer {
             status.end = end;
             moved
         });
-        self.metrics.lag(&self.status.borrow(), clock::now_micros());
+        let status = self.status.borrow();
+        // One that starts and has not read its checkpoint yet seems to be as far behind as can be.
+        if status.place != Place::Unknown || status.state.is_still() {
+            self.metrics.lag(&status, clock::now_micros());
+        }
     }
 
     /// Something did not answer; the lane tries again.
@@ -112,6 +126,7 @@ impl Observer {
 
     fn halted(&self, halt: &Halt) {
         self.metrics.halted();
+        self.metrics.lag(&self.status.borrow(), clock::now_micros());
         tracing::error!(topic = %self.topic, generation = self.generation, partition = %self.partition, reason = %halt, "lane halted");
     }
 }

@@ -50,9 +50,12 @@ impl Io {
     async fn are_empty(&self, tables: &[TableId]) -> Result<bool, Stop> {
         for table in tables {
             let scan = Scan::All { after: None, limit: 1 };
-            let rows = self.retry("store", "look for rows", || self.store.scan(table, &scan)).await?;
-            if !rows.is_empty() {
-                return Ok(false);
+            match self.retry("store", "look for rows", || self.store.scan(table, &scan)).await {
+                Ok(rows) if rows.is_empty() => {}
+                // What cannot be read is there. Whose row it is will be found by the lane that needs it, and halts that one
+                // alone: this look is made for all partitions.
+                Ok(_) | Err(Stop::Halt(_)) => return Ok(false),
+                Err(stop @ (Stop::Cancelled | Stop::Tripped(_))) => return Err(stop),
             }
         }
         Ok(true)
@@ -83,6 +86,7 @@ impl Lane {
             self.carry_caches_over();
         }
         self.checkpoint = found.unwrap_or(Checkpoint::START);
+        self.io.observer.claimed(self.checkpoint.next, self.checkpoint.appended_at_micros);
         self.io.verify(&self.checkpoint).await?;
         self.rebuild_window().await?;
         self.io.observer.placed(self.checkpoint.next, self.checkpoint.appended_at_micros);

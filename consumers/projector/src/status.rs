@@ -14,6 +14,8 @@ pub struct LaneStatus {
     pub partition: Partition,
     /// The next offset to fold: everything before it is in the tables.
     pub next: Offset,
+    /// How far `next` can be relied on.
+    pub place: Place,
     /// Where the log ends.
     pub end: Offset,
     /// The append time of the last record folded that had one, in microseconds; 0 if none had.
@@ -26,6 +28,17 @@ pub struct LaneStatus {
     pub moved_at_micros: i64,
     /// Whether it has stood still for too long while the log moved.
     pub stalled: bool,
+}
+
+/// How far it is known where a lane stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Its checkpoint is not read yet, or cannot be: it is counted from the log's start.
+    Unknown,
+    /// Its checkpoint says so; whether the log is the one that was folded is not proved.
+    Claimed,
+    /// It found its place in the log.
+    Found,
 }
 
 /// What a lane is doing.
@@ -73,6 +86,7 @@ impl LaneStatus {
         LaneStatus {
             partition,
             next: Offset::ZERO,
+            place: Place::Unknown,
             end: Offset::ZERO,
             appended_at_micros: 0,
             state: LaneState::Starting,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tidefold_table::{Row, RowWrite, Stamp, TableId, TableKind};
+use tidefold_table::{Damaged, Row, RowWrite, Stamp, TableId, TableKind};
 use tokio::sync::watch;
 
 use crate::{Lane, Scan, Store, StoreError, Table, TableWrites};
@@ -50,6 +50,7 @@ pub type KeptRow = (Stamp, Option<Bytes>);
 #[derive(Debug, Default)]
 struct Plan {
     failing_loads: usize,
+    damaged: HashSet<(TableId, Bytes)>,
     failing_writes: VecDeque<Effect>,
     stale_loads: usize,
 }
@@ -222,9 +223,11 @@ impl Store for MemoryStore {
     ) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>> {
         async move {
             self.kept.faults.loads.pass().await;
-            self.read(table, |rows| {
+            let loaded = self.read(table, |rows| {
                 keys.iter().map(|key| rows.get(key).and_then(|(_, value)| value.clone())).collect()
-            })
+            })?;
+            self.kept.faults.look_at(table, keys)?;
+            Ok(loaded)
         }
         .boxed()
     }
@@ -244,13 +247,15 @@ impl Store for MemoryStore {
     fn scan<'a>(&'a self, table: &'a TableId, scan: &'a Scan) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
         async move {
             self.kept.faults.loads.pass().await;
-            self.read(table, |rows| {
+            let rows: Vec<Row> = self.read(table, |rows| {
                 let Some(bounds) = scan.bounds() else { return Vec::new() };
                 let range = rows.range(bounds).filter_map(|(key, (_, value))| {
                     value.as_ref().map(|value| Row { key: key.clone(), value: value.clone() })
                 });
                 range.take(scan.limit()).collect()
-            })
+            })?;
+            self.kept.faults.look_at(table, rows.iter().map(|row| &row.key))?;
+            Ok(rows)
         }
         .boxed()
     }
@@ -294,6 +299,11 @@ impl Faults {
         lock(&self.plan).failing_writes.extend(std::iter::repeat_n(effect, times));
     }
 
+    /// The row under a key was written by hand: whatever reads it is refused, as a store refuses that knows its own writes.
+    pub fn damage(&self, table: &TableId, key: Bytes) {
+        lock(&self.plan).damaged.insert((table.clone(), key));
+    }
+
     /// The next loads and scans answer from the rows as they were at the mark, against the contract: what a read with
     /// too low a consistency does.
     pub fn stale_loads(&self, times: usize) {
@@ -324,6 +334,21 @@ impl Faults {
     /// Returns once this many writes wait.
     pub async fn writes_held(&self, waiting: usize) {
         self.writes.held(waiting).await;
+    }
+
+    /// The damage of the first row that is damaged.
+    fn look_at<'a>(
+        &self,
+        table: &TableId,
+        keys: impl IntoIterator<Item = &'a Bytes>,
+    ) -> Result<(), StoreError> {
+        let plan = lock(&self.plan);
+        let damaged = keys.into_iter().find(|key| plan.damaged.contains(&(table.clone(), Bytes::clone(key))));
+        damaged.map_or(Ok(()), |key| {
+            let (table, key) = (table.to_string(), key.escape_ascii().to_string());
+            let (found, remedy) = ("another's write".to_owned(), "put it back".to_owned());
+            Err(Damaged { table, key, found, remedy }.into())
+        })
     }
 
     /// Whether the load now due is stale, or its failure.

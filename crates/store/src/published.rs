@@ -64,22 +64,44 @@ impl Published {
         self.each_checkpoint(partitions).await?.into_iter().collect()
     }
 
-    /// The checkpoints of these partitions, in their order, or the damage of each.
+    /// The checkpoints of these partitions, in their order, or the damage of each: it is of no concern to the others.
     ///
     /// # Errors
     /// The store's.
-    pub(crate) async fn each_checkpoint(
+    pub async fn each_checkpoint(
         &self,
         partitions: impl IntoIterator<Item = Partition>,
     ) -> Result<Vec<Result<Option<Checkpoint>, StoreError>>, StoreError> {
         let (partitions, keys): (Vec<Partition>, Vec<Bytes>) =
             partitions.into_iter().map(|partition| (partition, checkpoint::key(partition))).unzip();
-        let rows = self.store.load(&self.checkpoints, &keys).await?;
-        let decode = |(partition, row): (&Partition, Option<Bytes>)| -> Result<_, StoreError> {
-            let damaged = |broken: Broken| broken.of(&self.checkpoints, format!("partition {partition}"));
-            Ok(row.map(|row| Checkpoint::decode(&row)).transpose().map_err(damaged)?)
-        };
+        let rows = self.load_each(&keys).await?;
+        let decode =
+            |(partition, row): (&Partition, Result<Option<Bytes>, StoreError>)| -> Result<_, StoreError> {
+                let damaged = |broken: Broken| broken.of(&self.checkpoints, format!("partition {partition}"));
+                Ok(row?.map(|row| Checkpoint::decode(&row)).transpose().map_err(damaged)?)
+            };
         Ok(partitions.iter().zip(rows).map(decode).collect())
+    }
+
+    /// The rows of checkpoints. A store that knows its own writes refuses a load in which one row is damaged: then each is
+    /// loaded by itself.
+    async fn load_each(&self, keys: &[Bytes]) -> Result<Vec<Result<Option<Bytes>, StoreError>>, StoreError> {
+        match self.store.load(&self.checkpoints, keys).await {
+            Ok(rows) => Ok(rows.into_iter().map(Ok).collect()),
+            Err(damaged @ StoreError::Damaged(_)) if keys.len() == 1 => Ok(vec![Err(damaged)]),
+            Err(StoreError::Damaged(_)) => {
+                let mut rows = Vec::with_capacity(keys.len());
+                for key in keys {
+                    match self.store.load(&self.checkpoints, std::slice::from_ref(key)).await {
+                        Ok(row) => rows.extend(row.into_iter().map(Ok)),
+                        Err(damaged @ StoreError::Damaged(_)) => rows.push(Err(damaged)),
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(rows)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The verdict on a record; none where no row says that it was not applied: before the checkpoint it was.

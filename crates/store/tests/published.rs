@@ -111,6 +111,21 @@ async fn a_damaged_row_is_named_whoever_asks() {
     names(said.unwrap_err(), &tables.verdicts.id, "\\x07x", "1 bytes follow");
 }
 
+#[tokio::test]
+async fn a_checkpoint_that_the_store_refuses_is_of_no_concern_to_the_others() {
+    let (store, tables) = (MemoryStore::new(), tables());
+    let open = Table { id: tables.checkpoints.id.clone(), layout: Arc::clone(&tables.checkpoints.layout) };
+    store.open(&[open]).await.unwrap();
+    store.faults().damage(&tables.checkpoints.id, checkpoint::key(PARTITION));
+    let store: SharedStore = Arc::new(store);
+    let folded = Checkpoint { next: Offset(9), last: Offset(8), digest: 7, appended_at_micros: 6 };
+    write(&store, &tables.checkpoints.id, &checkpoint::key(Partition(4)), folded.encode().to_vec(), 9).await;
+    let published = Published::of(&store, &tables);
+    let each = published.each_checkpoint([PARTITION, Partition(4), Partition(5)]).await.unwrap();
+    assert!(matches!(each[0], Err(StoreError::Damaged(_))), "{each:?}");
+    assert_eq!(each[1..], [Ok(Some(folded)), Ok(None)]);
+}
+
 /// The error names the table, the row, what stands there and what to do.
 fn names(error: StoreError, table: &TableId, key: &str, found: &str) {
     let StoreError::Damaged(damaged) = &error else { panic!("{error:?}") };

@@ -168,13 +168,15 @@ metrics! {
     /// Bytes of batches handed to the log and not acknowledged yet. Alert: at its bound; the log cannot keep up.
     inflight_bytes: Gauge = "inflight_bytes" "" [app];
 
-    /// Records between a partition's checkpoint and the end of its log. Alert: rising for ten minutes.
+    /// Records between a partition's checkpoint and the end of its log; from the log's start where a halted lane cannot read its
+    /// checkpoint. Alert: rising for ten minutes.
     consumer_lag_records: Gauge = "consumer_lag_records" "" [group, topic, partition];
     /// Age of the oldest record that is not folded yet; 0 where nothing waits. Alert: above what readers were promised.
     consumer_lag_seconds: FloatGauge = "consumer_lag_seconds" "" [group, topic, partition];
     /// The next offset a partition's fold reads.
     projection_position: Gauge = "projection_position" "" [group, topic, partition];
-    /// Records folded, by verdict (applied, rejected, duplicate, dead). Alert: any `dead`.
+    /// Records folded, by verdict (applied, rejected, duplicate: a retry, whatever the first attempt came to; dead). Alert: any
+    /// `dead`.
     projection_records: Counter = "projection_records" "_total" [group, topic, verdict];
     /// Failures a lane met, by class (log, store, schema, halted). They are retried; `halted` waits for an operator.
     /// Alert: any `halted`; others for more than five minutes.

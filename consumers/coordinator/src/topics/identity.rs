@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidefold_log::{LogError, Topic, TopicSpec};
+use tidefold_projector::Place;
 use tidefold_record::{Offset, Partition};
 use tidefold_telemetry::clock;
 
@@ -117,6 +118,10 @@ impl Process {
             }
             for lane in self.lanes.of(&source.key(number)) {
                 let status = lane.borrow();
+                // What only a checkpoint claims may be damage, and is its own lane's concern.
+                if status.place != Place::Found {
+                    continue;
+                }
                 let next = folded.entry(status.partition).or_insert(status.next);
                 *next = status.next.max(*next);
             }

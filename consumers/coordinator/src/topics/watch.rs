@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use tidefold_control::GenerationState;
+use tidefold_record::Offset;
 use tidefold_telemetry::clock;
 
 use super::identity::Looked;
+use crate::damage::Read;
 use crate::process::Process;
 use crate::source::Source;
 
@@ -39,29 +42,34 @@ impl Process {
                 Looked::Right | Looked::Wrong(_) | Looked::Untold => {}
             }
         }
-        if before.is_some() {
-            self.report_lag(source).await;
+        self.look_at_checkpoints(source).await;
+    }
+
+    /// Looks at the checkpoints of a topic, which lanes write and never read again: what is damaged is noted. Where a
+    /// generation as a whole stands, it counts what is not folded: no lane does. What cannot be asked just now stays as it was.
+    async fn look_at_checkpoints(&self, source: &Source) {
+        let control = self.control_log.control();
+        for (of, number, generation) in self.generations(&control) {
+            if of.name != source.name || generation.state == GenerationState::Gone {
+                continue;
+            }
+            let Ok(checkpoints) = self.each_checkpoint(source, number).await else { continue };
+            if self.lanes.halted(&source.key(number)).is_some() {
+                self.report_lag(source, number, &checkpoints).await;
+            }
         }
     }
 
-    /// Counts what a topic that stands has that is not folded: no lane does. What cannot be asked just now stays as it was.
-    async fn report_lag(&self, source: &Source) {
-        let control = self.control_log.control();
-        for (of, number, _) in self.generations(&control) {
-            if of.name != source.name || self.lanes.halted(&source.key(number)).is_none() {
-                continue;
-            }
-            let looked = (self.checkpoints(source, number), self.bounds(source));
-            let looked = futures_util::future::try_join(looked.0, looked.1).await;
-            let Ok((checkpoints, bounds)) = looked else { continue };
-            let owned = self.owned(source);
-            for (partition, (checkpoint, bounds)) in source.partitions().zip(checkpoints.iter().zip(&bounds))
-            {
-                if owned.contains_key(&partition) {
-                    let records = bounds.appended.distance_from(checkpoint.next);
-                    let (telemetry, app) = (&self.components.telemetry, &*self.app);
-                    tidefold_projector::lag(telemetry, app, &source.name, number, partition, records);
-                }
+    async fn report_lag(&self, source: &Source, generation: u32, checkpoints: &[Read]) {
+        let Ok(bounds) = self.bounds(source).await else { return };
+        let owned = self.owned(source);
+        for (partition, (checkpoint, bounds)) in source.partitions().zip(checkpoints.iter().zip(&bounds)) {
+            if owned.contains_key(&partition) {
+                // Where it cannot be read, everything may be missing.
+                let next = checkpoint.as_ref().map_or(Offset::ZERO, |checkpoint| checkpoint.next);
+                let records = bounds.appended.distance_from(next);
+                let (telemetry, app) = (&self.components.telemetry, &*self.app);
+                tidefold_projector::lag(telemetry, app, &source.name, generation, partition, records);
             }
         }
     }

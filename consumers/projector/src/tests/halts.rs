@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::{GENERATION, WINDOW, components, settings, shop, start, until, until_folded};
 use crate::support::{STRANGE, Shop, TOPIC, open_tables};
-use crate::{BreakerSettings, Components, Halt, LaneState, Projector, Settings};
+use crate::{BreakerSettings, Components, Halt, LaneState, LaneStatus, Projector, Settings};
 
 /// Folds everything, then looks again with the next process.
 async fn folded_then(change: impl FnOnce(&Shop)) -> (Shop, Vec<LaneState>) {
@@ -115,6 +115,43 @@ async fn a_damaged_checkpoint_halts_the_lane() {
     assert!(until(&projector, |status| status.state.is_still()).await);
     let states: Vec<_> = projector.status().into_iter().map(|status| status.state).collect();
     assert!(matches!(halt_of(&states), Halt::Damaged(_)), "{states:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_the_store_refuses_halts_its_own_partition_and_no_other() {
+    let (mut shop, store) = shop(4, 1).await;
+    shop.trade(200).await;
+    let store = Arc::new(store);
+    let components = components(&shop, Arc::<MemoryStore>::clone(&store), settings(7));
+    let projector = start(&components, &shop);
+    assert!(until_folded(&projector, &shop).await);
+    drop(projector);
+    let tables = shop.app.projections[TOPIC].tables(GENERATION);
+    let entity = &tables.entity.as_ref().unwrap().id;
+    // The first row is the one that a look for any row at all comes upon.
+    let key = store.rows(entity).into_keys().next().unwrap();
+    let its = tidefold_record::partition_of(&key, shop.partitions);
+    store.faults().damage(entity, key);
+    let no_checkpoint = Partition((its.0 + 1) % shop.partitions);
+    let checkpoints = &tables.checkpoints.id;
+    store.faults().damage(checkpoints, tidefold_table::checkpoint::key(no_checkpoint));
+    shop.trade(200).await;
+    let ends = shop.ends().await;
+
+    let projector = start(&components, &shop);
+    let done =
+        |status: &LaneStatus| status.state.is_still() || status.next >= ends[status.partition.0 as usize];
+    assert!(until(&projector, done).await);
+    for LaneStatus { partition, state, .. } in projector.status() {
+        let said = state.reason().unwrap_or_default();
+        match partition {
+            _ if partition == its => assert!(said.contains(entity.as_str()), "{partition}: {said}"),
+            _ if partition == no_checkpoint => {
+                assert!(said.contains(checkpoints.as_str()), "{partition}: {said}")
+            }
+            _ => assert_eq!(said, "", "{partition}"),
+        }
+    }
 }
 
 /// A lane over records of which most are dead, of so many publishers, each under a key of its own.

@@ -8,7 +8,7 @@ use tidefold_control_log::Passing;
 use tidefold_coordinator::{Coordinator, CoordinatorError};
 use tidefold_http::{Problem, ProblemKind};
 use tidefold_log::{LogError, SharedLog};
-use tidefold_projector::{Halt, LaneState};
+use tidefold_projector::{Halt, LaneState, LaneStatus};
 use tidefold_store::{SharedStore, StoreError};
 
 /// What operations work on.
@@ -69,7 +69,8 @@ impl Operator {
         self.coordinator.shutdown().await;
     }
 
-    /// Every halted partition of the active generations, with why; one line where a whole generation is halted.
+    /// Every halted partition of the active generations, with why, and every damaged checkpoint; one line where a whole
+    /// generation is halted.
     #[must_use]
     pub fn halts(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -80,6 +81,18 @@ impl Operator {
             }
             if let Some(reason) = &generation.halted {
                 lines.push(format!("{name}: {reason}"));
+            }
+            let is_halted = |lane: &&LaneStatus| matches!(lane.state, LaneState::Halted(_));
+            let halted: Vec<_> =
+                generation.lanes.iter().filter(is_halted).map(|lane| lane.partition).collect();
+            for (partition, damaged) in &generation.damaged {
+                // A halt names it.
+                if !halted.contains(partition) {
+                    let (topic, number) = (&generation.topic, generation.generation);
+                    lines.push(format!(
+                        "checkpoint of {topic} g{number} in partition {partition} cannot be read: {damaged}"
+                    ));
+                }
             }
             for lane in &generation.lanes {
                 let partition = lane.partition;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tidefold_control::GenerationState;
-use tidefold_coordinator::{CoordinatorError, Elsewhere};
+use tidefold_coordinator::{CoordinatorError, Elsewhere, GenerationStatus};
 use tidefold_log::Bounds;
-use tidefold_projector::{LaneState, LaneStatus};
+use tidefold_projector::{LaneState, LaneStatus, Place};
 use tidefold_record::{Offset, Partition};
 use tidefold_telemetry::clock;
 
@@ -104,7 +104,7 @@ pub(super) async fn status(operator: &Operator) -> Status {
         let bounds = place.and_then(|place| bounds.get(place)).map(Vec::as_slice).unwrap_or_default();
         let is_folded = generation.halted.is_none();
         let bounds = if is_folded { bounds } else { &[] };
-        let partitions = partitions(&generation.lanes, others, bounds, now);
+        let partitions = partitions(&generation, others, bounds, now);
         let projection = control.built_from(&generation.topic, generation.generation).ok();
         let mut verdicts = Verdicts::default();
         for lane in &generation.lanes {
@@ -153,20 +153,25 @@ async fn asked(operator: &Operator) -> Result<(Vec<Elsewhere>, Vec<Vec<Bounds>>)
 /// The partitions of a generation, each once: by its lane here, or by what the store knows. Lanes know of an end a moment
 /// after the log; nobody knows of a partition that changes its owner just now.
 fn partitions<'a>(
-    lanes: &[LaneStatus],
+    generation: &GenerationStatus,
     others: impl Iterator<Item = &'a Elsewhere>,
     bounds: &[Bounds],
     now_micros: i64,
 ) -> Vec<PartitionReport> {
     let seen = |lane: LaneStatus, state| Seen { lane, state, behind: 0, open_from: None };
-    let here = lanes.iter().map(|lane| (lane.partition.0, seen(lane.clone(), told(&lane.state))));
+    let told = |lane: &LaneStatus| told(lane, generation.damaged.get(&lane.partition));
+    let here = generation.lanes.iter().map(|lane| (lane.partition.0, seen(lane.clone(), told(lane))));
     let mut all: BTreeMap<u32, Seen> = here.collect();
     let unknown = |number, state: &str| seen(LaneStatus::new(Partition(number)), state.to_owned());
     for other in others {
         let number = other.partition.0;
-        let Seen { lane, .. } = all.entry(number).or_insert_with(|| unknown(number, "owned elsewhere"));
+        let elsewhere = match &other.damaged {
+            None => "owned elsewhere".to_owned(),
+            Some(damaged) => format!("owned elsewhere; {}", unreadable(damaged)),
+        };
+        let Seen { lane, .. } = all.entry(number).or_insert_with(|| unknown(number, &elsewhere));
         // A lane that found its place in between knows better.
-        if lane.next == Offset::ZERO {
+        if lane.place == Place::Unknown {
             (lane.next, lane.appended_at_micros) = (other.next, other.appended_at_micros);
         }
     }
@@ -211,18 +216,34 @@ fn partition(seen: Seen, now_micros: i64) -> PartitionReport {
     }
 }
 
-/// What a lane does, with why where it does not go on.
-fn told(state: &LaneState) -> String {
-    match state {
+/// What a lane does, with why where it does not go on; and what is wrong with its stored checkpoint.
+fn told(lane: &LaneStatus, damaged: Option<&String>) -> String {
+    let state = match &lane.state {
         LaneState::Retrying { doing, error } => format!("retrying to {doing}: {error}"),
         LaneState::Halted(halt) => format!("halted: {halt}"),
-        LaneState::Tripped(_) => state.reason().unwrap_or_default(),
+        LaneState::Tripped(_) => lane.state.reason().unwrap_or_default(),
         LaneState::Starting
         | LaneState::Running
         | LaneState::Waiting
         | LaneState::Held
-        | LaneState::Stopped => state.as_str().to_owned(),
+        | LaneState::Stopped => lane.state.as_str().to_owned(),
+    };
+    match (damaged, lane.place, &lane.state) {
+        (Some(damaged), Place::Found, _) => format!(
+            "{state}; its stored checkpoint is damaged, and stands so until the lane writes the next one: {damaged}"
+        ),
+        // The halt names the damage.
+        (Some(_), Place::Unknown, LaneState::Halted(_)) => format!("{state}; {FROM_THE_START}"),
+        (Some(damaged), _, _) => format!("{state}; {}", unreadable(damaged)),
+        (None, _, _) => state,
     }
+}
+
+/// What is said of a partition that nobody knows the place of.
+const FROM_THE_START: &str = "its lag is counted from the log's start, and its age is not known";
+
+fn unreadable(damaged: &str) -> String {
+    format!("{damaged}; {FROM_THE_START}")
 }
 
 #[cfg(test)]
@@ -230,7 +251,54 @@ mod tests {
     use super::*;
 
     fn lane(number: u32, next: u64, end: u64, state: LaneState) -> LaneStatus {
-        LaneStatus { next: Offset(next), end: Offset(end), state, ..LaneStatus::new(Partition(number)) }
+        let place = if state == LaneState::Starting { Place::Unknown } else { Place::Found };
+        LaneStatus {
+            next: Offset(next),
+            place,
+            end: Offset(end),
+            state,
+            ..LaneStatus::new(Partition(number))
+        }
+    }
+
+    fn partitions<'a>(
+        lanes: &[LaneStatus],
+        others: impl Iterator<Item = &'a Elsewhere>,
+        bounds: &[Bounds],
+        now_micros: i64,
+    ) -> Vec<PartitionReport> {
+        super::partitions(&generation(lanes, &[]), others, bounds, now_micros)
+    }
+
+    fn generation(lanes: &[LaneStatus], damaged: &[(u32, &str)]) -> GenerationStatus {
+        let damaged = damaged.iter().map(|(number, said)| (Partition(*number), (*said).to_owned()));
+        GenerationStatus {
+            topic: "orders".to_owned(),
+            generation: 1,
+            state: GenerationState::Active,
+            lanes: lanes.to_vec(),
+            halted: None,
+            damaged: damaged.collect(),
+        }
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_named_whatever_its_lane_does_and_nobody_guesses_its_lag() {
+        let halted = LaneState::Halted(tidefold_projector::Halt::Vanished);
+        let unread = LaneStatus { place: Place::Unknown, ..lane(1, 0, 5, halted) };
+        let lanes = [lane(0, 5, 5, LaneState::Waiting), unread];
+        let elsewhere = Elsewhere { damaged: Some("row 2".to_owned()), ..checkpoint(2, 0) };
+        let generation = generation(&lanes, &[(0, "row 0"), (1, "row 1")]);
+        let told = super::partitions(&generation, [elsewhere].iter(), &ended(&[5, 5, 5]), 0);
+        let lags: Vec<_> = told.iter().map(|partition| partition.lag_records).collect();
+        assert_eq!(lags, [0, 5, 5]);
+        let says = |number: usize, parts: &[&str]| {
+            let state = &told[number].state;
+            assert!(parts.iter().all(|part| state.contains(part)), "{state}");
+        };
+        says(0, &["waiting; ", "until the lane writes the next one: row 0"]);
+        says(1, &["halted: ", "counted from the log's start"]);
+        says(2, &["owned elsewhere; row 2", "counted from the log's start"]);
     }
 
     fn ended(ends: &[u64]) -> Vec<Bounds> {
@@ -245,6 +313,7 @@ mod tests {
             partition: Partition(number),
             next: Offset(next),
             appended_at_micros: 0,
+            damaged: None,
         }
     }
 
