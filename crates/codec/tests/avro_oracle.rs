@@ -17,9 +17,10 @@ use bumpalo::Bump;
 use proptest::prelude::*;
 use serde_json::Value as Json;
 use support::{Rng, parse, record_value, schema};
+use tidefold_codec::columns::{self, Written};
 use tidefold_codec::decode::{DecodeError, Plan};
 use tidefold_codec::json_in::{JsonEncoder, JsonLimits, Violation};
-use tidefold_codec::{Datum, RecordType, columns, json_out};
+use tidefold_codec::{ColumnType, Datum, RecordType, Type, json_out};
 
 struct Case {
     schema: Schema,
@@ -142,7 +143,7 @@ proptest! {
     }
 
     #[test]
-    fn stored_columns_come_back_as_the_same_slots_and_bytes(seed in any::<u64>()) {
+    fn stored_columns_come_back_as_the_same_slots_and_bytes(seed in any::<u64>(), set in any::<u64>()) {
         let case = case(seed);
         let datum = encode(&case.record, case.json.to_string().as_bytes()).unwrap();
         let plan = Plan::new(&case.schema, &case.record, &all(&case.record)).unwrap();
@@ -155,8 +156,19 @@ proptest! {
         columns::decode(types.iter().copied(), &bytes, &mut back).unwrap();
         prop_assert_eq!(&slots, &back);
         let mut own = vec![Datum::Null; slots.len()];
-        columns::decode_own(types.iter().copied(), 0, &bytes, &mut own).unwrap();
+        let mut ends = vec![0; slots.len()];
+        columns::decode_own(types.iter().copied(), 0, &bytes, &mut own, &mut ends).unwrap();
         prop_assert_eq!(&slots, &own);
+        // Some columns are set, some of those to what they were.
+        let is_set = |at: usize| set >> (at % 64) & 1 == 1;
+        let places = types.iter().zip(&slots).enumerate();
+        let new: Vec<_> =
+            places.map(|(at, (column, slot))| if is_set(at) { other(column, *slot) } else { *slot }).collect();
+        let (mut all, mut over) = (Vec::new(), Vec::new());
+        columns::encode(types.iter().copied(), &new, &mut all);
+        let written = Written { bytes: &bytes, ends: &ends };
+        columns::encode_over(types.iter().copied(), &new, written, is_set, &mut over);
+        prop_assert_eq!(all, over);
         let mut again = Vec::new();
         columns::encode(types.iter().copied(), &back, &mut again);
         prop_assert_eq!(bytes, again);
@@ -219,12 +231,23 @@ proptest! {
         prop_assert_eq!(read, json_out::record_to_json(&case.record, &bytes, &mut Vec::new()).is_ok());
         let mut back = vec![Datum::Null; case.record.fields.len()];
         let _ = columns::decode(case.record.fields.iter().map(|f| &f.column), &bytes, &mut back);
-        let _ = columns::decode_own(case.record.fields.iter().map(|f| &f.column), 0, &bytes, &mut back);
+        let _ = columns::decode_own(case.record.fields.iter().map(|f| &f.column), 0, &bytes, &mut back, &mut vec![0; case.record.fields.len()]);
         for field in &case.record.fields {
             if let tidefold_codec::Type::Array(element) = &field.column.ty {
                 let count = columns::elements(element, &bytes).take(1000).filter(Result::is_ok).count();
                 prop_assert!(count <= 1000);
             }
         }
+    }
+}
+
+/// Another value of a column's type, where one is easily found.
+fn other<'a>(column: &ColumnType, slot: Datum<'a>) -> Datum<'a> {
+    match (slot, &column.ty) {
+        _ if column.nullable => Datum::Null,
+        (Datum::Text(_), Type::String) => Datum::Text("another"),
+        (Datum::Boolean(yes), _) => Datum::Boolean(!yes),
+        (Datum::Long(_), _) => Datum::Long(0),
+        _ => slot,
     }
 }

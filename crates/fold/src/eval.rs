@@ -130,6 +130,15 @@ pub fn matches<'a>(expr: &'a Expr, env: &Env<'a>) -> Result<bool, EvalError> {
     Ok(truth(eval(expr, env)?)? == Some(true))
 }
 
+/// The value of an expression, where it has one that is not NULL.
+#[inline]
+pub(crate) fn value<'a>(expr: &'a Expr, env: &Env<'a>) -> Option<Datum<'a>> {
+    match eval(expr, env) {
+        Ok(Datum::Null) | Err(_) => None,
+        Ok(datum) => Some(datum),
+    }
+}
+
 // === leaves ===
 
 #[inline]

@@ -25,7 +25,7 @@ use crate::error::{FoldError, damaged};
 use crate::form::{self, Reading, Schemas, is_row_key, schema_of};
 use crate::given::{Given, SchemaFate};
 use crate::issue;
-use crate::judge::LetUse;
+use crate::judge::ClausePlans;
 use crate::made::{IndexRows, Made, RollupRows};
 use crate::rows::{RowCache, RowSlot};
 use crate::step::{Scratch, Step, With};
@@ -45,7 +45,7 @@ pub struct Folder {
     pub(crate) partition: Partition,
     pub(crate) schemas: Schemas,
     pub(crate) window: Window,
-    pub(crate) lets: LetUse,
+    pub(crate) clauses: ClausePlans,
     pub(crate) views: Vec<ViewPlan>,
     pub(crate) ahead: BTreeMap<Box<[u8]>, AheadRow>,
     /// Records that operators declared dead, and why.
@@ -66,13 +66,13 @@ impl Folder {
     /// A fold of one partition of the app's topic at place `topic`, with an empty window.
     #[must_use]
     pub fn new(projection: Arc<Projection>, partition: Partition, settings: FoldSettings) -> Folder {
-        let lets = LetUse::new(projection.entity.as_ref());
+        let clauses = ClausePlans::new(projection.entity.as_ref());
         let views = projection.views.iter().map(ViewPlan::new).collect();
         Folder {
             partition,
             schemas: Schemas::default(),
             window: Window::new(settings.window),
-            lets,
+            clauses,
             views,
             ahead: BTreeMap::new(),
             passed_over: BTreeMap::new(),
@@ -149,8 +149,9 @@ impl Folder {
         let mut scratch = std::mem::take(self.scratch());
         let folded = self.prepare(projection, batch, given, entities, &mut scratch.slots).and_then(|()| {
             shape(projection, changes, &mut scratch.made);
-            let Folder { partition, schemas, lets, views: plans, passed_over, window, .. } = self;
-            let with = With { projection, partition: *partition, schemas, lets, plans, passed_over, given };
+            let Folder { partition, schemas, clauses, views: plans, passed_over, window, .. } = self;
+            let with =
+                With { projection, partition: *partition, schemas, clauses, plans, passed_over, given };
             let mut step = Step { with, window, entities, changes };
             for (at, record) in batch.iter().enumerate() {
                 step.record(&record, scratch.slots.get(at).copied().flatten(), &mut scratch)?;

@@ -9,7 +9,8 @@ use bumpalo::Bump;
 use tidefold_app::expr::{Expr, Node};
 use tidefold_app::model::{Action, Clause, Entity, MessageKind, Topic, When};
 use tidefold_app::values::EvalError;
-use tidefold_codec::{Datum, columns};
+use tidefold_codec::Datum;
+use tidefold_codec::columns::{self, Written};
 use tidefold_record::Offset;
 use tidefold_table::entity::{Seen, StateRef, put_head};
 use tidefold_table::verdict::IDEMPOTENCY_CONFLICT;
@@ -17,6 +18,7 @@ use tidefold_table::{Broken, Verdict};
 
 use crate::dedupe::Window;
 use crate::eval::{Env, eval, matches};
+use crate::reads::ColumnSet;
 use crate::transition::Message;
 
 /// What an entity was before a message.
@@ -26,12 +28,20 @@ struct Before<'a> {
     row: Option<StateRef<'a>>,
     /// Its columns, all NULL where it does not exist.
     slots: &'a [Datum<'a>],
+    /// Where this fold wrote the row and it exists: its columns' bytes.
+    written: Option<Written<'a>>,
 }
 
-/// Which `let`s are needed where, for each message; worked out once for a topic.
+/// What is worked out once for the entity's clauses, by message.
 #[derive(Debug, Default)]
-pub(crate) struct LetUse {
-    messages: Vec<Vec<Use>>,
+pub(crate) struct ClausePlans(Vec<ClausePlan>);
+
+#[derive(Debug, Default)]
+struct ClausePlan {
+    /// Which `let`s are needed where.
+    lets: Vec<Use>,
+    /// The columns that it sets.
+    set: ColumnSet,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,7 +66,7 @@ pub(crate) fn dedupe(seen: Option<Seen>, window: &Window, row: Option<&StateRef<
 pub(crate) struct Case<'a> {
     pub(crate) topic: &'a Topic,
     pub(crate) entity: &'a Entity,
-    pub(crate) lets: &'a LetUse,
+    pub(crate) clauses: &'a ClausePlans,
     pub(crate) message: Message<'a>,
     /// Its identity, if it has one.
     pub(crate) seen: Option<Seen>,
@@ -98,17 +108,20 @@ impl<'a> Before<'a> {
         let Case { entity, row, is_own, arena, .. } = *case;
         let slots = arena.alloc_slice_fill_copy(entity.columns.len(), Datum::Null);
         let row = row.map(StateRef::parse).transpose()?;
+        let mut written = None;
         match &row {
             // What this fold wrote need not be looked into again, and its key is the message's.
             Some(row) if is_own && !row.deleted => {
                 let types = entity.columns.iter().map(|column| &column.column);
-                let known = case.put_key(slots);
-                columns::decode_own(types, known, row.columns, slots)?;
+                let (known, bytes) = (case.put_key(slots), row.columns);
+                let ends = arena.alloc_slice_fill_copy(slots.len(), 0);
+                columns::decode_own(types, known, bytes, slots, ends)?;
+                written = Some(Written { bytes, ends });
             }
             Some(row) => row.slots(&entity.columns, slots)?,
             None => {}
         }
-        Ok(Before { row, slots })
+        Ok(Before { row, slots, written })
     }
 
     /// Whether it has the record at the offset in it.
@@ -187,7 +200,7 @@ impl<'a> Act<'a> {
         }
         let lets = self.case.arena.alloc_slice_fill_copy(clause.lets.len(), Datum::Null);
         let mut failed = None;
-        let uses = self.case.lets.messages.get(self.case.message.index).map_or(&[][..], |uses| uses);
+        let uses = self.case.clauses.lets(self.case.message.index);
         for (at, (named, used)) in clause.lets.iter().zip(uses).enumerate() {
             let guards = self.case.asks && used.by_guards;
             if !guards && !used.by_action {
@@ -272,8 +285,14 @@ impl<'a> Act<'a> {
         let ring = self.before.row.map_or(&[][..], |row| row.ring);
         put_head(offset, self.before.version() + 1, new.is_none(), ring, self.case.seen, blob);
         let head = blob.len();
-        if let Some(slots) = new {
-            columns::encode(self.case.entity.columns.iter().map(|column| &column.column), slots, blob);
+        let types = self.case.entity.columns.iter().map(|column| &column.column);
+        match (new, self.before.written) {
+            (Some(slots), Some(written)) => {
+                let set = self.case.clauses.set(self.case.message.index);
+                columns::encode_over(types, slots, written, |at| set.has(at), blob);
+            }
+            (Some(slots), None) => columns::encode(types, slots, blob),
+            (None, _) => {}
         }
         let (size, limit) = (blob.len() - head, self.case.entity.max_state_bytes);
         if size > limit {
@@ -309,16 +328,25 @@ fn failure(what: &str, name: &str, error: EvalError) -> Verdict {
     Verdict::dead("evaluation_failed", format_args!("{what} {name}: {error}"))
 }
 
-// === impl LetUse ===
+// === impl ClausePlans ===
 
-impl LetUse {
-    pub(crate) fn new(entity: Option<&Entity>) -> LetUse {
+impl ClausePlans {
+    pub(crate) fn new(entity: Option<&Entity>) -> ClausePlans {
         let clauses = entity.map_or(&[][..], |entity| &entity.clauses);
-        let uses = clauses.iter().map(|clause| match clause {
-            Some(clause) => let_use(clause),
-            None => Vec::new(),
+        let plans = clauses.iter().map(|clause| match clause {
+            Some(clause) => ClausePlan { lets: let_use(clause), set: ColumnSet::set_by(clause) },
+            None => ClausePlan::default(),
         });
-        LetUse { messages: uses.collect() }
+        ClausePlans(plans.collect())
+    }
+
+    /// The columns that a message may change of an entity that stays.
+    pub(crate) fn set(&self, message: usize) -> ColumnSet {
+        self.0.get(message).map(|plan| plan.set).unwrap_or_default()
+    }
+
+    fn lets(&self, message: usize) -> &[Use] {
+        self.0.get(message).map_or(&[], |plan| &plan.lets)
     }
 }
 
@@ -345,54 +373,11 @@ fn needed_lets<'e>(clause: &Clause, exprs: impl Iterator<Item = &'e Expr>) -> Ve
 }
 
 fn mark_lets(expr: &Expr, needed: &mut [bool]) {
-    match &expr.node {
-        Node::Let(at) => {
-            if let Some(found) = needed.get_mut(*at) {
-                *found = true;
-            }
+    expr.walk(&mut |expr| {
+        if let Node::Let(at) = &expr.node
+            && let Some(found) = needed.get_mut(*at)
+        {
+            *found = true;
         }
-        Node::Constant(_)
-        | Node::State(_)
-        | Node::Message(_)
-        | Node::Element
-        | Node::Ordinality
-        | Node::EventTime
-        | Node::AppendTime
-        | Node::Caller => {}
-        Node::Field(x, _)
-        | Node::Not(x)
-        | Node::Negate(x)
-        | Node::IsNull(x)
-        | Node::IsTrue(x)
-        | Node::IsFalse(x)
-        | Node::Like(x, _)
-        | Node::Cast(x) => mark_lets(x, needed),
-        Node::Compare(_, a, b) | Node::Arithmetic(_, a, b) | Node::Concat(a, b) | Node::IsDistinct(a, b) => {
-            mark_lets(a, needed);
-            mark_lets(b, needed);
-        }
-        Node::Between(x, from, to) => [x, from, to].into_iter().for_each(|x| mark_lets(x, needed)),
-        Node::And(all) | Node::Or(all) | Node::Coalesce(all) | Node::Call(_, all) => {
-            all.iter().for_each(|x| mark_lets(x, needed));
-        }
-        Node::In(x, all) => {
-            mark_lets(x, needed);
-            all.iter().for_each(|x| mark_lets(x, needed));
-        }
-        Node::Case(cases, otherwise) => mark_cases(cases, otherwise.as_deref(), needed),
-        Node::Switch(x, cases, otherwise) => {
-            mark_lets(x, needed);
-            mark_cases(cases, otherwise.as_deref(), needed);
-        }
-    }
-}
-
-fn mark_cases(cases: &[(Expr, Expr)], otherwise: Option<&Expr>, needed: &mut [bool]) {
-    for (condition, then) in cases {
-        mark_lets(condition, needed);
-        mark_lets(then, needed);
-    }
-    if let Some(otherwise) = otherwise {
-        mark_lets(otherwise, needed);
-    }
+    });
 }

@@ -13,12 +13,14 @@
 //! * [`folder`]: one partition's fold, batch by batch. `step` folds one record; in the order it meets them: `form` (is it
 //!   a message of this topic and partition at all), `judge` (dedupe, guards, the new state), `view` (the rows it makes in
 //!   views, into the buffers of `made`). That comes to one [`transition`], the only thing that what follows is told.
+//! * Of views: `reads` says which can have changed at all, `adds` what a row adds to a rollup, `room` how large rows may be.
 //! * [`given`]: what it is told from outside; [`error`]: what stops it.
 //! * [`changes`]: a batch's transitions, added up and netted. `issue`: rollup changes onto rollup rows.
 //! * [`effects`]: what a batch comes to, in the order in which it is to be done; [`publication`]: what a change feed is told.
 //! * [`whole`]: a partition folded in memory from its start: what `verify` compares tables with, and, a record at a time,
 //!   what `inspect` shows.
 
+mod adds;
 pub mod changes;
 pub mod dedupe;
 pub mod effects;
@@ -32,6 +34,8 @@ mod judge;
 mod keys;
 mod made;
 pub mod publication;
+mod reads;
+mod room;
 pub mod rows;
 mod step;
 pub mod transition;

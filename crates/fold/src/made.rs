@@ -143,6 +143,12 @@ impl RollupRows {
         }
     }
 
+    /// The most that a row takes whose key has so many bytes at most, and which has neither `min` nor `max`: a second delta
+    /// for every component that cannot be added up.
+    pub(crate) fn row_bytes(key: usize, components: usize) -> usize {
+        key + (1 + components) * (GROUP_BYTES + AGGREGATE_BYTES * components)
+    }
+
     /// Where the next row's key is written.
     pub(crate) fn key(&mut self) -> &mut Vec<u8> {
         self.key.clear();

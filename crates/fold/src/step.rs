@@ -14,11 +14,12 @@ use crate::dedupe::Window;
 use crate::error::{FoldError, damaged};
 use crate::form::{self, Reading, Schemas};
 use crate::given::Given;
-use crate::judge::{Case, LetUse, Refused, dedupe};
+use crate::judge::{Case, ClausePlans, Refused, dedupe};
 use crate::made::Made;
+use crate::room::TooLarge;
 use crate::rows::{RowCache, RowSlot};
 use crate::transition::Transition;
-use crate::view::{TooLarge, ViewPlan, derive};
+use crate::view::{Deriving, ViewPlan, derive};
 
 /// A fold at work on a batch.
 pub(crate) struct Step<'f> {
@@ -46,7 +47,7 @@ pub(crate) struct With<'a> {
     pub(crate) projection: &'a Projection,
     pub(crate) partition: Partition,
     pub(crate) schemas: &'a Schemas,
-    pub(crate) lets: &'a LetUse,
+    pub(crate) clauses: &'a ClausePlans,
     pub(crate) plans: &'a [ViewPlan],
     /// Records that operators declared dead, and why.
     pub(crate) passed_over: &'a BTreeMap<Offset, String>,
@@ -150,7 +151,7 @@ impl<'f> With<'f> {
     where
         'f: 'a,
     {
-        let With { projection, partition, schemas, lets, plans, .. } = *self;
+        let With { projection, partition, schemas, clauses, plans, .. } = *self;
         let topic = &projection.topic;
         let Onto { window, row, is_own, arena } = onto;
         let reading = Reading { topic, partition, schemas, arena };
@@ -159,7 +160,7 @@ impl<'f> With<'f> {
         match (&projection.entity, row) {
             (Some(entity), Some(row)) => {
                 let case =
-                    Case { topic, entity, lets, message, seen: transition.seen, row, is_own, arena, asks };
+                    Case { topic, entity, clauses, message, seen: transition.seen, row, is_own, arena, asks };
                 match case.judge(record.offset, window, making.blob) {
                     Ok((old, new)) => (transition.old, transition.new) = (old, new),
                     Err(Refused::Known) => {
@@ -175,7 +176,8 @@ impl<'f> With<'f> {
             }
             _ => dedupe(transition.seen, window, None)?,
         }
-        Ok(derive(projection, plans, partition, transition, arena, making.made)?)
+        let set = clauses.set(message.index);
+        Ok(derive(Deriving { projection, plans, partition, set, arena }, transition, making.made)?)
     }
 
     /// Whether guards are asked: not where the record is known to have been applied. Whether its id was seen still is: a

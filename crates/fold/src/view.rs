@@ -5,15 +5,18 @@ use bumpalo::Bump;
 use tidefold_app::expr::{Expr, Unnest};
 use tidefold_app::model::{Aggregate, Projection, RollupColumn, View, ViewKind};
 use tidefold_codec::ordered::{self, KeyColumn};
-use tidefold_codec::{ColumnType, Datum, columns};
+use tidefold_codec::{Datum, columns};
 use tidefold_record::Partition;
 use tidefold_table::bucket::{BUCKET_BYTES, Bucketing};
-use tidefold_table::component::{Delta, Keeps};
+use tidefold_table::component::Keeps;
+use tidefold_table::limits;
 use tidefold_table::rollup::shard;
-use tidefold_table::{Verdict, distinct, limits};
 
-use crate::eval::{Env, eval, matches};
+use crate::adds::{add, added};
+use crate::eval::{Env, eval, matches, value};
 use crate::made::{IndexRows, Made, RollupRows};
+use crate::reads::{ColumnSet, Reads};
+use crate::room::{Room, TooLarge, bound};
 use crate::transition::{Envelope, Message, Transition};
 
 /// What is worked out once for a view.
@@ -30,6 +33,9 @@ pub(crate) struct ViewPlan {
     key_bytes: usize,
     /// The largest value of one `min` or `max`.
     extreme_bytes: usize,
+    /// The most that a row takes of what a record may make.
+    row_bytes: usize,
+    reads: Reads,
 }
 
 /// The rollup that a row is added to.
@@ -40,28 +46,29 @@ struct Groups<'v> {
     partition: Partition,
 }
 
-/// A row beyond the bounds of rows.
-#[derive(Debug)]
-pub(crate) struct TooLarge {
-    code: &'static str,
-    table: String,
-    what: &'static str,
-    found: usize,
-    bound: usize,
+/// What rows are made by.
+#[derive(Clone, Copy)]
+pub(crate) struct Deriving<'a> {
+    pub(crate) projection: &'a Projection,
+    pub(crate) plans: &'a [ViewPlan],
+    pub(crate) partition: Partition,
+    /// Where the entity was there before and is after it: the columns that may be others.
+    pub(crate) set: ColumnSet,
+    pub(crate) arena: &'a Bump,
+}
+
+/// What views see of an entity before and after a record; of what happened, only the latter.
+#[derive(Clone, Copy)]
+struct Sides<'e, 'a> {
+    before: Option<&'e Env<'a>>,
+    after: Option<&'e Env<'a>>,
+    /// Of an entity that stays: the columns that may be others.
+    set: ColumnSet,
 }
 
 /// What a row of a view is made of: the values of its key's columns, then of an index those of the other columns, of a rollup
 /// for each aggregate what the row adds to it (TRUE where that has no argument, NULL where it is nothing).
 type Values<'a> = [Datum<'a>];
-
-/// The bytes of rows that a record may still make.
-struct Room {
-    left: usize,
-    /// How many rows stay as they are and were not made, so that their bytes are not counted.
-    unmade: usize,
-    /// Whether such rows are made all the same.
-    makes_all: bool,
-}
 
 /// Whether a row goes or comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,71 +84,69 @@ enum Turn {
 /// of what happened. A row beyond the bounds makes the record dead.
 #[inline]
 pub(crate) fn derive<'a>(
-    projection: &'a Projection,
-    plans: &[ViewPlan],
-    partition: Partition,
+    by: Deriving<'a>,
     transition: &Transition<'a>,
-    arena: &'a Bump,
     made: &mut [Made],
 ) -> Result<(), TooLarge> {
-    let mut room = Room { left: limits::RECORD_ROWS_BYTES, unmade: 0, makes_all: false };
-    let derived = derive_within(&mut room, projection, plans, partition, transition, arena, made);
+    let mut room = Room::new(false);
+    let derived = by.derive(transition, &mut room, made);
     if room.holds_unmade() {
         return derived;
     }
     // It may be that rows which stay as they are make it too much: all are made, and counted.
-    let mut room = Room { left: limits::RECORD_ROWS_BYTES, unmade: 0, makes_all: true };
-    derive_within(&mut room, projection, plans, partition, transition, arena, made)
-}
-
-#[inline]
-fn derive_within<'a>(
-    room: &mut Room,
-    projection: &'a Projection,
-    plans: &[ViewPlan],
-    partition: Partition,
-    transition: &Transition<'a>,
-    arena: &'a Bump,
-    made: &mut [Made],
-) -> Result<(), TooLarge> {
-    let has_entity = projection.entity.is_some();
-    let (before, after) = if has_entity {
-        let env = |state: &'a [Datum<'a>]| Env { state, ..Env::new(arena) };
-        (transition.old.map(env), transition.new.map(env))
-    } else {
-        (None, transition.message.map(|message| of_event(&message, arena)))
-    };
-    let (before, after) = (before.as_ref(), after.as_ref());
-    let event = transition.message.map(|message| message.index);
-    for ((view, plan), made) in projection.views.iter().zip(plans).zip(made) {
-        made.clear();
-        if !has_entity && view.source.event != event {
-            continue;
-        }
-        match (made, &view.kind) {
-            (Made::Index(old, new), ViewKind::Index { .. }) => {
-                plan.change(view, before, after, room, |turn, values, room| match turn {
-                    Turn::Goes => plan.index_row(view, values, None, None, old),
-                    Turn::Comes => plan.index_row(view, values, None, Some(room), new),
-                    Turn::Replaces => plan.index_row(view, values, old.last_key(), Some(room), new),
-                })?;
-            }
-            (Made::Rollup(rows), ViewKind::Rollup { aggregates, .. }) => {
-                let to = Groups { view, aggregates, partition };
-                plan.change(view, before, after, room, |turn, values, room| match turn {
-                    Turn::Goes => plan.group_row(to, values, -1, None, rows),
-                    Turn::Comes | Turn::Replaces => plan.group_row(to, values, 1, Some(room), rows),
-                })?;
-            }
-            (Made::Index(..), ViewKind::Rollup { .. }) | (Made::Rollup(_), ViewKind::Index { .. }) => {}
-        }
-    }
-    Ok(())
+    by.derive(transition, &mut Room::new(true), made)
 }
 
 fn of_event<'a>(message: &Message<'a>, arena: &'a Bump) -> Env<'a> {
     let Envelope { event_time_micros, append_time_micros, caller, .. } = message.envelope;
     Env { message: message.fields, event_time_micros, append_time_micros, caller, ..Env::new(arena) }
+}
+
+// === impl Deriving ===
+
+impl<'a> Deriving<'a> {
+    #[inline]
+    fn derive(
+        &self,
+        transition: &Transition<'a>,
+        room: &mut Room,
+        made: &mut [Made],
+    ) -> Result<(), TooLarge> {
+        let Deriving { projection, plans, partition, set, arena } = *self;
+        let has_entity = projection.entity.is_some();
+        let (before, after) = if has_entity {
+            let env = |state: &'a [Datum<'a>]| Env { state, ..Env::new(arena) };
+            (transition.old.map(env), transition.new.map(env))
+        } else {
+            (None, transition.message.map(|message| of_event(&message, arena)))
+        };
+        let sides = Sides { before: before.as_ref(), after: after.as_ref(), set };
+        let event = transition.message.map(|message| message.index);
+        for ((view, plan), made) in projection.views.iter().zip(plans).zip(made) {
+            made.clear();
+            if !has_entity && view.source.event != event {
+                continue;
+            }
+            match (made, &view.kind) {
+                (Made::Index(old, new), ViewKind::Index { .. }) => {
+                    plan.change(view, sides, room, |turn, values, room| match turn {
+                        Turn::Goes => plan.index_row(view, values, None, None, old),
+                        Turn::Comes => plan.index_row(view, values, None, Some(room), new),
+                        Turn::Replaces => plan.index_row(view, values, old.last_key(), Some(room), new),
+                    })?;
+                }
+                (Made::Rollup(rows), ViewKind::Rollup { aggregates, .. }) => {
+                    let to = Groups { view, aggregates, partition };
+                    plan.change(view, sides, room, |turn, values, room| match turn {
+                        Turn::Goes => plan.group_row(to, values, -1, None, rows),
+                        Turn::Comes | Turn::Replaces => plan.group_row(to, values, 1, Some(room), rows),
+                    })?;
+                }
+                (Made::Index(..), ViewKind::Rollup { .. }) | (Made::Rollup(_), ViewKind::Index { .. }) => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 // === impl ViewPlan ===
@@ -156,31 +161,45 @@ impl ViewPlan {
                 Some(RollupColumn::Aggregate(_)) | None => usize::MAX,
             },
         };
-        let others = match &view.kind {
+        let others: Vec<usize> = match &view.kind {
             ViewKind::Index { .. } => view.layout.value_columns().map(|(at, _)| at).collect(),
             ViewKind::Rollup { .. } => Vec::new(),
         };
+        let keys: Vec<_> = view.layout.key_columns().map(|(at, column)| (place(at), column)).collect();
+        let key_bytes = limits::row_key_bytes(&view.layout);
         ViewPlan {
-            keys: view.layout.key_columns().map(|(at, column)| (place(at), column)).collect(),
+            reads: Reads::of(view, keys.iter().map(|(at, _)| *at), &others),
+            keys,
             partition_columns: view.layout.partition_key.len(),
             bucketing: view.layout.bucketing(),
             others,
-            key_bytes: limits::row_key_bytes(&view.layout),
+            key_bytes,
             extreme_bytes: limits::EXTREMES_BYTES / extremes(view).max(1),
+            row_bytes: match &view.kind {
+                ViewKind::Rollup { .. } if extremes(view) == 0 => {
+                    RollupRows::row_bytes(key_bytes, view.layout.components())
+                }
+                ViewKind::Rollup { .. } | ViewKind::Index { .. } => limits::ROW_BYTES,
+            },
         }
     }
 
-    /// Tells which rows go and which come. The one row of a state that stays as it is does neither: that is seen before
-    /// a byte of it is written.
+    /// Tells which rows go and which come. Rows that stay as they are do neither, and where nothing is set that they depend
+    /// on they are not even evaluated.
     #[inline]
     fn change<'a>(
         &self,
         view: &'a View,
-        before: Option<&Env<'a>>,
-        after: Option<&Env<'a>>,
+        sides: Sides<'_, 'a>,
         room: &mut Room,
         mut row: impl FnMut(Turn, &Values<'a>, &mut Room) -> Result<(), TooLarge>,
     ) -> Result<(), TooLarge> {
+        let Sides { before, after, set } = sides;
+        let skips = !room.makes_all && self.filter_stays(view, sides);
+        if skips && !self.reads.rows.meets(set) {
+            room.leave(self.most_rows(view, after), self.row_bytes);
+            return Ok(());
+        }
         if let Some(unnest) = &view.source.unnest {
             for (turn, env) in [(Turn::Goes, before), (Turn::Comes, after)] {
                 if let Some(env) = env {
@@ -194,9 +213,20 @@ impl ViewPlan {
             self.values(view, env, values)?;
             Some(values)
         };
-        let (old, new) = (before.and_then(only), after.and_then(only));
+        let new = after.and_then(only);
+        if let (true, Some(before), Some(values), ViewKind::Index { columns }) =
+            (skips && !self.reads.keys.meets(set), before, new, &view.kind)
+        {
+            // Whether there was a row under its key before or not, there is this one now.
+            if self.others_stay(columns, before, set, values) {
+                room.leave(1, self.row_bytes);
+                return Ok(());
+            }
+            return row(Turn::Replaces, values, room);
+        }
+        let old = before.and_then(only);
         if !room.makes_all && old.is_some() && old == new {
-            room.unmade += 1;
+            room.leave(1, self.row_bytes);
             return Ok(());
         }
         if let Some(values) = old {
@@ -206,6 +236,43 @@ impl ViewPlan {
         let key_of = |values: &'a Values<'a>| values.get(..self.keys.len());
         let replaces = old.is_some_and(|old| key_of(old) == key_of(values));
         row(if replaces { Turn::Replaces } else { Turn::Comes }, values, room)
+    }
+
+    /// Whether there is an entity before and after, and the filter says the same of both.
+    #[inline]
+    fn filter_stays<'a>(&self, view: &'a View, sides: Sides<'_, 'a>) -> bool {
+        let (Some(before), Some(after)) = (sides.before, sides.after) else { return false };
+        let Some(filter) = &view.source.filter else { return true };
+        let holds = |env| matches(filter, env).unwrap_or(false);
+        !self.reads.filter.meets(sides.set)
+            || (self.reads.filter_is_of_state && holds(before) == holds(after))
+    }
+
+    /// How many rows a state makes at most.
+    fn most_rows<'a>(&self, view: &'a View, env: Option<&Env<'a>>) -> usize {
+        let (Some(unnest), Some(env)) = (&view.source.unnest, env) else { return 1 };
+        match eval(&unnest.array, env) {
+            Ok(Datum::Encoded(array)) => columns::count(&unnest.element, false, array)
+                .map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX)),
+            Ok(_) | Err(_) => 0,
+        }
+    }
+
+    /// Whether the columns beside the key are what they were.
+    #[inline]
+    fn others_stay<'a>(
+        &self,
+        columns: &'a [Expr],
+        before: &Env<'a>,
+        set: ColumnSet,
+        values: &Values<'a>,
+    ) -> bool {
+        let values = values.get(self.keys.len()..).unwrap_or_default();
+        let mut others = self.others.iter().zip(&self.reads.others).zip(values);
+        others.all(|((at, reads), now)| {
+            !reads.meets(set)
+                || columns.get(*at).is_some_and(|expr| value(expr, before).unwrap_or(Datum::Null) == *now)
+        })
     }
 
     /// The rows of each element of the array.
@@ -361,130 +428,4 @@ fn extremes(view: &View) -> usize {
     let ViewKind::Rollup { aggregates, .. } = &view.kind else { return 0 };
     let keeps = aggregates.iter().flat_map(|aggregate| aggregate.function.keeps);
     keeps.filter(|keeps| matches!(keeps, Keeps::Smallest | Keeps::Largest)).count()
-}
-
-fn bound(
-    code: &'static str,
-    view: &View,
-    what: &'static str,
-    found: usize,
-    bound: usize,
-) -> Result<(), TooLarge> {
-    if found <= bound {
-        return Ok(());
-    }
-    Err(TooLarge { code, table: view.name.clone(), what, found, bound })
-}
-
-/// A value that is there.
-#[inline]
-fn value<'a>(expr: &'a Expr, env: &Env<'a>) -> Option<Datum<'a>> {
-    match eval(expr, env) {
-        Ok(Datum::Null) | Err(_) => None,
-        Ok(datum) => Some(datum),
-    }
-}
-
-/// What a source row adds to an aggregate: its argument, TRUE where it has none; NULL where the row adds nothing.
-fn added<'a>(aggregate: &'a Aggregate, env: &Env<'a>) -> Datum<'a> {
-    if let Some(filter) = &aggregate.filter
-        && !matches(filter, env).unwrap_or(false)
-    {
-        return Datum::Null;
-    }
-    match &aggregate.argument {
-        Some(argument) => value(argument, env).unwrap_or(Datum::Null),
-        None => Datum::Boolean(true),
-    }
-}
-
-/// Adds it to the components of the aggregate, which start at this place; how many bytes a row keeps of it besides what it
-/// has anyway.
-fn add(aggregate: &Aggregate, at: usize, datum: Datum<'_>, sign: i64, rows: &mut RollupRows) -> usize {
-    if datum.is_null() {
-        return 0;
-    }
-    if aggregate.argument.is_none() {
-        rows.add(at, Delta::Count(sign));
-        return 0;
-    }
-    let mut bytes = 0;
-    for (at, keeps) in (at..).zip(aggregate.function.keeps) {
-        match keeps {
-            Keeps::Count => rows.add(at, Delta::Count(sign)),
-            // A decimal has at most 127 bits, and so has the square of a number that the checker let be squared; a sign is
-            // one of two, so the product is the number or its opposite.
-            Keeps::Sum => {
-                let number = number(datum).wrapping_mul(i128::from(sign));
-                rows.add(at, Delta::Sum(number.into(), sign));
-            }
-            Keeps::Squares => {
-                let number = number(datum);
-                let square = number.wrapping_mul(number).wrapping_mul(i128::from(sign));
-                rows.add(at, Delta::Sum(square.into(), sign));
-            }
-            Keeps::Smallest | Keeps::Largest => {
-                with_bytes(aggregate, datum, |datum| {
-                    rows.add(at, Delta::Extreme(datum));
-                    bytes += datum.len();
-                });
-            }
-            Keeps::Distinct => {
-                with_bytes(aggregate, datum, |datum| rows.add(at, Delta::Distinct(distinct::hash(datum))));
-            }
-        }
-    }
-    bytes
-}
-
-/// What a sum adds of a value: the number without its point, or 1 of TRUE.
-fn number(datum: Datum<'_>) -> i128 {
-    match datum {
-        Datum::Long(number) => i128::from(number),
-        Datum::Decimal(number) => number,
-        Datum::Boolean(yes) => i128::from(yes),
-        Datum::Null | Datum::Double(_) | Datum::Text(_) | Datum::Bytes(_) | Datum::Encoded(_) => 0,
-    }
-}
-
-/// The value's datum, of the argument's type without null.
-fn with_bytes(aggregate: &Aggregate, datum: Datum<'_>, then: impl FnOnce(&[u8])) {
-    let Some(column) = &aggregate.argument_type else { return };
-    let column = ColumnType { ty: column.ty.clone(), nullable: false };
-    let mut bytes = Vec::with_capacity(32);
-    columns::encode([&column], &[datum], &mut bytes);
-    then(&bytes);
-}
-
-// === impl Room ===
-
-impl Room {
-    /// Takes a row's bytes.
-    fn take(&mut self, view: &View, size: usize) -> Result<(), TooLarge> {
-        match self.left.checked_sub(size) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => {
-                let found = limits::RECORD_ROWS_BYTES - self.left + size;
-                let what = "the rows that the record makes in views up to this one";
-                bound("rows_too_large", view, what, found, limits::RECORD_ROWS_BYTES)
-            }
-        }
-    }
-
-    /// Whether there is room for what was not made as well, however large it is: a row that stays was within its bound.
-    fn holds_unmade(&self) -> bool {
-        self.unmade == 0 || self.unmade * limits::ROW_BYTES <= self.left
-    }
-}
-
-// === impl TooLarge ===
-
-impl TooLarge {
-    pub(crate) fn verdict(&self) -> Verdict {
-        let TooLarge { code, table, what, found, bound } = self;
-        Verdict::dead(code, format_args!("table {table}: {what} has {found} bytes, more than {bound}"))
-    }
 }
