@@ -23,10 +23,9 @@ use tidefold_log::memory::MemoryLog;
 use tidefold_projector::LaneState;
 use tidefold_record::Partition;
 use tidefold_store::memory::MemoryStore;
-use tidefold_store::{Lane, Scan, Store, StoreError, Table, TableWrites};
+use tidefold_store::{Lane, Moves, Scan, Store, StoreError, Table, TableWrites};
 use tidefold_table::{Row, TableId};
 use tidefold_telemetry::clock;
-use tokio::sync::watch;
 
 const PARTITIONS: u32 = 3;
 
@@ -268,7 +267,7 @@ impl Store for Refusing {
         self.0.drop_tables(tables)
     }
 
-    fn checkpoints_moved(&self) -> watch::Receiver<u64> {
+    fn checkpoints_moved(&self) -> Moves {
         self.0.checkpoints_moved()
     }
 }

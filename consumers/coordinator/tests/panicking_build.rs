@@ -15,10 +15,9 @@ use tidefold_coordinator::{Coordinator, Options, Phase, ReplayOptions};
 use tidefold_log::SharedLog;
 use tidefold_log::memory::MemoryLog;
 use tidefold_store::memory::MemoryStore;
-use tidefold_store::{Lane, Scan, Store, StoreError, Table, TableWrites};
+use tidefold_store::{Lane, Moves, Scan, Store, StoreError, Table, TableWrites};
 use tidefold_table::{Row, TableId};
 use tidefold_telemetry::{Supervisor, Telemetry};
-use tokio::sync::watch;
 
 /// A store in which whoever reads whole tables trips over a mistake of ours: the comparison alone does.
 struct Tripping(MemoryStore);
@@ -55,7 +54,7 @@ impl Store for Tripping {
         self.0.drop_tables(tables)
     }
 
-    fn checkpoints_moved(&self) -> watch::Receiver<u64> {
+    fn checkpoints_moved(&self) -> Moves {
         self.0.checkpoints_moved()
     }
 }

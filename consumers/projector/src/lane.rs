@@ -219,7 +219,7 @@ impl Lane {
             return Ok(Next::Look);
         }
         // Marked as seen before they are looked at: a move in between wakes the lane up again.
-        let mut moved = self.io.store.checkpoints_moved();
+        let mut moved = self.io.store.checkpoints_moved().times;
         moved.borrow_and_update();
         let end = *self.end.borrow_and_update();
         self.io.observer.end(end);

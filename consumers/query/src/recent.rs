@@ -64,7 +64,7 @@ impl Recent {
         tables: &GenerationTables,
         partitions: &[u32],
     ) -> Result<Vec<Checkpoint>, StoreError> {
-        let (moved, now) = (*store.checkpoints_moved().borrow(), clock::instant());
+        let (moved, now) = (*store.checkpoints_moved().times.borrow(), clock::instant());
         let mut found = vec![Checkpoint::START; self.places.len()];
         let mut missing = Vec::new();
         for at in partitions.iter().copied() {
@@ -87,7 +87,7 @@ impl Recent {
         partitions: &[u32],
         found: &mut [Checkpoint],
     ) -> Result<(), StoreError> {
-        let (moved, now) = (*store.checkpoints_moved().borrow(), clock::instant());
+        let (moved, now) = (*store.checkpoints_moved().times.borrow(), clock::instant());
         let checkpoints = load_checkpoints(store, tables, partitions.iter().copied()).await?;
         for (at, checkpoint) in partitions.iter().zip(checkpoints) {
             self.keep(*at, Kept { checkpoint, asked: now, renewed: now, moved });

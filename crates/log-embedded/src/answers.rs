@@ -1,8 +1,8 @@
 //! Answers to those who wait for a commit.
 //!
 //! A thread of its own that wakes task by task those of a runtime which sleeps wakes the runtime's threads again and again:
-//! each does the little there is and goes back to sleep, while the next one is being woken. So whoever shares a commit is
-//! woken by a task of the runtime itself, and it is woken once.
+//! each does the little there is and goes back to sleep, while the next one is being woken. So where many share a commit
+//! they are woken by a task of the runtime itself, and it is woken once. A few are not worth the way through that task.
 
 use tidefold_log::{Appended, LogError};
 use tidefold_record::Offset;
@@ -11,6 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Who waits for an append, and where it begins.
 pub(crate) type Answer = (oneshot::Sender<Result<Appended, LogError>>, Offset);
+
+/// So many are woken by whoever gives the answers.
+const FEW: usize = 16;
 
 /// Answers for callers.
 pub(crate) struct Answers(Option<mpsc::UnboundedSender<Vec<Answer>>>);
@@ -36,7 +39,7 @@ impl Answers {
     pub fn give(&self, answers: Vec<Answer>) {
         match &self.0 {
             // A runtime that is gone wakes nobody, but another one may have callers, too.
-            Some(give) if answers.len() > 1 => {
+            Some(give) if answers.len() > FEW => {
                 give.send(answers).unwrap_or_else(|back| hand_out(back.0));
             }
             _ => hand_out(answers),

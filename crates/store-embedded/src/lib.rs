@@ -37,7 +37,7 @@ use fjall::{Database, PersistMode};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tidefold_embedded_files::Marks;
-use tidefold_store::{Lane, Scan, Store, StoreError, Table, TableWrites};
+use tidefold_store::{Lane, Moves, Scan, Store, StoreError, Table, TableWrites};
 use tidefold_table::{Row, TableId};
 use tokio::sync::watch;
 
@@ -183,8 +183,8 @@ impl Store for EmbeddedStore {
         async move { self.drop_now(tables) }.boxed()
     }
 
-    fn checkpoints_moved(&self) -> watch::Receiver<u64> {
-        self.moved.subscribe()
+    fn checkpoints_moved(&self) -> Moves {
+        Moves { times: self.moved.subscribe(), are_all: true }
     }
 }
 

@@ -42,7 +42,7 @@ use ahash::{AHashMap, AHashSet};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tidefold_store::{Lane, Scan, Store, StoreError, Table, TableWrites};
+use tidefold_store::{Lane, Moves, Scan, Store, StoreError, Table, TableWrites};
 use tidefold_table::{Row, TableId, TableKind};
 use tokio::sync::{Mutex, watch};
 
@@ -154,8 +154,8 @@ impl Store for ScyllaStore {
         .boxed()
     }
 
-    fn checkpoints_moved(&self) -> watch::Receiver<u64> {
-        self.moved.subscribe()
+    fn checkpoints_moved(&self) -> Moves {
+        Moves { times: self.moved.subscribe(), are_all: false }
     }
 }
 

@@ -67,13 +67,21 @@ pub trait Store: Send + Sync + 'static {
     /// Drops tables and all that is in them. Tables that are absent are no error.
     fn drop_tables<'a>(&'a self, tables: &'a [TableId]) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// A number that changes each time this process writes to a checkpoints table: whoever waits for a position looks
-    /// again then, and besides at intervals, since other processes write too.
-    fn checkpoints_moved(&self) -> watch::Receiver<u64>;
+    /// What tells of writes to checkpoints tables: whoever waits for a position looks again then.
+    fn checkpoints_moved(&self) -> Moves;
 }
 
 /// A store that anyone may hold.
 pub type SharedStore = Arc<dyn Store>;
+
+/// What tells of writes to checkpoints tables.
+#[derive(Clone, Debug)]
+pub struct Moves {
+    /// A number that changes each time this process writes to one.
+    pub times: watch::Receiver<u64>,
+    /// Whether that is all: nobody else can write to this store. Where others can, who waits looks again at intervals, too.
+    pub are_all: bool,
+}
 
 /// A table to be opened.
 #[derive(Clone, Debug)]

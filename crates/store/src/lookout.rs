@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::published::Published;
-use crate::{SharedStore, StoreError};
+use crate::{Moves, SharedStore, StoreError};
 
 /// The checkpoints of one generation, for those who wait.
 pub struct Lookout {
@@ -126,13 +126,13 @@ impl Lookout {
             answer = &mut answer => return answer.unwrap_or_else(|_| Err(unanswered())),
             turn = self.turn.acquire() => turn,
         };
-        let mut moved = self.store.checkpoints_moved();
+        let Moves { times: mut moved, are_all } = self.store.checkpoints_moved();
         loop {
             // Only whoever has the turn answers: nothing comes while this one rests or looks, but something may have before.
             if let Ok(answer) = answer.try_recv() {
                 return answer;
             }
-            self.rest(&mut moved).await;
+            self.rest(&mut moved, are_all).await;
             let look = self.board().begin(*moved.borrow_and_update());
             let found = self.published.each_checkpoint(look.partitions.iter().copied()).await;
             self.board().end(&look, found);
@@ -154,8 +154,9 @@ impl Lookout {
         answered
     }
 
-    /// Returns when it is time to look.
-    async fn rest(&self, moved: &mut watch::Receiver<u64>) {
+    /// Returns when it is time to look. Where all moves are told, nothing comes by time alone, and a timer would wake a
+    /// thread for nothing each time.
+    async fn rest(&self, moved: &mut watch::Receiver<u64>, are_all: bool) {
         loop {
             let (count, now) = (*moved.borrow_and_update(), Instant::now());
             let due = self.board().due(count, now);
@@ -170,7 +171,10 @@ impl Lookout {
                 }
             };
             // Who is told, and who has rested, asks again whether it is time.
-            let _ = tokio::time::timeout_at(due, told).await;
+            match are_all {
+                true => told.await,
+                false => drop(tokio::time::timeout_at(due, told).await),
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use tidefold_table::{Damaged, Row, RowWrite, Stamp, TableId, TableKind};
 use tokio::sync::watch;
 
-use crate::{Lane, Scan, Store, StoreError, Table, TableWrites};
+use crate::{Lane, Moves, Scan, Store, StoreError, Table, TableWrites};
 
 /// The memory store, as one process has it.
 #[derive(Debug)]
@@ -275,8 +275,8 @@ impl Store for MemoryStore {
         .boxed()
     }
 
-    fn checkpoints_moved(&self) -> watch::Receiver<u64> {
-        self.moved.subscribe()
+    fn checkpoints_moved(&self) -> Moves {
+        Moves { times: self.moved.subscribe(), are_all: false }
     }
 }
 

@@ -10,10 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tidefold_table::{Row, TableId};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::{Lane, Scan, SharedStore, Store, StoreError, Table, TableWrites};
+use crate::{Lane, Moves, Scan, SharedStore, Store, StoreError, Table, TableWrites};
 
 /// Is told what a store does. Every method has to return at once: it is called between a caller and its answer.
 pub trait Observer: Send + Sync + 'static {
@@ -204,7 +203,7 @@ impl Store for Observed {
         })
     }
 
-    fn checkpoints_moved(&self) -> watch::Receiver<u64> {
+    fn checkpoints_moved(&self) -> Moves {
         self.store.checkpoints_moved()
     }
 }

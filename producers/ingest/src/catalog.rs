@@ -92,6 +92,13 @@ impl Catalogs {
         now
     }
 
+    /// What tells when that is another.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Control>> {
+        let mut changes = self.control.clone();
+        changes.mark_unchanged();
+        changes
+    }
+
     /// The control state of now.
     pub(crate) fn control(&self) -> Arc<Control> {
         Arc::clone(&self.control.borrow())

@@ -42,9 +42,6 @@ pub(crate) struct Waited {
     pub(crate) caller: Caller,
 }
 
-/// How often who waits asks whether another generation is active by now.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-
 // === impl Intake ===
 
 impl Intake {
@@ -188,14 +185,18 @@ async fn until_judged(intake: &Intake, standing: &Standing<'_>) -> Outcome {
 /// their looks at the checkpoint.
 async fn judged_now(intake: &Intake, standing: &Standing<'_>) -> Result<Option<Outcome>, Untold> {
     let Standing { topic, partition, offset, .. } = standing;
+    let mut changes = intake.catalog.changes();
     let Some(folded) = intake.folded(topic, *partition) else { return Ok(None) };
     let wanted = Wanted { partition: *partition, past: Some(*offset) };
     let mut past = pin!(folded.lookout.until(vec![wanted]));
     let found = loop {
-        match tokio::time::timeout(ASK_AGAIN, past.as_mut()).await {
-            Ok(found) => break found.map_err(Untold::Store)?,
-            Err(_) if intake.active(topic) == Some(folded.generation) => {}
-            Err(_) => return Ok(None),
+        tokio::select! {
+            biased;
+            found = past.as_mut() => break found.map_err(Untold::Store)?,
+            // Not by the clock: a timer for each who waits would wake a thread each time.
+            Ok(()) = changes.changed() => if intake.active(topic) != Some(folded.generation) {
+                return Ok(None);
+            },
         }
     };
     let checkpoint = intake.proofs.proved(&folded, found.into_iter().next().flatten(), false).await?;

@@ -44,7 +44,7 @@ impl Pair {
         near: u64,
         reached: &(dyn Fn(Reached) + Sync),
     ) -> Result<(), CoordinatorError> {
-        let mut moved = self.process.components.store.checkpoints_moved();
+        let mut moved = self.process.components.store.checkpoints_moved().times;
         loop {
             moved.borrow_and_update();
             self.can_go_on()?;

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tidefold_store::memory::MemoryStore;
-use tidefold_store::{Lane, Scan, Store, StoreError, Table, TableWrites};
+use tidefold_store::{Lane, Moves, Scan, Store, StoreError, Table, TableWrites};
 use tidefold_table::{Row, TableId};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use super::Dice;
 
@@ -123,7 +123,7 @@ impl Store for Stepped {
         self.inner.drop_tables(tables)
     }
 
-    fn checkpoints_moved(&self) -> watch::Receiver<u64> {
+    fn checkpoints_moved(&self) -> Moves {
         self.inner.checkpoints_moved()
     }
 }

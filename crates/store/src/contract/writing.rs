@@ -190,7 +190,7 @@ pub async fn checkpoint_writes_are_told(harness: &mut dyn Harness) {
     let entities = opened(harness, "entities", TableKind::Entity).await;
     let checkpoints = opened(harness, "checkpoints", TableKind::Checkpoints).await;
     let store = harness.store();
-    let mut moved = store.checkpoints_moved();
+    let mut moved = store.checkpoints_moved().times;
     moved.mark_unchanged();
     write(&store, &entities, vec![put(b"a", b"1", 3)]).await;
     assert!(!moved.has_changed().expect("open"));

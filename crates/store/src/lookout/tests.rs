@@ -6,14 +6,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures_util::future::join_all;
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, join_all};
 use tidefold_record::TopicName;
-use tidefold_table::{RowWrite, Stamp, checkpoint};
+use tidefold_table::{Row, RowWrite, Stamp, TableId, checkpoint};
 
 use super::*;
 use crate::memory::MemoryStore;
 use crate::observer::{Observed, Observer, Operation, SharedObserver};
-use crate::{Lane, Store, Table, TableWrites};
+use crate::{Lane, Scan, Store, Table, TableWrites};
 
 /// One generation's tables in a store whose loads are counted.
 struct Place {
@@ -34,10 +35,52 @@ impl Observer for Loads {
     }
 }
 
+/// A store that nobody else can write to.
+struct Alone(SharedStore);
+
+impl Store for Alone {
+    fn open<'a>(&'a self, tables: &'a [Table]) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.0.open(tables)
+    }
+
+    fn load<'a>(
+        &'a self,
+        table: &'a TableId,
+        keys: &'a [Bytes],
+    ) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StoreError>> {
+        self.0.load(table, keys)
+    }
+
+    fn write<'a>(
+        &'a self,
+        lane: &'a Lane,
+        writes: &'a [TableWrites],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.0.write(lane, writes)
+    }
+
+    fn scan<'a>(&'a self, table: &'a TableId, scan: &'a Scan) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
+        self.0.scan(table, scan)
+    }
+
+    fn drop_tables<'a>(&'a self, tables: &'a [TableId]) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.0.drop_tables(tables)
+    }
+
+    fn checkpoints_moved(&self) -> Moves {
+        Moves { are_all: true, ..self.0.checkpoints_moved() }
+    }
+}
+
 // === impl Place ===
 
 impl Place {
     async fn new() -> Place {
+        Place::within(|store| store).await
+    }
+
+    /// In a store made of the one that counts.
+    async fn within(make: impl FnOnce(SharedStore) -> SharedStore) -> Place {
         let topic = TopicName::new("orders");
         let tables = GenerationTables::new("shop", &topic, None, std::iter::empty(), 1);
         let memory = Arc::new(MemoryStore::new());
@@ -46,7 +89,7 @@ impl Place {
         memory.open(std::slice::from_ref(&table)).await.unwrap();
         let loads = Arc::new(AtomicUsize::new(0));
         let observer = SharedObserver::new(Loads(Arc::clone(&loads)));
-        let store: SharedStore = Arc::new(Observed::new(Arc::clone(&memory) as SharedStore, observer));
+        let store = make(Arc::new(Observed::new(Arc::clone(&memory) as SharedStore, observer)));
         let lookout = Lookout::of(&store, &tables);
         let lane = Lane { checkpoints: tables.checkpoints.id, partition: 0 };
         Place { memory, lookout, table, lane, loads }
@@ -93,8 +136,7 @@ fn at(next: u64) -> Checkpoint {
 }
 
 /// How many reads it takes until so many are answered who wait for one record.
-async fn reads_for(many: u64) -> usize {
-    let place = Place::new().await;
+async fn reads_for(place: Place, many: u64) -> usize {
     let all = join_all((0..many).map(|_| place.past(0, 6)));
     let fold = async {
         // A minute, of which most is in vain.
@@ -110,11 +152,18 @@ async fn reads_for(many: u64) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn many_who_wait_cost_as_many_reads_as_one() {
-    let (one, many) = (reads_for(1).await, reads_for(500).await);
+    let (one, many) = (reads_for(Place::new().await, 1).await, reads_for(Place::new().await, 500).await);
     // The first has begun its look when the others come.
     assert!(many <= one + 2, "{one} for one, {many} for 500");
     // Ten a second at last, and some more at first.
     assert!(one < 700, "{one}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_else_writes_a_wait_costs_a_read_for_each_move_and_none_in_between() {
+    let place = Place::within(|store| Arc::new(Alone(store))).await;
+    // One at its beginning, and three moves.
+    assert_eq!(reads_for(place, 1).await, 4);
 }
 
 #[tokio::test(start_paused = true)]
