@@ -103,8 +103,7 @@ pub(crate) fn serve_node(words: &[String]) -> Outcome {
         ("--data", "data.folder".to_owned(), data),
     ];
     let layers = Layers { flags, ..Layers::default() };
-    let resolved = layers.resolve().map_err(|errors| format!("{errors:?}"))?;
-    let settings = resolved.settings().map_err(|errors| format!("{errors:?}"))?;
+    let settings = layers.resolve().settings().map_err(|errors| format!("{errors:?}"))?;
     let app = tidefold::folder::load(&storefront(), &Output::plain()).map_err(|failure| failure.text)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("http").build()?.block_on(async {
         let node = tidefold::node::Node::start(app, &settings, tidefold::node::Role::Everything)

@@ -125,13 +125,15 @@ impl Role {
 // === impl Node ===
 
 impl Node {
-    /// Listens, opens the log and the store, brings the app up and serves it. Ports are bound first, so that a second node
-    /// says so before it touches anything; until all is there they answer that the node is alive and what it waits for.
+    /// Judges the settings, listens, opens the log and the store, brings the app up and serves it. Ports are bound before
+    /// anything is opened, so that a second node says so before it touches anything; until all is there they answer that the
+    /// node is alive and what it waits for.
     ///
     /// # Errors
     /// When a port is taken, the data folder is in use, damaged or another app's, the definition has changed, or a part of
     /// a fleet is given a log or store that no other process can open.
     pub async fn start(app: App, settings: &Settings, role: Role) -> Result<Node, Failure> {
+        backend::check(settings)?;
         let store_alone = needs_the_store_alone(settings, role)?;
         let parts = Parts::new(app);
         parts.telemetry.build_info(VERSION, REVISION).set(1);

@@ -15,7 +15,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use serde_json::{Value, json};
-use support::{Client, root};
+use support::{Client, root, tidefold};
 
 /// A node that is starting.
 struct Starting {
@@ -134,5 +134,32 @@ async fn whoever_asks_a_node_that_waits_is_told_what_for_and_a_signal_ends_it() 
         assert_eq!(ended, Some(code), "{flags:?}: {said:#?}");
         assert!(said.last().is_some_and(|line| line.contains("stopped while it was starting")), "{said:#?}");
         assert!(!said.iter().any(|line| line.contains("\"ERROR\"")), "{said:#?}");
+    }
+}
+
+#[test]
+fn wrong_settings_are_refused_all_at_once_before_anything_starts() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, folder) = (taken.local_addr().unwrap().to_string(), tempfile::tempdir().unwrap());
+    let data = folder.path().join("data");
+    let data_text = data.to_string_lossy();
+    for command in ["up", "ingest", "project", "query", "config"] {
+        let app = if command == "config" { None } else { Some("schemas/storefront") };
+        let wrong = ["--log", "nats://x", "--store", "scylla://nowhere", "--set", "log.group_protocol=x"];
+        let more = ["--set", "run.drian=1s", "--set", "run.drain=soon", "--http", &address, "--data"];
+        let arguments = [&[command], app.as_slice(), &wrong, &more, &[&data_text]].concat();
+        let (code, _, err) = tidefold(&arguments);
+        assert_eq!(code, 2, "{command}: {err}");
+        for said in [
+            "flag --log: log.url = \"nats://x\" is neither",
+            "flag --store: store.url = \"scylla://nowhere\" is neither",
+            "run.drian",
+            "run.drain",
+            "log.group_protocol",
+        ] {
+            // A node's lines are JSON here, which quotes the quotes.
+            assert!(err.replace('\\', "").contains(said), "{command}: {said}: {err}");
+        }
+        assert!(!err.contains("listening") && !data.exists(), "{command}: {err}");
     }
 }

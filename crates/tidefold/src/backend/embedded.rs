@@ -14,12 +14,14 @@ use crate::failure::{Code, Failure};
 pub(super) const LOG: Kind<OpenLog> = Kind {
     scheme: "embedded",
     on_servers: false,
+    lacks: None,
     open: |place, told| async move { log(&place, told) }.boxed(),
 };
 
 pub(super) const STORE: Kind<OpenStore> = Kind {
     scheme: "embedded",
     on_servers: false,
+    lacks: None,
     open: |place, told| async move { store(&place, told) }.boxed(),
 };
 

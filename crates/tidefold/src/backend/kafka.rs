@@ -4,15 +4,20 @@ use futures_util::future::FutureExt;
 
 use super::kind::{Kind, OpenLog};
 
-pub(super) const LOG: Kind<OpenLog> =
-    Kind { scheme: "kafka", on_servers: true, open: |place, told| open(place, told).boxed() };
+pub(super) const LOG: Kind<OpenLog> = Kind {
+    scheme: "kafka",
+    on_servers: true,
+    lacks: if cfg!(feature = "kafka") { None } else { Some("kafka") },
+    open: |place, told| open(place, told).boxed(),
+};
 
 #[cfg(not(feature = "kafka"))]
 async fn open(
     _: super::kind::Place<'_>,
     _: super::kind::OfLog,
 ) -> Result<super::kind::OpenedLog, crate::failure::Failure> {
-    Err(super::kind::without("log.url", "Kafka", "kafka"))
+    let text = super::kind::without("kafka", "kafka");
+    Err(crate::failure::Failure::new(crate::failure::Code::Usage, text))
 }
 
 #[cfg(feature = "kafka")]

@@ -17,6 +17,8 @@ pub(super) struct Kind<O> {
     pub(super) scheme: &'static str,
     /// Whether servers have it: then a URL names their addresses, and processes may share it.
     pub(super) on_servers: bool,
+    /// The feature that this binary was built without, where it cannot open one.
+    pub(super) lacks: Option<&'static str>,
     /// Opens one. Servers that do not answer are waited for.
     pub(super) open: O,
 }
@@ -80,10 +82,7 @@ impl<O> Kind<O> {
     }
 }
 
-#[cfg(not(all(feature = "kafka", feature = "scylla")))]
-pub(super) fn without(setting: &str, server: &str, feature: &str) -> Failure {
-    let text = format!(
-        "{setting} names {server}, and this binary was built without it: build it with `--features {feature}`"
-    );
-    Failure::new(crate::failure::Code::Usage, text)
+/// What is said of a kind that this binary was built without.
+pub(super) fn without(scheme: &str, feature: &str) -> String {
+    format!("this binary was built without {scheme}: build it with `--features {feature}`")
 }

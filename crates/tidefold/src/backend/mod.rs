@@ -17,7 +17,7 @@ use tidefold_store::SharedStore;
 use tidefold_telemetry::Telemetry;
 
 use crate::failure::{Code, Failure};
-use crate::settings::Settings;
+use crate::settings::{Resolved, SettingError, Settings, shown};
 use kind::{Kind, OfLog, OfStore, OpenLog, OpenStore, OpenedLog, Place};
 
 /// The log and the store of an app.
@@ -27,6 +27,9 @@ pub(crate) struct Backends {
     pub(crate) store: SharedStore,
 }
 
+/// The settings that name them.
+const LOG: &str = "log.url";
+const STORE: &str = "store.url";
 /// Every log.
 const LOGS: &[Kind<OpenLog>] = &[embedded::LOG, kafka::LOG];
 /// Every store.
@@ -48,8 +51,9 @@ impl Backends {
         telemetry: &Telemetry,
     ) -> Result<Backends, Failure> {
         let (log_gate, store_gate) = (readiness.gate("log"), readiness.gate("store"));
-        let (of_log, log_at) = named("log.url", &settings.log.url, LOGS)?;
-        let (of_store, store_at) = named("store.url", &settings.store.url, STORES)?;
+        store_gate.close("not begun: the log is opened before it");
+        let (of_log, log_at) = named(LOG, &settings.log.url, LOGS).map_err(refused)?;
+        let (of_store, store_at) = named(STORE, &settings.store.url, STORES).map_err(refused)?;
         let folder = settings.data.folder.join(&app.name);
         let place = |addresses, gate| Place { addresses, folder: folder.clone(), settings, gate, telemetry };
         let largest = app.projections.iter().map(|of| of.topic.max_message_bytes).max().unwrap_or(0);
@@ -61,6 +65,7 @@ impl Backends {
         };
         let OpenedLog { log, identity } = (of_log.open)(place(log_at, log_gate), told).await?;
         let log = Arc::new(tidefold_log::observer::Observed::new(log, observer));
+        store_gate.close("starting");
         // Rows say nothing of another log's records, even of the same app's.
         let owner = format!("app {}, log {identity}", app.name);
         let store = open_store(of_store, place(store_at, store_gate), owner).await?;
@@ -73,7 +78,7 @@ impl Backends {
         readiness: &Readiness,
         telemetry: &Telemetry,
     ) -> Result<Backends, Failure> {
-        let (kind, addresses) = named("store.url", &settings.store.url, STORES)?;
+        let (kind, addresses) = named(STORE, &settings.store.url, STORES).map_err(refused)?;
         if !kind.on_servers {
             return Err(Failure::new(
                 Code::Usage,
@@ -94,9 +99,37 @@ async fn open_store(kind: &Kind<OpenStore>, place: Place<'_>, owner: String) -> 
 
 /// Whether the log and the store can be shared by several processes; if not, which setting keeps them from it.
 pub(crate) fn not_shared(settings: &Settings) -> Vec<&'static str> {
-    let log = named("log.url", &settings.log.url, LOGS).is_ok_and(|(kind, _)| !kind.on_servers);
-    let store = named("store.url", &settings.store.url, STORES).is_ok_and(|(kind, _)| !kind.on_servers);
-    [("log.url", log), ("store.url", store)].into_iter().filter(|(_, own)| *own).map(|(key, _)| key).collect()
+    let log = named(LOG, &settings.log.url, LOGS).is_ok_and(|(kind, _)| !kind.on_servers);
+    let store = named(STORE, &settings.store.url, STORES).is_ok_and(|(kind, _)| !kind.on_servers);
+    [(LOG, log), (STORE, store)].into_iter().filter(|(_, own)| *own).map(|(key, _)| key).collect()
+}
+
+/// What cannot be of what the settings name, with where it was said.
+pub(crate) fn mistakes(resolved: &Resolved) -> Vec<SettingError> {
+    let wrong = |key: &'static str, judge: fn(&str) -> Option<String>| {
+        let (url, origin) = resolved.0.get(key)?;
+        judge(url).map(|detail| SettingError::Backend { origin: origin.clone(), detail })
+    };
+    [wrong(LOG, wrong_log), wrong(STORE, wrong_store)].into_iter().flatten().collect()
+}
+
+/// Refuses settings that name a log or a store that there is not, before anything is opened.
+pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
+    let wrong: Vec<_> =
+        [wrong_log(&settings.log.url), wrong_store(&settings.store.url)].into_iter().flatten().collect();
+    if wrong.is_empty() { Ok(()) } else { Err(refused(wrong.join("\n"))) }
+}
+
+fn wrong_log(url: &str) -> Option<String> {
+    named(LOG, url, LOGS).err()
+}
+
+fn wrong_store(url: &str) -> Option<String> {
+    named(STORE, url, STORES).err()
+}
+
+fn refused(text: String) -> Failure {
+    Failure::new(Code::Usage, text)
 }
 
 /// The kind that a URL names, and the addresses in it.
@@ -104,7 +137,7 @@ fn named<O>(
     setting: &str,
     url: &str,
     kinds: &'static [Kind<O>],
-) -> Result<(&'static Kind<O>, Vec<String>), Failure> {
+) -> Result<(&'static Kind<O>, Vec<String>), String> {
     let found = kinds.iter().find_map(|kind| {
         let rest = url.strip_prefix(kind.scheme)?;
         if !kind.on_servers {
@@ -114,12 +147,15 @@ fn named<O>(
         let all: Vec<_> = all.map(str::to_owned).collect();
         all.iter().all(|address| is_address(address)).then_some((kind, all))
     });
-    found.ok_or_else(|| {
+    let said = || format!("{setting} = \"{}\"", shown(setting, url));
+    let (kind, addresses) = found.ok_or_else(|| {
         let known: Vec<_> = kinds.iter().map(Kind::shape).collect();
-        let text =
-            format!("{setting} = \"{url}\" is neither {} (several hosts with commas)", known.join(" nor "));
-        Failure::new(Code::Usage, text)
-    })
+        format!("{} is neither {} (several hosts with commas)", said(), known.join(" nor "))
+    })?;
+    match kind.lacks {
+        Some(feature) => Err(format!("{}: {}", said(), kind::without(kind.scheme, feature))),
+        None => Ok((kind, addresses)),
+    }
 }
 
 fn is_address(text: &str) -> bool {
@@ -132,10 +168,16 @@ mod tests {
 
     #[test]
     fn a_url_names_servers_or_the_data_folder() {
-        let read = |url| named("log.url", url, LOGS).map(|(kind, all)| (kind.scheme, all)).unwrap();
+        let read = |url: &str| named("log.url", url, LOGS).map(|(kind, all)| (kind.scheme, all)).unwrap();
         assert_eq!(read("embedded"), ("embedded", vec![]));
-        assert_eq!(read("kafka://a:1"), ("kafka", vec!["a:1".to_owned()]));
-        assert_eq!(read("kafka://a:1, [::1]:2/"), ("kafka", vec!["a:1".to_owned(), "[::1]:2".to_owned()]));
+        if cfg!(feature = "kafka") {
+            let several = ("kafka", vec!["a:1".to_owned(), "[::1]:2".to_owned()]);
+            assert_eq!(read("kafka://a:1"), ("kafka", vec!["a:1".to_owned()]));
+            assert_eq!(read("kafka://a:1, [::1]:2/"), several);
+        } else {
+            let refused = named("log.url", "kafka://a:1", LOGS).map(drop).unwrap_err();
+            assert!(refused.contains("--features kafka"), "{refused}");
+        }
     }
 
     #[test]
@@ -143,9 +185,9 @@ mod tests {
         for url in
             ["", "kafka", "kafka://", "kafka://a", "kafka://a:b", "kafka://a:1,", "scylla://a:1", "Embedded"]
         {
-            let failure = named("log.url", url, LOGS).map(drop).unwrap_err();
-            assert!(failure.text.contains("is neither \"embedded\" nor "), "{url}: {}", failure.text);
-            LOGS.iter().for_each(|kind| assert!(failure.text.contains(&kind.shape()), "{}", failure.text));
+            let text = named("log.url", url, LOGS).map(drop).unwrap_err();
+            assert!(text.contains("is neither \"embedded\" nor "), "{url}: {text}");
+            LOGS.iter().for_each(|kind| assert!(text.contains(&kind.shape()), "{text}"));
         }
     }
 

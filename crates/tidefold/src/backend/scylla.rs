@@ -4,15 +4,20 @@ use futures_util::future::FutureExt;
 
 use super::kind::{Kind, OpenStore};
 
-pub(super) const STORE: Kind<OpenStore> =
-    Kind { scheme: "scylla", on_servers: true, open: |place, told| open(place, told).boxed() };
+pub(super) const STORE: Kind<OpenStore> = Kind {
+    scheme: "scylla",
+    on_servers: true,
+    lacks: if cfg!(feature = "scylla") { None } else { Some("scylla") },
+    open: |place, told| open(place, told).boxed(),
+};
 
 #[cfg(not(feature = "scylla"))]
 async fn open(
     _: super::kind::Place<'_>,
     _: super::kind::OfStore,
 ) -> Result<tidefold_store::SharedStore, crate::failure::Failure> {
-    Err(super::kind::without("store.url", "ScyllaDB", "scylla"))
+    let text = super::kind::without("scylla", "scylla");
+    Err(crate::failure::Failure::new(crate::failure::Code::Usage, text))
 }
 
 #[cfg(feature = "scylla")]

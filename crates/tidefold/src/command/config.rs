@@ -4,17 +4,18 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::backend;
 use crate::cli::{ConfigArgs, SettingArgs};
 use crate::failure::{Code, Failure};
 use crate::output::{Output, columns};
-use crate::settings::{Layers, Resolved, SETTINGS, shown};
+use crate::settings::{Layers, Resolved, SETTINGS, Settings, shown};
 
 /// What is said of a property of the section `kafka`.
 const PROPERTY: &str = "a property of librdkafka";
 
 pub(super) fn config(args: &ConfigArgs, output: &Output) -> Result<ExitCode, Failure> {
     let resolved = resolve(&args.settings)?;
-    let valid = resolved.settings().map_err(|errors| wrong(&errors));
+    let valid = settings(&resolved);
     let rows: Vec<_> = SETTINGS
         .iter()
         .filter_map(|setting| resolved.0.get(setting.key).map(|(value, origin)| (setting, value, origin)))
@@ -52,7 +53,7 @@ pub(super) fn config(args: &ConfigArgs, output: &Output) -> Result<ExitCode, Fai
     valid.map(|_| ExitCode::SUCCESS)
 }
 
-/// Flags, environment and file, judged for their names only.
+/// Flags, environment and file, not judged yet.
 pub(super) fn resolve(args: &SettingArgs) -> Result<Resolved, Failure> {
     let mut layers = Layers { environment: std::env::vars().collect(), ..Layers::default() };
     if let Some(path) = &args.config {
@@ -71,11 +72,18 @@ pub(super) fn resolve(args: &SettingArgs) -> Result<Resolved, Failure> {
         };
         layers.flags.push(("--set", key.to_owned(), value.to_owned()));
     }
-    layers.resolve().map_err(|errors| wrong(&errors))
+    Ok(layers.resolve())
 }
 
-/// Every wrong setting, one a line.
-pub(super) fn wrong(errors: &[crate::settings::SettingError]) -> Failure {
-    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
-    Failure::new(Code::Usage, lines.join("\n"))
+/// The settings, or every one that is wrong, one a line.
+pub(super) fn settings(resolved: &Resolved) -> Result<Settings, Failure> {
+    let (settings, mut errors) = match resolved.settings() {
+        Ok(settings) => (Some(settings), Vec::new()),
+        Err(errors) => (None, errors),
+    };
+    errors.extend(backend::mistakes(resolved));
+    settings.filter(|_| errors.is_empty()).ok_or_else(|| {
+        let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        Failure::new(Code::Usage, lines.join("\n"))
+    })
 }

@@ -24,7 +24,7 @@ pub(super) async fn up(args: UpArgs, role: Role, output: &Output) -> Result<Exit
     let resolved = super::config::resolve(&args.settings);
     logging::init(log_format(&resolved, output), FILTER)?;
     let resolved = resolved?;
-    let settings = resolved.settings().map_err(|errors| super::config::wrong(&errors))?;
+    let settings = super::config::settings(&resolved)?;
     let app = folder::load(&args.folder, output)?;
     log_start(&app, &args.folder, role, &resolved);
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -31,15 +31,13 @@ pub struct Layers {
 // === impl Layers ===
 
 impl Layers {
-    /// The value of every setting and where it came from.
-    ///
-    /// # Errors
-    /// Every unknown key of the file, of `TIDEFOLD_…` variables that name a section, and variables that are nearly the
-    /// name of a setting; the texts are judged by [`Resolved::settings`]. Other `TIDEFOLD_…` variables are left alone:
-    /// orchestrators put some of their own beside ours.
-    pub fn resolve(self) -> Result<Resolved, Vec<SettingError>> {
+    /// The value of every setting and where it came from. What is wrong is kept for [`Resolved::settings`], which tells all
+    /// of it: unknown keys of the file and of `TIDEFOLD_…` variables that name a section, and variables that are nearly the
+    /// name of a setting. Other `TIDEFOLD_…` variables are left alone: orchestrators put some of their own beside ours.
+    #[must_use]
+    pub fn resolve(self) -> Resolved {
         let defaults = SETTINGS.iter().map(|s| (s.key, (s.default.to_owned(), Origin::Default)));
-        let mut values = Resolved(defaults.collect(), BTreeMap::new());
+        let mut values = Resolved(defaults.collect(), BTreeMap::new(), Vec::new());
         let mut errors = Vec::new();
         if let Some((path, text)) = self.file {
             take_file(&path, &text, &mut values, &mut errors);
@@ -56,7 +54,8 @@ impl Layers {
         for (flag, key, value) in self.flags {
             put(&mut values, &mut errors, &key, value, Origin::Flag(flag.to_owned()));
         }
-        if errors.is_empty() { Ok(values) } else { Err(errors) }
+        values.2 = errors;
+        values
     }
 }
 
@@ -146,11 +145,11 @@ mod tests {
 
     #[test]
     fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
-        let resolved = layers().resolve().unwrap();
+        let resolved = layers().resolve();
         assert_eq!(resolved.0["listen.http"].1, Origin::Flag("--http".into()));
         assert_eq!(resolved.0["listen.admin"].1, Origin::File("tidefold.toml".into()));
         assert_eq!(resolved.0["run.drain"].1, Origin::Default);
-        let without_flag = Layers { flags: vec![], ..layers() }.resolve().unwrap();
+        let without_flag = Layers { flags: vec![], ..layers() }.resolve();
         assert_eq!(
             without_flag.0["listen.http"],
             ("127.0.0.1:3".into(), Origin::Environment("TIDEFOLD_LISTEN__HTTP".into()))
@@ -161,7 +160,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused_with_the_nearest_name() {
         let file = Some(("t.toml".into(), "[listen]\nhtpp = \"x\"\n[colour]\nx = 1\n".into()));
-        let errors = Layers { file, ..Layers::default() }.resolve().unwrap_err();
+        let errors = Layers { file, ..Layers::default() }.resolve().settings().err().unwrap();
         let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,
@@ -176,7 +175,11 @@ mod tests {
     fn a_variable_that_is_nearly_a_setting_is_refused_and_others_are_left_alone() {
         let named = |name: &str| {
             let environment = vec![(name.to_owned(), "x".to_owned())];
-            Layers { environment, ..Layers::default() }.resolve().map(drop).map_err(|e| e[0].to_string())
+            Layers { environment, ..Layers::default() }
+                .resolve()
+                .settings()
+                .map(drop)
+                .map_err(|e| e[0].to_string())
         };
         let nearest = |name: &str| named(name).unwrap_err().rsplit_once("mean ").unwrap().1.to_owned();
         assert_eq!(nearest("TIDEFOLD_LISTEN_ADMIN"), "`TIDEFOLD_LISTEN__ADMIN`?");
@@ -193,9 +196,11 @@ mod tests {
         let environment = vec![
             ("TIDEFOLD_LISTEN__HTTP".into(), "localhost".into()),
             ("TIDEFOLD_RUN__DRAIN".into(), "ten".into()),
+            ("TIDEFOLD_RUN__DRIAN".into(), "10s".into()),
+            ("TIDEFOLD_LOG__GROUP_PROTOCOL".into(), "modern".into()),
         ];
-        let errors = Layers { environment, ..Layers::default() }.resolve().unwrap().settings().err().unwrap();
-        assert_eq!(errors.len(), 2, "{errors:?}");
+        let errors = Layers { environment, ..Layers::default() }.resolve().settings().err().unwrap();
+        assert_eq!(errors.len(), 4, "{errors:?}");
     }
 
     #[test]
@@ -205,7 +210,7 @@ mod tests {
             ("TIDEFOLD_STORE__PASSWORD".into(), "hush".into()),
         ];
         let file = Some(("t.toml".into(), "[kafka]\n\"security.protocol\" = \"SASL_SSL\"\n".into()));
-        let resolved = Layers { environment, file, ..Layers::default() }.resolve().unwrap();
+        let resolved = Layers { environment, file, ..Layers::default() }.resolve();
         assert!(!format!("{resolved:?}").contains("hush"));
         let settings = resolved.settings().ok().unwrap();
         assert_eq!(settings.kafka["sasl.password"], "hush");
@@ -218,11 +223,7 @@ mod tests {
         let ca = ("TIDEFOLD_STORE__TLS_CA".to_owned(), "/ca.pem".to_owned());
         let tls = ("TIDEFOLD_STORE__TLS".to_owned(), "on".to_owned());
         let settings = |environment: Vec<(String, String)>| {
-            Layers { environment, ..Layers::default() }
-                .resolve()
-                .unwrap()
-                .settings()
-                .map_err(|e| e[0].to_string())
+            Layers { environment, ..Layers::default() }.resolve().settings().map_err(|e| e[0].to_string())
         };
         let refused = settings(vec![ca.clone()]).err().unwrap();
         assert!(refused.contains("store.tls_ca") && refused.contains("set store.tls to on"), "{refused}");
@@ -231,6 +232,6 @@ mod tests {
 
     #[test]
     fn every_default_is_of_its_kind() {
-        assert!(Layers::default().resolve().unwrap().settings().is_ok());
+        assert!(Layers::default().resolve().settings().is_ok());
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(resolved: &'a Resolved) -> Reader<'a> {
-        Reader { resolved, errors: Vec::new() }
+        Reader { resolved, errors: resolved.2.clone() }
     }
 
     pub(super) fn finish(self) -> Result<(), Vec<SettingError>> {
@@ -84,6 +84,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn log_format(&mut self, key: &'static str) -> Format {
         self.read(key, "auto, text or json", Format::named).unwrap_or_default()
+    }
+
+    pub(super) fn protocol(&mut self, key: &'static str) -> String {
+        let known = |text: &str| ["classic", "consumer"].contains(&text).then(|| text.to_owned());
+        self.read(key, "classic or consumer", known).unwrap_or_default()
     }
 
     fn read<T>(

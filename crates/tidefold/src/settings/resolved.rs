@@ -17,9 +17,14 @@ pub enum Origin {
     Flag(String),
 }
 
-/// Every setting's text and origin, by key; and the properties of the section `kafka`, by librdkafka's names.
+/// Every setting's text and origin, by key; the properties of the section `kafka`, by librdkafka's names; and what was said of
+/// settings that there are not.
 #[derive(Clone, Default)]
-pub struct Resolved(pub BTreeMap<&'static str, (String, Origin)>, pub BTreeMap<String, (String, Origin)>);
+pub struct Resolved(
+    pub BTreeMap<&'static str, (String, Origin)>,
+    pub BTreeMap<String, (String, Origin)>,
+    pub(super) Vec<SettingError>,
+);
 
 /// A setting that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +50,14 @@ pub enum SettingError {
         text: String,
         /// What it has to be.
         expected: &'static str,
+    },
+    /// It names a log or a store that there is not.
+    #[error("{origin}: {detail}")]
+    Backend {
+        /// Where it stands.
+        origin: Origin,
+        /// What was given, and what it has to be.
+        detail: String,
     },
     /// The settings file cannot be read or is not TOML.
     #[error("{}: {detail}", path.display())]

@@ -39,6 +39,7 @@ macro_rules! value_of {
     (given) => { Option<String> };
     (list) => { Vec<String> };
     (log_format) => { Format };
+    (protocol) => { String };
 }
 
 macro_rules! flag {
@@ -82,7 +83,7 @@ macro_rules! settings {
             /// The settings, typed.
             ///
             /// # Errors
-            /// Every setting whose text is not of its kind.
+            /// Every setting that there is not, and every one whose text is not of its kind.
             pub fn settings(&self) -> Result<Settings, Vec<SettingError>> {
                 let mut reader = Reader::new(self);
                 let settings = Settings {
@@ -124,7 +125,7 @@ settings! {
         message_timeout: duration = "8s", "how long Kafka may take before a message's fate is unknown";
         session_timeout: duration = "2500ms", "how long a silent process keeps its partitions";
         assignor: text = "range", "how Kafka shares partitions: range or cooperative-sticky";
-        group_protocol: text = "classic",
+        group_protocol: protocol = "classic",
             "the group's protocol: classic, or consumer (brokers from 4.0 on; log.assignor is then range or uniform)";
         instance_id: given = "",
             "this process's lasting name in the group: its partitions wait for it while it starts again";
