@@ -17,7 +17,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use crate::figure::Outcome;
+use crate::figure::{Outcome, say};
 
 #[derive(Deserialize)]
 #[allow(dead_code, reason = "parsed, not read")]
@@ -71,7 +71,7 @@ pub(crate) fn serve(folder: &FilePath) -> Outcome {
                 get(async |Path(_): Path<String>| ([("content-type", "application/json")], ROW)),
             );
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        println!("{}", listener.local_addr()?);
+        say(&listener.local_addr()?.to_string())?;
         axum::serve(listener, routes).await?;
         Ok(())
     })

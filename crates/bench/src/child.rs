@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use tidefold::output::Output;
 use tidefold::settings::Layers;
 
-use crate::figure::Outcome;
+use crate::figure::{Outcome, say};
 
 /// A server process; killed when dropped.
 pub(crate) struct Server {
@@ -111,7 +111,7 @@ pub(crate) fn serve_node(words: &[String]) -> Outcome {
             .map_err(|failure| failure.text)?;
         let _held =
             if folding { None } else { Some(node.hold("orders").await.map_err(|failure| failure.text)?) };
-        println!("{}", node.http.ok_or("the node has no write API")?);
+        say(&node.http.ok_or("the node has no write API")?.to_string())?;
         std::future::pending::<()>().await;
         Ok(())
     })

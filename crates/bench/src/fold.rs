@@ -41,12 +41,12 @@ pub(crate) fn run() -> Outcome {
         "fold alone, one index and one rollup, a core",
         format!("{rate:.0} records/s"),
         "1,000,000 a second",
-    );
+    )?;
     figure(
         "the same, of a typed fold written by hand",
         format!("{:.2} of {typed:.0} records/s", rate / typed),
         "0.6",
-    );
+    )?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use tidefold_telemetry::clock;
 
 use crate::bare;
 use crate::child::Server;
-use crate::figure::{Outcome, figure, median};
+use crate::figure::{Outcome, Unwritten, figure, median};
 use crate::load::{self, Requests, Run, exchange, get, post};
 use crate::orders::{line, order_json};
 
@@ -28,22 +28,22 @@ pub(crate) fn single() -> Outcome {
         post("/v1/storefront/PlaceOrder", "application/json", "", order_json(n).as_bytes(), out);
     });
     let (ours, theirs) = turns(&node, &bare, &requests)?;
-    compare("single-event ingest, fsync", &ours, &theirs, "at least 0.6");
+    compare("single-event ingest, fsync", &ours, &theirs, "at least 0.6")?;
     let micros = |server: &Server, runs: &[Run; 3]| {
         let answers: u64 = runs.iter().map(|run| run.answers).sum();
         format!("{:.1} µs", server.cpu_seconds() * 1e6 / answers.max(1) as f64)
     };
     let of_bare = format!("bare: {}", micros(&bare, &theirs));
-    figure("  CPU of the node, an event, all included", micros(&node, &ours), &of_bare);
+    figure("  CPU of the node, an event, all included", micros(&node, &ours), &of_bare)?;
     let durable: Requests = Arc::new(|n, out| {
         post(bare::DURABLE, "application/json", "", order_json(n).as_bytes(), out);
     });
     let durable = load::run(&bare.address, CONNECTIONS, TURN, 1 << 30, &durable)?;
-    figure("  bare, with a file and its fsync", format!("{:.0}/s", durable.per_second), "");
+    figure("  bare, with a file and its fsync", format!("{:.0}/s", durable.per_second), "")?;
     drop((bare, node));
     let syncs = syncs_per_second(folder.path())?;
     let bound = format!("{:.0}/s", syncs * CONNECTIONS as f64);
-    figure("  one fsync for all 64 at a time", bound, &format!("{syncs:.0} fsyncs/s by themselves"));
+    figure("  one fsync for all 64 at a time", bound, &format!("{syncs:.0} fsyncs/s by themselves"))?;
     Ok(())
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn point() -> Outcome {
         get(&format!("/v1/storefront/orders/order-{:010}", key % 100_000), out);
     });
     let (ours, theirs) = turns(&node, &bare, &requests)?;
-    compare("point query, 100,000 rows", &ours, &theirs, "at least 0.7");
+    compare("point query, 100,000 rows", &ours, &theirs, "at least 0.7")?;
     Ok(())
 }
 
@@ -86,8 +86,8 @@ pub(crate) fn batch() -> Outcome {
         let records = 200 * BATCH;
         send_lines(&node.address, 20 * BATCH, records)?;
         let (cpu, wall) = (node.cpu_seconds() - cpu, since.elapsed().as_secs_f64());
-        figure(name, format!("{:.0} records/s", records as f64 / cpu), target);
-        figure("  and by the clock", format!("{:.0} records/s", records as f64 / wall), "");
+        figure(name, format!("{:.0} records/s", records as f64 / cpu), target)?;
+        figure("  and by the clock", format!("{:.0} records/s", records as f64 / wall), "")?;
     }
     Ok(())
 }
@@ -125,8 +125,8 @@ pub(crate) fn visible() -> Outcome {
     let rate = background.join().map_err(|_| "the background load panicked")??;
     times.sort_by(f64::total_cmp);
     let at = |part: f64| times.get((times.len() as f64 * part) as usize).copied().unwrap_or(0.0);
-    figure("POST to visible, p50", format!("{:.2} ms", at(0.5)), &format!("at {rate:.0} messages/s"));
-    figure("POST to visible, p99", format!("{:.2} ms", at(0.99)), "under 10 ms at 10,000 messages/s");
+    figure("POST to visible, p50", format!("{:.2} ms", at(0.5)), &format!("at {rate:.0} messages/s"))?;
+    figure("POST to visible, p99", format!("{:.2} ms", at(0.99)), "under 10 ms at 10,000 messages/s")?;
     Ok(())
 }
 
@@ -134,10 +134,10 @@ pub(crate) fn visible() -> Outcome {
 pub(crate) fn memory() -> Outcome {
     let folder = tempfile::tempdir()?;
     let node = Server::node(folder.path(), true)?;
-    figure("memory at rest", format!("{:.0} MiB", node.memory_mib().0), "under 100 MiB");
+    figure("memory at rest", format!("{:.0} MiB", node.memory_mib().0), "under 100 MiB")?;
     send_lines(&node.address, 0, 1_000_000)?;
     let (now, highest) = node.memory_mib();
-    figure("memory behind 1,000,000 messages", format!("{now:.0} MiB, at most {highest:.0}"), "");
+    figure("memory behind 1,000,000 messages", format!("{now:.0} MiB, at most {highest:.0}"), "")?;
     Ok(())
 }
 
@@ -171,26 +171,27 @@ fn turns(node: &Server, bare: &Server, requests: &Requests) -> std::io::Result<(
     Ok((ours, theirs))
 }
 
-fn compare(name: &str, ours: &[Run; 3], theirs: &[Run; 3], target: &str) {
+fn compare(name: &str, ours: &[Run; 3], theirs: &[Run; 3], target: &str) -> Result<(), Unwritten> {
     let rate = |runs: &[Run; 3]| median([0, 1, 2].map(|turn: usize| runs[turn].per_second));
     let p99 = |runs: &[Run; 3]| median([0, 1, 2].map(|turn: usize| runs[turn].p99_ms));
     let p50 = |runs: &[Run; 3]| median([0, 1, 2].map(|turn: usize| runs[turn].p50_ms));
     let failed: u64 = ours.iter().map(|run| run.failed).sum();
     let answers: u64 = ours.iter().map(|run| run.answers).sum();
-    figure(name, format!("{:.2} of bare", rate(ours) / rate(theirs)), target);
+    figure(name, format!("{:.2} of bare", rate(ours) / rate(theirs)), target)?;
     figure(
         "  ours",
         format!("{:.0}/s", rate(ours)),
         &format!("p50 {:.2} ms, p99 {:.2} ms", p50(ours), p99(ours)),
-    );
+    )?;
     figure(
         "  bare",
         format!("{:.0}/s", rate(theirs)),
         &format!("p50 {:.2} ms, p99 {:.2} ms", p50(theirs), p99(theirs)),
-    );
+    )?;
     if failed > 0 {
-        figure("  answers that were not 2xx", format!("{failed} of {answers}"), "");
+        figure("  answers that were not 2xx", format!("{failed} of {answers}"), "")?;
     }
+    Ok(())
 }
 
 /// Sends lines `first` up to `first + count` in batches over one connection, and waits until all are answered.

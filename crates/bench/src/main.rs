@@ -29,9 +29,15 @@ mod replay;
 mod servers;
 mod typed;
 
+use std::process::ExitCode;
+
 use figure::Outcome;
 
-fn main() -> Outcome {
+fn main() -> ExitCode {
+    figure::ended(run())
+}
+
+fn run() -> Outcome {
     #[cfg(feature = "servers")]
     if let Some(outcome) = servers::child() {
         return outcome;

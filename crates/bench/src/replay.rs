@@ -62,7 +62,7 @@ async fn replay(folding: tokio::runtime::Handle) -> Outcome {
         }
     }
     let wall = since.elapsed().as_secs_f64();
-    figure("made, appended and folded live", format!("{:.0} records/s", RECORDS as f64 / wall), "");
+    figure("made, appended and folded live", format!("{:.0} records/s", RECORDS as f64 / wall), "")?;
     let (cpu, since) = (cpu_seconds("self"), clock::instant());
     let mut builds = coordinator.replay(None, ReplayOptions::default()).await?;
     let (mut built, mut phase) = (None, None);
@@ -78,13 +78,13 @@ async fn replay(folding: tokio::runtime::Handle) -> Outcome {
         "replay, embedded, end to end",
         format!("{:.0} records/s", total as f64 / seconds),
         "300,000 a second",
-    );
-    figure("  and a core", format!("{:.0} records/s", total as f64 / cpu), "");
+    )?;
+    figure("  and a core", format!("{:.0} records/s", total as f64 / cpu), "")?;
     figure(
         "  rows compared, and until it was active",
         format!("{} rows, {:.1} s", comparison.rows(), since.elapsed().as_secs_f64()),
         "",
-    );
+    )?;
     coordinator.shutdown().await;
     Ok(())
 }

@@ -82,6 +82,8 @@ pub fn init(format: Format, default: &str) -> Result<(), LoggingError> {
     };
     let json = *JSON.get_or_init(|| format.is_json());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Where standard error is closed it would panic to say so, and who logged a line with it.
+    let builder = builder.log_internal_errors(false);
     let set = if json {
         std::panic::set_hook(Box::new(report_panic));
         builder.json().flatten_event(true).with_current_span(true).with_span_list(false).finish().try_init()

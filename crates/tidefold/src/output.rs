@@ -1,6 +1,7 @@
 //! Results on standard output: a table for people, JSON for programs. Everything else goes to standard error.
 
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -24,6 +25,9 @@ pub struct Progress {
     last_line: Option<std::time::Instant>,
     since: std::time::Instant,
 }
+
+/// What kept a result from standard output. A process has one, and so one trouble with it to tell at the end.
+static UNWRITTEN: OnceLock<std::io::Error> = OnceLock::new();
 
 /// How often plain progress is printed.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -81,9 +85,17 @@ impl Output {
         }
     }
 
-    /// Prints a line; quiet on a closed pipe.
+    /// Prints a line. What keeps it from being printed is told when the command ends.
     pub fn line(&self, text: &str) {
-        let _ = writeln!(std::io::stdout().lock(), "{text}");
+        self.bytes(format!("{text}\n").as_bytes());
+    }
+
+    /// Prints bytes as they are.
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        if unwritten().is_none() {
+            let mut out = std::io::stdout().lock();
+            written(out.write_all(bytes).and_then(|()| out.flush()));
+        }
     }
 
     /// Says something that is not the result.
@@ -192,6 +204,18 @@ fn note(text: &str, fields: &[(&str, Value)], json: bool) {
     fields.iter().for_each(|(name, value)| note[*name] = value.clone());
     let line = if json { note.to_string() } else { text.to_owned() };
     let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Remembers what kept a result from standard output, for the end of the command.
+pub(crate) fn written(result: std::io::Result<()>) {
+    if let Err(error) = result {
+        let _ = UNWRITTEN.set(error);
+    }
+}
+
+/// What kept a result from standard output, if anything did.
+pub(crate) fn unwritten() -> Option<&'static std::io::Error> {
+    UNWRITTEN.get()
 }
 
 /// Rows with a header, in columns as wide as their widest cell.

@@ -18,7 +18,7 @@ use tidefold_telemetry::clock;
 
 use crate::bare::Order;
 use crate::child::cpu_seconds;
-use crate::figure::Outcome;
+use crate::figure::{Outcome, say};
 use crate::orders::{records, storefront};
 
 /// Records of one round of the bare producer.
@@ -45,7 +45,7 @@ pub(super) fn serve(kafka: &str, topic: &str) -> Outcome {
         let routes =
             Router::new().route("/v1/storefront/PlaceOrder", post(place)).with_state(Arc::new(forwarder));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        println!("{}", listener.local_addr()?);
+        say(&listener.local_addr()?.to_string())?;
         axum::serve(listener, routes).await?;
         Ok(())
     })
@@ -96,7 +96,7 @@ pub(super) fn produce(kafka: &str, topic: &str, with_headers: bool) -> Outcome {
         sent += ready.len() as u64;
     }
     producer.flush(Duration::from_secs(30))?;
-    println!("{sent} {} {}", since.elapsed().as_secs_f64(), cpu_seconds("self") - cpu);
+    say(&format!("{sent} {} {}", since.elapsed().as_secs_f64(), cpu_seconds("self") - cpu))?;
     Ok(())
 }
 

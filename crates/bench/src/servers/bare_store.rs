@@ -21,7 +21,7 @@ use tidefold_telemetry::clock;
 use super::orders::{OrderChanged, SCHEMA};
 use super::places::{PARTITIONS, connect, keyspace};
 use crate::child::cpu_seconds;
-use crate::figure::{Failed, Outcome};
+use crate::figure::{Failed, Outcome, say};
 
 /// Statements in flight.
 const IN_FLIGHT: usize = 128;
@@ -107,7 +107,7 @@ pub(super) fn sink(kafka: &str, cql: &str, app: &str, most: usize) -> Outcome {
             sink.write(&orders).await?;
             written += orders.len();
             if orders.is_empty() || written >= most || since.elapsed() > LIMIT {
-                println!("{written} {} {}", since.elapsed().as_secs_f64(), cpu_seconds("self") - cpu);
+                say(&format!("{written} {} {}", since.elapsed().as_secs_f64(), cpu_seconds("self") - cpu))?;
                 return Ok(());
             }
         }
@@ -176,7 +176,7 @@ pub(super) fn serve(cql: &str, app: &str) -> Outcome {
         let routes =
             Router::new().route("/v1/{app}/orders/{key}", get(row)).with_state(Arc::new(Rows { session, one }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        println!("{}", listener.local_addr()?);
+        say(&listener.local_addr()?.to_string())?;
         axum::serve(listener, routes).await?;
         Ok(())
     })

@@ -66,14 +66,14 @@ pub(super) fn visible(addresses: &Addresses) -> Outcome {
     }
     let rate = live.stop()?;
     let load = format!("{} orders, beside {rate:.0} messages/s", times.len());
-    figure("Kafka and CQL: POST to visible, p50", format!("{:.1} ms", at(&mut times, 0.5)), &load);
-    figure("Kafka and CQL: POST to visible, p99", format!("{:.1} ms", at(&mut times, 0.99)), "");
+    figure("Kafka and CQL: POST to visible, p50", format!("{:.1} ms", at(&mut times, 0.5)), &load)?;
+    figure("Kafka and CQL: POST to visible, p99", format!("{:.1} ms", at(&mut times, 0.99)), "")?;
     let p99 = at(&mut taken, 0.99);
     figure(
         "  of it until it was taken, p50",
         format!("{:.1} ms", at(&mut taken, 0.5)),
         &format!("p99 {p99:.1} ms"),
-    );
+    )?;
     for (node, histogram, label) in [
         (&ingest, "tidefold_log_operation_seconds", "operation=\"append\""),
         (&project, "tidefold_projection_step_seconds", "step=\"derived\""),
@@ -84,7 +84,7 @@ pub(super) fn visible(addresses: &Addresses) -> Outcome {
     ] {
         let (mean, count) = node.mean(histogram, label)?;
         let name = format!("  {} {label}", histogram.trim_start_matches("tidefold_"));
-        figure(&name, format!("{:.2} ms", mean * 1_000.0), &format!("mean of {count:.0}"));
+        figure(&name, format!("{:.2} ms", mean * 1_000.0), &format!("mean of {count:.0}"))?;
     }
     Ok(())
 }
@@ -114,7 +114,7 @@ pub(super) fn takeover(addresses: &Addresses) -> Outcome {
         }
         times.push(format!("{:.1} s", killed.elapsed().as_secs_f64()));
     }
-    figure("a killed projector's partitions taken over", times.join(", "), "");
+    figure("a killed projector's partitions taken over", times.join(", "), "")?;
     Ok(())
 }
 
@@ -137,11 +137,15 @@ pub(super) fn catch_up(addresses: &Addresses) -> Outcome {
     let kept = live.stop()?;
     let (folded, seconds) = (last.applied - first.applied, (ended - began).as_secs_f64());
     let rate = folded as f64 / seconds;
-    figure("Kafka to CQL: a backlog caught up", format!("{:.1} of the live rate", rate / kept), "at least 4");
+    figure(
+        "Kafka to CQL: a backlog caught up",
+        format!("{:.1} of the live rate", rate / kept),
+        "at least 4",
+    )?;
     let beside = format!("{folded} in {seconds:.1} s, beside {kept:.0} messages/s");
-    figure("  folded meanwhile", format!("{rate:.0}/s"), &beside);
+    figure("  folded meanwhile", format!("{rate:.0}/s"), &beside)?;
     if behind > LIVE {
-        figure("  NOT CAUGHT UP", behind.to_string(), "messages behind after a minute");
+        figure("  NOT CAUGHT UP", behind.to_string(), "messages behind after a minute")?;
     }
     Ok(())
 }

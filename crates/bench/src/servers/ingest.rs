@@ -9,7 +9,7 @@ use tidefold_telemetry::clock;
 use super::places::Addresses;
 use super::rig::{Caller, Node, Rig, Source, numbers, serve};
 use crate::child::Server;
-use crate::figure::{Failed, Outcome, figure, median};
+use crate::figure::{Failed, Outcome, Unwritten, figure, median};
 use crate::load::{self, Requests, Run, post};
 use crate::orders::{line, order_json};
 
@@ -44,9 +44,9 @@ pub(super) fn single(addresses: &Addresses) -> Outcome {
         ours.turn(turn, &node.server, &orders(&rig.name))?;
     }
     let ratio = ours.rate() / theirs.rate();
-    figure("Kafka: single-event ingest", format!("{ratio:.2} of FutureProducer"), "at least 1.3");
-    ours.print("  ours", "CPU no more than theirs");
-    theirs.print("  axum and FutureProducer", "");
+    figure("Kafka: single-event ingest", format!("{ratio:.2} of FutureProducer"), "at least 1.3")?;
+    ours.print("  ours", "CPU no more than theirs")?;
+    theirs.print("  axum and FutureProducer", "")?;
     Ok(())
 }
 
@@ -73,10 +73,10 @@ pub(super) fn batch(addresses: &Addresses) -> Outcome {
         cpu[turn][0] = (node.server.cpu_seconds() - before) / lines * 1e6;
     }
     let (rate, bare) = (median(ours), median(theirs));
-    figure("Kafka: batch ingest", format!("{:.2} of BaseProducer", rate / bare), "at least 0.7");
+    figure("Kafka: batch ingest", format!("{:.2} of BaseProducer", rate / bare), "at least 0.7")?;
     let of = |side: usize| format!("{:.2} µs CPU a record", median(cpu.map(|both| both[side])));
-    figure("  ours, from JSON", format!("{rate:.0}/s"), &of(0));
-    figure("  BaseProducer, encoded beforehand", format!("{bare:.0}/s"), &of(1));
+    figure("  ours, from JSON", format!("{rate:.0}/s"), &of(0))?;
+    figure("  BaseProducer, encoded beforehand", format!("{bare:.0}/s"), &of(1))?;
     Ok(())
 }
 
@@ -146,7 +146,7 @@ impl Side {
         median([0, 1, 2].map(|turn: usize| self.runs[turn].per_second))
     }
 
-    fn print(&self, name: &str, target: &str) {
+    fn print(&self, name: &str, target: &str) -> Result<(), Unwritten> {
         let of = |value: &dyn Fn(&Run) -> f64| median([0, 1, 2].map(|turn: usize| value(&self.runs[turn])));
         let cpu = median(self.cpu);
         let detail = format!(
@@ -154,10 +154,11 @@ impl Side {
             of(&|run| run.p50_ms),
             of(&|run| run.p99_ms)
         );
-        figure(name, format!("{:.0}/s", self.rate()), detail.trim_end());
+        figure(name, format!("{:.0}/s", self.rate()), detail.trim_end())?;
         let failed: u64 = self.runs.iter().map(|run| run.failed).sum();
         if failed > 0 {
-            figure("  answers that were not 2xx", failed.to_string(), "");
+            figure("  answers that were not 2xx", failed.to_string(), "")?;
         }
+        Ok(())
     }
 }

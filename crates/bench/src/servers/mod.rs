@@ -24,7 +24,7 @@ mod rig;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::figure::Outcome;
+use crate::figure::{Outcome, Unwritten, say};
 pub(crate) use places::Addresses;
 
 /// What this process is, if a benchmark started it.
@@ -62,14 +62,17 @@ const PARTS: &[Part] = &[
 
 /// Every part asked for. One that fails is said, and the others go on.
 pub(crate) fn run(addresses: &Addresses, words: &[String]) -> Outcome {
-    println!("Kafka at {}, CQL at {}", addresses.kafka, addresses.cql);
+    say(&format!("Kafka at {}, CQL at {}", addresses.kafka, addresses.cql))?;
     let mut failed = Vec::new();
     for (name, part) in PARTS {
         if !words.is_empty() && !words.iter().any(|word| name.contains(word.as_str())) {
             continue;
         }
         if let Err(error) = part(addresses) {
-            println!("{name}: FAILED: {error}");
+            if error.is::<Unwritten>() {
+                return Err(error);
+            }
+            say(&format!("{name}: FAILED: {error}"))?;
             failed.push(*name);
         }
     }

@@ -8,7 +8,7 @@ use tidefold_telemetry::clock;
 use super::fill::fill;
 use super::places::Addresses;
 use super::rig::{Node, Rig, Source, numbers};
-use crate::figure::{Failed, Outcome, figure};
+use crate::figure::{Failed, Outcome, Unwritten, figure};
 
 /// How long a projector is watched at most.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -41,11 +41,11 @@ fn beside_the_sink(addresses: &Addresses, keys: &str, records: u64, orders: u64,
     let node = rig.start("project")?;
     let ours = watch(&node, records)?;
     let by = format!("{:.1} of the plain sink", ours.rate() / plain.rate());
-    figure(&format!("Kafka to CQL, {keys} keys, records/s"), by, target);
+    figure(&format!("Kafka to CQL, {keys} keys, records/s"), by, target)?;
     let less = format!("{:.1} of the plain sink", plain.cpu_micros() / ours.cpu_micros());
-    figure("  records a second of our CPU", less, target);
-    ours.print("  ours");
-    plain.print("  a statement a row, 128 in flight");
+    figure("  records a second of our CPU", less, target)?;
+    ours.print("  ours")?;
+    plain.print("  a statement a row, 128 in flight")?;
     Ok(())
 }
 
@@ -57,9 +57,9 @@ pub(super) fn embedded(addresses: &Addresses) -> Outcome {
     let node = rig.start_embedded()?;
     let ours = watch(&node, RECORDS)?;
     let by = ours.records as f64 / ours.cpu / KAFKA_STREAMS;
-    figure("Kafka to the embedded store, a CPU second", format!("{by:.1} of Kafka Streams"), "at least 5");
-    ours.print("  ours");
-    figure("  Kafka Streams, measured elsewhere", "64105/s".to_owned(), "26.00 µs CPU a record");
+    figure("Kafka to the embedded store, a CPU second", format!("{by:.1} of Kafka Streams"), "at least 5")?;
+    ours.print("  ours")?;
+    figure("  Kafka Streams, measured elsewhere", "64105/s".to_owned(), "26.00 µs CPU a record")?;
     Ok(())
 }
 
@@ -74,7 +74,7 @@ fn watch(node: &Node, records: u64) -> Result<Folded, Failed> {
         return Err("nothing was folded".into());
     }
     if last.next >= records && last.applied < records {
-        figure("  NOT APPLIED", (records - last.applied).to_string(), "every record applies");
+        figure("  NOT APPLIED", (records - last.applied).to_string(), "every record applies")?;
     }
     if first.applied * 2 > last.applied {
         // It had folded most of it before it could be asked: then its whole life counts.
@@ -96,9 +96,9 @@ impl Folded {
         self.cpu / self.records as f64 * 1e6
     }
 
-    fn print(&self, name: &str) {
+    fn print(&self, name: &str) -> Result<(), Unwritten> {
         let detail =
             format!("{:.2} µs CPU a record ({} in {:.1} s)", self.cpu_micros(), self.records, self.seconds);
-        figure(name, format!("{:.0}/s", self.rate()), &detail);
+        figure(name, format!("{:.0}/s", self.rate()), &detail)
     }
 }

@@ -51,15 +51,15 @@ pub(super) fn point(addresses: &Addresses) -> Outcome {
     }
     let rate = |runs: &[Run; 3]| median([0, 1, 2].map(|turn: usize| runs[turn].per_second));
     let by = format!("{:.2} of axum and the driver", rate(&ours) / rate(&theirs));
-    figure("CQL: point query", by, "at least 0.8");
+    figure("CQL: point query", by, "at least 0.8")?;
     for (name, runs, cpu) in [("  ours", &ours, our_cpu), ("  axum and the driver", &theirs, their_cpu)] {
         let of = |value: &dyn Fn(&Run) -> f64| median([0, 1, 2].map(|turn: usize| value(&runs[turn])));
         let (p50, p99) = (of(&|run| run.p50_ms), of(&|run| run.p99_ms));
         let detail = format!("p50 {p50:.2} ms, p99 {p99:.2} ms, {:.1} µs CPU a query", median(cpu));
-        figure(name, format!("{:.0}/s", rate(runs)), &detail);
+        figure(name, format!("{:.0}/s", rate(runs)), &detail)?;
         let failed: u64 = runs.iter().map(|run| run.failed).sum();
         if failed > 0 {
-            figure("  answers that were not 2xx", failed.to_string(), "");
+            figure("  answers that were not 2xx", failed.to_string(), "")?;
         }
     }
     Ok(())

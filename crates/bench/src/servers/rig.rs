@@ -165,7 +165,8 @@ impl Rig {
 impl Drop for Rig {
     fn drop(&mut self) {
         if let Err(error) = self.clear() {
-            eprintln!("what {} left on the servers stays: {error}", self.name);
+            let _ =
+                writeln!(std::io::stderr().lock(), "what {} left on the servers stays: {error}", self.name);
         }
     }
 }

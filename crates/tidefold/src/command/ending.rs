@@ -4,20 +4,22 @@
 //! `-o ndjson` is given and in the log of a node whose lines are JSON. Both have `error`, `exit_code` and `message`.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::ErrorKind as Misuse;
 use tidefold_telemetry::logging::{self, Format};
 use tracing::Level;
 
 use crate::failure::{Code, Failure};
-use crate::output::Output;
+use crate::output::{self, Output};
 
 /// The commands that have a log.
 const NODES: [&str; 4] = ["up", "ingest", "project", "query"];
 /// The exit code of a process that panicked.
 const PANICKED: u8 = 101;
+/// The exit code where nobody reads standard output any more, as a shell has it for what SIGPIPE ended.
+const UNREAD: u8 = 141;
 /// The setting that says how the lines of a node's log look.
 const LOG_FORMAT: &str = "run.log_format=";
 
@@ -52,15 +54,43 @@ pub(super) fn report_result(code: ExitCode, output: &Output) {
     }
 }
 
+/// The exit code of a command that ended with `code`, if its result could be written. Who reads no further, such as `head`,
+/// has what it wanted, so nothing is said of that; and a command that failed says more by the code that it has.
+pub(super) fn of_written(code: ExitCode, output: &Output) -> ExitCode {
+    let is_done = code == ExitCode::SUCCESS;
+    match output::unwritten() {
+        None => code,
+        Some(error) if error.kind() == ErrorKind::BrokenPipe => {
+            if is_done {
+                ExitCode::from(UNREAD)
+            } else {
+                code
+            }
+        }
+        Some(error) => {
+            let text = format!("the result cannot be written to standard output\n  because: {error}");
+            let failure = Failure::new(Code::Failed, text);
+            report(&failure, output);
+            if is_done { failure.exit_code() } else { code }
+        }
+    }
+}
+
 /// Tells that a call is no command, or shows the help that was asked for.
 pub(super) fn misused(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     let is_told_as_json = asks_for_json(arguments) || is_of_node_with_json(arguments);
-    if !error.use_stderr() || !is_told_as_json {
-        let _ = error.print();
-        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Code::Usage as u8));
+    let is_help = !error.use_stderr();
+    if is_help || !is_told_as_json {
+        let printed = error.print();
+        let code = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Code::Usage as u8));
+        if !is_help {
+            return code;
+        }
+        output::written(printed);
+        return of_written(code, &Output::plain());
     }
     let text = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        Misuse::DisplayHelpOnMissingArgumentOrSubcommand => {
             "a command is missing; `tidefold --help` lists them".to_owned()
         }
         _ => error.render().to_string().trim().trim_start_matches("error: ").to_owned(),

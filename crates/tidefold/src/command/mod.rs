@@ -31,7 +31,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let output = Output::new(cli.output);
     ending::report_panics(&output);
-    match dispatch(cli.command, &output) {
+    let code = match dispatch(cli.command, &output) {
         Ok(code) => {
             ending::report_result(code, &output);
             code
@@ -40,7 +40,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ending::report(&failure, &output);
             failure.exit_code()
         }
-    }
+    };
+    ending::of_written(code, &output)
 }
 
 fn dispatch(command: Command, output: &Output) -> Result<ExitCode, Failure> {
@@ -63,7 +64,9 @@ fn dispatch(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Breaker { command } => on_runtime(acts::breaker(command, output)),
         Command::Config(args) => config::config(&args, output),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tidefold", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tidefold", &mut script);
+            output.bytes(&script);
             Ok(ExitCode::SUCCESS)
         }
     }
