@@ -76,6 +76,7 @@ rules! {
     BAD_CLUSTERING "bad-clustering" "A clustering column is a column, with ASC or DESC behind it."
     // scenarios
     UNKNOWN_SCENARIO_NAME "unknown-scenario-name" "Messages, tables and columns in scenarios are the app's."
+    BAD_DATA "bad-data" "A message's data fits its schema."
     BAD_TIME "bad-time" "A time is RFC 3339."
     BAD_OUTCOME "bad-outcome" "An outcome is applied, duplicate, dead, or rejected with its codes, one for each message of `when`."
     BAD_EXPECTATION "bad-expectation" "Rows are expected by key (of an entity) or as the whole list of a table."

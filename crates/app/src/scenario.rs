@@ -20,10 +20,13 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use tidefold_codec::json_in::{JsonEncoder, JsonLimits};
 use tidefold_codec::text::parse_rfc3339_micros;
 use tidefold_table::{TableKind, TableLayout};
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::load::names;
@@ -240,7 +243,9 @@ impl Parser<'_> {
         let if_match = self.reader.integer(table, "if_match", 0..=i64::MAX);
         let mut text = |key: &str| self.reader.text(table, key).map(|text| text.value);
         let (id, caller) = (text("id"), text("caller"));
-        let data = table.table.get("data").map_or(Value::Object(Map::new()), |data| json(data.get_ref()));
+        let written = table.table.get("data");
+        let data = written.map_or(Value::Object(Map::new()), |data| json(data.get_ref()));
+        self.data(&message_type, &data, written, &table.span);
         Some(ScenarioMessage {
             message_type: message_type.value,
             id,
@@ -250,6 +255,25 @@ impl Parser<'_> {
             data,
             span: table.span.clone(),
         })
+    }
+
+    /// Data that its schema refuses would be refused by the write API: no scenario can mean it.
+    fn data(
+        &mut self,
+        of: &Text,
+        data: &Value,
+        written: Option<&Spanned<DeValue<'_>>>,
+        message: &Range<usize>,
+    ) {
+        let Some((projection, place)) = self.app.message(&of.value) else { return };
+        let Some(schema) = projection.topic.messages.get(place) else { return };
+        let encoder = JsonEncoder::new(Arc::clone(&schema.record), schema.key.clone(), JsonLimits::default());
+        let encoded = encoder.encode(data.to_string().as_bytes(), &mut Vec::new(), &mut Vec::new());
+        for violation in encoded.err().unwrap_or_default() {
+            let span = written.map_or(message.clone(), |data| place_of(&violation.pointer, data));
+            let text = format!("{} {violation}", of.value);
+            self.reader.report.toml(rules::BAD_DATA, &span, text, "data is what the write API would take");
+        }
     }
 
     fn time(&mut self, table: &Table<'_>) -> Option<i64> {
@@ -388,6 +412,23 @@ impl Parser<'_> {
         let message = format!("there is no {what} `{}`", name.value);
         self.reader.report.toml(rules::UNKNOWN_SCENARIO_NAME, &name.span, message, help);
     }
+}
+
+/// Where stands what a JSON pointer names, or what would have it.
+fn place_of(pointer: &str, data: &Spanned<DeValue<'_>>) -> Range<usize> {
+    let mut place = data;
+    for word in pointer.trim_start_matches(['#', '/']).split('/') {
+        let inner = match place.get_ref() {
+            DeValue::Table(table) => table.get(word.replace("~1", "/").replace("~0", "~").as_str()),
+            DeValue::Array(items) => word.parse().ok().and_then(|at: usize| items.get(at)),
+            _ => None,
+        };
+        match inner {
+            Some(inner) => place = inner,
+            None => break,
+        }
+    }
+    place.span()
 }
 
 fn outcome(kind: OutcomeKind, codes: Option<Vec<String>>, span: Range<usize>) -> ExpectedOutcome {

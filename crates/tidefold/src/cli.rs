@@ -168,7 +168,7 @@ pub struct UpArgs {
 pub struct CheckArgs {
     /// The app folder.
     pub folder: PathBuf,
-    /// Run its scenarios too.
+    /// Run its scenarios too; whether they are well formed is checked anyway.
     #[arg(long)]
     pub scenarios: bool,
 }

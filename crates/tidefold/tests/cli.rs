@@ -45,6 +45,30 @@ fn check_says_what_is_in_an_app_or_all_that_is_wrong_with_it() {
 }
 
 #[test]
+fn check_reads_scenarios_and_says_where_one_is_wrong_or_does_not_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let (app, path) = (root().join("schemas/storefront"), folder.path().to_string_lossy().into_owned());
+    for entry in std::fs::read_dir(&app).unwrap().map(Result::unwrap).filter(|it| it.path().is_file()) {
+        std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    std::fs::create_dir(folder.path().join("scenarios")).unwrap();
+    let write = |text: &str| std::fs::write(folder.path().join("scenarios/mine.toml"), text).unwrap();
+    write("[[scenario]]\nname = \"x\"\nwhen = { type = \"PayOrders\" }\n");
+    for arguments in [&["check", &path][..], &["check", &path, "--scenarios"]] {
+        let (code, out, err) = tidefold(arguments);
+        assert_eq!((code, out.as_str()), (1, ""), "{err}");
+        assert!(err.contains("scenarios/mine.toml:3:17") && err.contains("`PayOrder`"), "{err}");
+    }
+    let (code, out, _) = tidefold(&["check", &path, "-o", "json"]);
+    assert_eq!((code, &json(&out)[0]["line"]), (1, &json!(3)), "{out}");
+    write("\n[[scenario]]\nname = \"paid\"\nwhen = { type = \"PayOrder\", data = { order_id = \"o-1\" } }\n");
+    let (code, _, err) = tidefold(&["check", &path]);
+    assert_eq!(code, 0, "{err}");
+    let (code, out, _) = tidefold(&["check", &path, "--scenarios"]);
+    assert!(code == 1 && out.contains("FAIL paid (scenarios/mine.toml:3)"), "{out}");
+}
+
+#[test]
 fn what_is_right_and_probably_meant_otherwise_is_warned_of_and_files_are_read_as_editors_write_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_string_lossy().into_owned();

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
+use tidefold_app::scenario::Scenario;
 use tidefold_app::{App, Diagnostics, SourceFile, Style};
 
 use crate::cli::{CheckArgs, Format};
@@ -13,11 +14,13 @@ use crate::output::Output;
 use crate::scenario;
 
 pub(super) fn check(args: &CheckArgs, output: &Output) -> Result<ExitCode, Failure> {
-    let (sources, tests) = folder::read(&args.folder, args.scenarios)?;
+    let (sources, tests) = folder::read(&args.folder, true)?;
     let app = match tidefold_app::load(sources) {
         Ok(app) => app,
         Err(wrong) => return Err(mistakes(&wrong, &args.folder, output)),
     };
+    let scenarios = tidefold_app::scenario::parse(&tests, &app)
+        .map_err(|wrong| mistakes(&wrong, &args.folder, output))?;
     let summary = tidefold_app::summary::summary(&app);
     warn(&app, output);
     if !args.scenarios {
@@ -26,7 +29,7 @@ pub(super) fn check(args: &CheckArgs, output: &Output) -> Result<ExitCode, Failu
         output.print(&value, || summary.to_string());
         return Ok(ExitCode::SUCCESS);
     }
-    scenarios(app, &tests, args, output)
+    Ok(run(app, &scenarios, &tests, args, output))
 }
 
 /// Says what is right and probably meant otherwise. For programs it stands in the result.
@@ -48,21 +51,25 @@ fn mistakes(wrong: &Diagnostics, folder: &Path, output: &Output) -> Failure {
     folder::refuse(wrong, folder, output)
 }
 
-fn scenarios(app: App, tests: &[SourceFile], args: &CheckArgs, output: &Output) -> Result<ExitCode, Failure> {
-    let scenarios =
-        tidefold_app::scenario::parse(tests, &app).map_err(|wrong| mistakes(&wrong, &args.folder, output))?;
+fn run(
+    app: App,
+    scenarios: &[Scenario],
+    files: &[SourceFile],
+    args: &CheckArgs,
+    output: &Output,
+) -> ExitCode {
     let app = std::sync::Arc::new(app);
     let results: Vec<_> = scenarios.iter().map(|one| (one, scenario::run(&app, one))).collect();
     let failed = results.iter().filter(|(_, wrong)| !wrong.is_empty()).count();
     let items: Vec<_> = results
         .iter()
-        .map(|(one, wrong)| json!({ "scenario": one.name, "file": one.file, "holds": wrong.is_empty(), "wrong": wrong }))
+        .map(|(one, wrong)| json!({ "scenario": one.name, "file": one.file, "line": line_of(one, files), "holds": wrong.is_empty(), "wrong": wrong }))
         .collect();
     output.print(&items.into(), || {
         let mut text = String::new();
         for (one, wrong) in &results {
             let mark = if wrong.is_empty() { "ok  " } else { "FAIL" };
-            text.push_str(&format!("{mark} {} ({})\n", one.name, one.file));
+            text.push_str(&format!("{mark} {} ({}:{})\n", one.name, one.file, line_of(one, files)));
             for line in wrong {
                 text.push_str(&format!("       {line}\n"));
             }
@@ -73,5 +80,11 @@ fn scenarios(app: App, tests: &[SourceFile], args: &CheckArgs, output: &Output) 
             results.len() - failed
         )
     });
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The line of its file that a scenario's name stands in.
+fn line_of(scenario: &Scenario, files: &[SourceFile]) -> usize {
+    let text = files.iter().find(|file| file.path == scenario.file).map_or("", |file| &file.text);
+    text.bytes().take(scenario.span.start).filter(|byte| *byte == b'\n').count() + 1
 }
