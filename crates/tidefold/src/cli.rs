@@ -227,7 +227,8 @@ pub struct PublishArgs {
     /// At most this many messages a second.
     #[arg(long)]
     pub rate: Option<u64>,
-    /// With --synthetic or CSV: the folder that has the app's folder, which says what messages look like.
+    /// With --synthetic or CSV: the app's folder, which says what messages look like, or the folder that it lies in. Its name is
+    /// what its app.toml says, whatever it is called.
     #[arg(long, value_name = "DIR", default_value = "schemas")]
     pub schemas: PathBuf,
     /// The write API.

@@ -136,12 +136,11 @@ fn stopped(error: &PublishError, ledger: Option<Ledger>, progress: Progress, url
 
 /// The app, for what its messages look like.
 fn app_of(args: &PublishArgs, output: &Output) -> Result<tidefold_app::App, Failure> {
-    folder::load(&args.schemas.join(&args.app), output).map_err(|failure| match failure.code {
+    folder::find(&args.schemas, &args.app, output).map_err(|failure| match failure.code {
         Code::NotFound => {
             let text = format!(
-                "{}\nCSV and --synthetic need the app's folder: --schemas DIR names the folder that `{}` lies in (now {})",
+                "{}\nCSV and --synthetic need the app's folder: --schemas DIR names it, or the folder that it lies in (now {})",
                 failure.text,
-                args.app,
                 args.schemas.display()
             );
             Failure::new(Code::NotFound, text)
