@@ -45,6 +45,8 @@ pub struct Port {
     pub is_admin: bool,
     /// What is served at it.
     pub serves: &'static [Service],
+    /// Beside an admin port: the number of the process's other port, and what is served there.
+    pub beside: Option<(u16, &'static [Service])>,
 }
 
 // === impl Service ===
@@ -58,6 +60,16 @@ impl Service {
             (["v1", _, ..], "POST") => Some(Service::Messages),
             (["admin", ..], _) => Some(Service::Operators),
             _ => None,
+        }
+    }
+
+    /// Its name.
+    fn name(self) -> &'static str {
+        match self {
+            Service::Messages => "messages",
+            Service::Outcomes => "outcomes",
+            Service::Reads => "reads",
+            Service::Operators => "operators' calls",
         }
     }
 
@@ -82,6 +94,7 @@ impl Port {
         process: "up",
         is_admin: false,
         serves: &[Service::Messages, Service::Outcomes, Service::Reads],
+        beside: None,
     };
 
     fn has(&self, service: Service) -> bool {
@@ -93,14 +106,16 @@ impl Port {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let service = Service::asked(method, &segments).filter(|service| !self.has(*service))?;
         let (process, place) = (self.process, service.place());
+        let beside = self.beside.filter(|(_, serves)| serves.contains(&service));
+        if let Some((number, _)) = beside {
+            let what = service.name();
+            return Some(format!("this is the admin port; {what} are on port {number} (listen.http)"));
+        }
         match (service, self.is_admin, process) {
             (Service::Operators, false, "up" | "project") => {
                 Some("operators' calls go to the admin port (listen.admin)".to_owned())
             }
             (Service::Operators, ..) => Some(format!("this process is `{process}`; {place}")),
-            (_, true, "up") => {
-                Some("this is the admin port; messages and reads are on the other (listen.http)".to_owned())
-            }
             (_, true, _) => Some(format!(
                 "this is the admin port of `{process}`; {place}, on the port that is not for operators (listen.http)"
             )),
@@ -162,11 +177,23 @@ pub(crate) fn advice(port: &Port, method: &Method, path: &str) -> String {
 mod tests {
     use super::*;
 
-    const INGEST: Port =
-        Port { process: "ingest", is_admin: false, serves: &[Service::Messages, Service::Outcomes] };
-    const QUERY: Port = Port { process: "query", is_admin: false, serves: &[Service::Reads] };
-    const ADMIN: Port = Port { process: "query", is_admin: true, serves: &[] };
-    const PROJECT: Port = Port { process: "project", is_admin: true, serves: &[Service::Operators] };
+    const INGEST: Port = Port {
+        process: "ingest",
+        is_admin: false,
+        serves: &[Service::Messages, Service::Outcomes],
+        beside: None,
+    };
+    const QUERY: Port = Port { process: "query", is_admin: false, serves: &[Service::Reads], beside: None };
+    const ADMIN: Port =
+        Port { process: "query", is_admin: true, serves: &[], beside: Some((8080, &[Service::Reads])) };
+    const PROJECT: Port =
+        Port { process: "project", is_admin: true, serves: &[Service::Operators], beside: None };
+    const UP: Port = Port {
+        process: "up",
+        is_admin: true,
+        serves: &[Service::Operators],
+        beside: Some((8080, Port::EVERYTHING.serves)),
+    };
 
     #[test]
     fn a_path_that_is_nearly_one_is_told_as_that_one() {
@@ -207,7 +234,22 @@ mod tests {
             (QUERY, Method::GET, "/v1/shop/outcomes/orders:0:1", "outcomes are served by `ingest`"),
             (ADMIN, Method::GET, "/admin/v1/status", "this process is `query`; operators' calls go to"),
             (ADMIN, Method::POST, "/admin/v1/shop/verify", "of a `project` or `up` process"),
-            (ADMIN, Method::GET, "/v1/shop", "this is the admin port of `query`"),
+            (ADMIN, Method::GET, "/v1/shop", "this is the admin port; reads are on port 8080 (listen.http)"),
+            (
+                ADMIN,
+                Method::POST,
+                "/v1/shop",
+                "this is the admin port of `query`; messages are taken by `ingest`",
+            ),
+            (UP, Method::POST, "/v1/shop", "this is the admin port; messages are on port 8080 (listen.http)"),
+            (UP, Method::GET, "/v1/shop/orders/o-1", "this is the admin port; reads are on port 8080"),
+            (
+                UP,
+                Method::GET,
+                "/v1/shop/outcomes/orders:0:1",
+                "this is the admin port; outcomes are on port 8080",
+            ),
+            (UP, Method::GET, "/", "this is the admin port; reads are on port 8080"),
             (
                 PROJECT,
                 Method::GET,
@@ -230,7 +272,7 @@ mod tests {
             let longer: Vec<_> =
                 paths.iter().flat_map(|path| words.map(|word| format!("{path}/{word}"))).collect();
             for path in &longer {
-                for port in [Port::EVERYTHING, INGEST, QUERY, ADMIN, PROJECT] {
+                for port in [Port::EVERYTHING, INGEST, QUERY, ADMIN, PROJECT, UP] {
                     for method in [Method::GET, Method::POST, Method::DELETE] {
                         let advice = advice(&port, &method, path);
                         let told = advice.split([' ', ';']).any(|word| word == path);

@@ -149,9 +149,11 @@ impl Node {
         let control = parts.control(&backends, folding.as_ref(), settings, &gate).await?;
         let public = parts.public_routes(role, &control, &backends, settings);
         let operators = parts.operator_routes(control.operator());
-        let port = |is_admin, serves| Port { process: role.name(), is_admin, serves };
-        let public = (public, port(false, role.serves(backends.log.is_some())));
-        ports.answer_with(public, (operators, port(true, role.serves_operators())));
+        let serves = role.serves(backends.log.is_some());
+        let public_port = Port { process: role.name(), is_admin: false, serves, beside: None };
+        let beside = ports.http.map(|address| (address.port(), serves));
+        let admin_port = Port { is_admin: true, serves: role.serves_operators(), beside, ..public_port };
+        ports.answer_with((public, public_port), (operators, admin_port));
         let node = Node {
             http: ports.http,
             admin: ports.admin,

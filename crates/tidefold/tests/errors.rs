@@ -9,8 +9,8 @@
 
 mod support;
 
-use serde_json::Value;
-use support::{Node, tidefold, tidefold_given};
+use serde_json::{Value, json};
+use support::{Client, Node, tidefold, tidefold_given};
 
 /// Every command, with what it needs; the names have to be those that the help lists.
 const COMMANDS: &[&str] = &[
@@ -159,4 +159,35 @@ fn what_a_node_refuses_comes_with_its_problem() {
     for line in ["status", "status --wait", "verify storefront", "replay storefront", "retire storefront"] {
         assert_eq!(errors(&format!("{line} -o json"), Some(&node.admin)).0, 0, "{line}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_the_admin_port_for_what_the_other_has_is_told_which_that_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start("storefront", folder.path());
+    let other = node.http.rsplit(':').next().unwrap();
+    let said = |what: &str| format!("this is the admin port; {what} are on port {other} (listen.http)");
+    let publish = ["publish", "storefront", "--synthetic", "5", "--url", &node.admin, "-q"];
+    let (code, _, err) = tidefold(&publish);
+    assert!(code == 1 && err.contains(&said("messages")), "{code}: {err}");
+    let client = Client::new();
+    for path in ["/v1/storefront", "/v1/storefront/PlaceOrder"] {
+        let answer = client.post(&format!("{}{path}", node.admin), &[], &json!({})).await.unwrap();
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(answer.status == 404 && detail.contains(&said("messages")), "{path}: {detail}");
+    }
+    for (path, what) in [
+        ("/", "reads"),
+        ("/v1/storefront", "reads"),
+        ("/v1/storefront/orders/o-1", "reads"),
+        ("/v1/storefront/outcomes/orders:0:0", "outcomes"),
+    ] {
+        let answer = client.get(&format!("{}{path}", node.admin), &[]).await;
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(answer.status == 404 && detail.contains(&said(what)), "{path}: {detail}");
+    }
+    // What operators do still says who does it.
+    let verify = format!("{}/admin/v1/storefront/verify", node.admin);
+    let unnamed = client.send("POST", &verify, &[], String::new()).await.unwrap();
+    assert_eq!((unnamed.status, &unnamed.body["code"]), (403, &json!("operator_missing")));
 }
