@@ -36,6 +36,14 @@ pub(crate) struct Patient {
     speaks_http2: bool,
     /// A head that came in parts, so far.
     head: Vec<u8>,
+    first_line: FirstLine,
+}
+
+/// The first line of a head, which has the address, as far as it came.
+#[derive(Default)]
+struct FirstLine {
+    bytes: usize,
+    has_ended: bool,
 }
 
 /// How a connection of HTTP/2 begins whose client asked for no leave (RFC 9113, section 3.4).
@@ -50,6 +58,9 @@ const HEAD_READ: usize = 8 << 10;
 /// How much of a head that comes in parts is kept to be looked at; one that is larger is refused.
 const HEAD_KEPT: usize = 64 << 10;
 
+/// The longest address that the layer below takes.
+const ADDRESS: usize = 65_534;
+
 // === impl Patient ===
 
 impl Patient {
@@ -62,6 +73,7 @@ impl Patient {
             begun: false,
             speaks_http2: false,
             head: Vec::new(),
+            first_line: FirstLine::default(),
         }
     }
 
@@ -83,12 +95,18 @@ impl Patient {
     /// are something else.
     fn refuse(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Option<Poll<io::Result<usize>>> {
         self.begun = false;
-        let kind = refusal(bytes).filter(|_| !self.caller.is_busy())?;
+        let kind = match refusal(bytes).filter(|_| !self.caller.is_busy())? {
+            // The layer below calls an address too long only where there was room for the head around it.
+            ProblemKind::HeadTooLarge if self.first_line.is_too_long() => ProblemKind::UriTooLong,
+            kind => kind,
+        };
         let detail = match kind {
             ProblemKind::HeadTooLarge => {
                 "the head of the request is larger than 64 KiB or has more than 100 headers"
             }
-            ProblemKind::UriTooLong => "the address of the request is longer than 65,534 bytes",
+            ProblemKind::UriTooLong => {
+                "the address of the request is too long: the head that it is a part of has at most 64 KiB"
+            }
             _ if self.speaks_http2 => HTTP2_REFUSED,
             _ => "the first line, or a header, is not what RFC 9112 allows",
         };
@@ -140,7 +158,11 @@ fn speaks_http2(head: &[u8]) -> bool {
 impl Patient {
     /// Looks at bytes of a head on their way to who reads them.
     fn look(&mut self, came: &[u8]) {
+        if !self.begun {
+            self.first_line = FirstLine::default();
+        }
         self.begun = !came.is_empty();
+        self.first_line.come(came);
         let look = |head: &[u8]| (says_both(head), speaks_http2(head));
         let (mut both, mut http2) = if self.head.is_empty() { look(came) } else { (None, false) };
         if both.is_none() {
@@ -154,6 +176,27 @@ impl Patient {
         if let Some(both) = both {
             self.caller.says_both_lengths(both);
         }
+    }
+}
+
+// === impl FirstLine ===
+
+impl FirstLine {
+    fn come(&mut self, came: &[u8]) {
+        if self.has_ended {
+            return;
+        }
+        // Empty lines before it are none of it (RFC 9112, section 2.2).
+        let empty = |byte: &&u8| self.bytes == 0 && matches!(byte, b'\r' | b'\n');
+        let came = came.get(came.iter().take_while(empty).count()..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', came);
+        self.bytes += end.unwrap_or(came.len());
+        self.has_ended = end.is_some();
+    }
+
+    /// Whether it is what makes a head too large, of which it is a part.
+    fn is_too_long(&self) -> bool {
+        !self.has_ended || self.bytes > ADDRESS
     }
 }
 

@@ -83,10 +83,28 @@ async fn what_is_no_request_is_told_so_and_the_connection_ends() {
         ("POST /read HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(), 400, "bad_request"),
         (format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"), 431, "head_too_large"),
         (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(70_000)), 431, "head_too_large"),
+        (format!("GET /{} HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(60_000), "x".repeat(20_000)), 431, "head_too_large"),
     ];
     for (request, status, code) in table {
         problem(&ask(address, request.as_bytes()).await, status, code);
     }
+}
+
+#[tokio::test]
+async fn an_address_that_is_too_long_is_told_so_however_long_it_is() {
+    let address = start(Limits::default()).await;
+    for length in [65_535, 65_536, 66_000, 70_000, 75_000, 200_000, 1_000_000] {
+        for before in ["", "\r\n"] {
+            for headers in ["", "Host: a\r\n", "Host: a\r\nX: y\r\n"] {
+                let long = "x".repeat(length - 1);
+                let request = format!("{before}GET /{long} HTTP/1.1\r\n{headers}\r\n");
+                problem(&ask(address, request.as_bytes()).await, 414, "uri_too_long");
+            }
+        }
+    }
+    // The head behind it never comes.
+    let open = format!("POST /{}", "x".repeat(80_000));
+    problem(&ask(address, open.as_bytes()).await, 414, "uri_too_long");
 }
 
 #[tokio::test]
