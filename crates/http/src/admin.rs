@@ -15,7 +15,7 @@ use tidefold_telemetry::{Exposition, Telemetry};
 
 use crate::catalog::ProblemKind;
 use crate::problem::Problem;
-use crate::readiness::Readiness;
+use crate::readiness::{Readiness, is_ready};
 
 #[derive(Clone, Debug)]
 struct Admin {
@@ -41,14 +41,16 @@ async fn ready(State(admin): State<Admin>, headers: HeaderMap, RawQuery(query): 
     let excluded: Vec<&str> = query.split('&').filter_map(|pair| pair.strip_prefix("exclude=")).collect();
     let counted = |name: &str| !excluded.contains(&name);
     let verbose = query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose="));
-    let gates = admin.readiness.snapshot();
-    let open = gates.iter().filter(|(name, _)| counted(name)).all(|(_, state)| state.is_ok());
+    // Once: the status and what the body says are of the same moment.
+    let mut states = admin.readiness.snapshot();
+    states.retain(|(name, _)| counted(name));
+    let open = is_ready(&states);
     if accepts_json(&headers) || (!open && !verbose) {
-        return (status(open), Json(admin.readiness.report(counted))).into_response();
+        return (status(open), Json(admin.readiness.report(&states))).into_response();
     }
     let mut text = String::new();
     if verbose {
-        for (name, state) in gates.iter().filter(|(name, _)| counted(name)) {
+        for (name, state) in &states {
             let _ = match state {
                 Ok(()) => writeln!(text, "[+]{name} ok"),
                 Err(reason) => writeln!(text, "[-]{name} failed: {reason}"),

@@ -35,6 +35,14 @@ impl std::fmt::Debug for Notes {
     }
 }
 
+/// A part's name, and why it is not ready if it is not.
+pub(crate) type State = (String, Result<(), String>);
+
+/// Whether all of these are ready.
+pub(crate) fn is_ready(states: &[State]) -> bool {
+    states.iter().all(|(_, state)| state.is_ok())
+}
+
 /// One part's say in it.
 #[derive(Clone, Debug)]
 pub struct Gate {
@@ -62,7 +70,7 @@ impl Readiness {
     /// Whether every gate is open.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.snapshot().iter().all(|(_, state)| state.is_ok())
+        is_ready(&self.snapshot())
     }
 
     /// What to say beside the gates, asked at each answer: trouble that does not make the node unready.
@@ -77,11 +85,10 @@ impl Readiness {
         notes.as_ref().map(|notes| (notes.0)()).unwrap_or_default()
     }
 
-    /// The state of all parts that are counted, for programs.
-    pub(crate) fn report(&self, counted: impl Fn(&str) -> bool) -> Value {
-        let states: Vec<_> = self.snapshot().into_iter().filter(|(name, _)| counted(name)).collect();
-        let ready = states.iter().all(|(_, state)| state.is_ok());
-        let checks = states.into_iter().map(|(name, state)| match state {
+    /// States that were asked for once, for programs: a part may have changed by the next time.
+    pub(crate) fn report(&self, states: &[State]) -> Value {
+        let ready = is_ready(states);
+        let checks = states.iter().map(|(name, state)| match state {
             Ok(()) => json!({ "name": name, "ready": true }),
             Err(reason) => json!({ "name": name, "ready": false, "reason": reason }),
         });
@@ -90,7 +97,7 @@ impl Readiness {
 
     /// Every part with its state now: why it is not ready, or why it has ended.
     #[must_use]
-    pub fn snapshot(&self) -> Vec<(String, Result<(), String>)> {
+    pub fn snapshot(&self) -> Vec<State> {
         let checks = self.gates.lock().unwrap_or_else(PoisonError::into_inner).clone();
         checks.into_iter().map(|check| (check.name.clone(), check.now())).collect()
     }

@@ -68,7 +68,10 @@ fn at_port(router: Router, port: Port) -> Router {
 fn not_ready(readiness: &Readiness) -> Problem {
     let waits = readiness.snapshot().into_iter().filter_map(|(name, state)| Some((name, state.err()?)));
     let waits: Vec<_> = waits.map(|(name, reason)| format!("{name}: {reason}")).collect();
-    let detail = format!("the node is not ready; nothing was done ({})", waits.join("; "));
+    let detail = match waits.is_empty() {
+        true => "the node was not ready, and is now; nothing was done: ask again".to_owned(),
+        false => format!("the node is not ready; nothing was done ({})", waits.join("; ")),
+    };
     Problem::new(ProblemKind::NotReady, detail).with_retry_after(RETRY_AFTER)
 }
 

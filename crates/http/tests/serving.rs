@@ -9,6 +9,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -229,6 +230,24 @@ async fn what_does_not_finish_in_time_is_cut() {
     assert_eq!(running.served.await.unwrap(), Drained::Cut(1));
     assert_eq!(rest(open).await, "");
     assert_eq!(in_flight.get(), 0);
+}
+
+#[tokio::test]
+async fn the_status_and_what_is_said_are_of_one_moment() {
+    let readiness = Readiness::new();
+    let asked = AtomicUsize::new(0);
+    // It ends and is there again, each time that it is asked.
+    let ends = move || (asked.fetch_add(1, Ordering::Relaxed) % 2 == 1).then(|| "it ended".to_owned());
+    readiness.gate("log").open_until(ends);
+    let running = start(admin(readiness, Telemetry::new()), Limits::default()).await;
+    for accept in ["", "accept: application/json\r\n"] {
+        for round in 0..4 {
+            let answer = ask(running.address, &get_of("/readyz", accept)).await;
+            let is_ready = answer.starts_with("HTTP/1.1 200 ");
+            let says_so = answer.ends_with("\"ready\":true}") || answer.ends_with("\r\n\r\nok\n");
+            assert_eq!(is_ready, says_so, "{round}: {answer}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tidefold_control::Control;
+use tidefold_http::Gate;
 use tidefold_store::{SharedStore, StoreError, Table};
 use tidefold_telemetry::{Retry, Stopped};
 use tokio::sync::watch;
@@ -18,7 +19,7 @@ pub(crate) struct Opened {
 // === impl Opened ===
 
 impl Opened {
-    /// Opens what control names now. A store that does not answer is waited for.
+    /// Opens what control names now. A store that does not answer is waited for, and `gate` told so.
     ///
     /// # Errors
     /// When the store refuses the tables for good.
@@ -26,10 +27,12 @@ impl Opened {
         store: SharedStore,
         source: watch::Receiver<Arc<Control>>,
         retry: Retry,
+        gate: &Gate,
     ) -> Result<Opened, StoreError> {
         let told = watch::channel(Arc::new(Control::default())).0;
         let mut opened = Opened { store, source, told, retry };
-        opened.advance().await?;
+        gate.close("opening the tables that control names");
+        opened.advance(|error| gate.close(format!("waiting for the store: {error}"))).await?;
         Ok(opened)
     }
 
@@ -41,13 +44,14 @@ impl Opened {
     /// Follows for ever. Tables that are refused later leave the APIs with what they have.
     pub(crate) async fn keep_up(mut self) {
         while self.source.changed().await.is_ok() {
-            if let Err(error) = self.advance().await {
+            if let Err(error) = self.advance(|_| {}).await {
                 tracing::error!(%error, "the tables of a new generation cannot be read here; the ones before are served on");
             }
         }
     }
 
-    async fn advance(&mut self) -> Result<(), StoreError> {
+    /// Opens the tables of what is served now; `told` hears of each attempt that failed.
+    async fn advance(&mut self, told: impl Fn(&StoreError) + Send + Sync) -> Result<(), StoreError> {
         let control = Arc::clone(&self.source.borrow_and_update());
         let serving = control.serving();
         let active = serving.iter().filter_map(|projection| {
@@ -59,7 +63,8 @@ impl Opened {
             .map(|table| Table { id: table.id, layout: table.layout })
             .collect();
         let passes = |error: &StoreError| matches!(error, StoreError::Unavailable { .. });
-        match self.retry.run("open the tables", passes, || self.store.open(&tables)).await {
+        let open = async || self.store.open(&tables).await.inspect_err(&told);
+        match self.retry.run("open the tables", passes, open).await {
             Ok(()) => {}
             Err(Stopped::Lasting(error)) => return Err(error),
             // Nobody does.

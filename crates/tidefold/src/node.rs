@@ -139,6 +139,7 @@ impl Node {
         parts.telemetry.build_info(VERSION, REVISION).set(1);
         let gate = parts.readiness.gate(if role.folds() { "projections" } else { "control" });
         let http = (role.writes() || role.reads()).then_some(settings.listen.http);
+        gate.close("not begun: what it needs is opened before it");
         let Parts { readiness, telemetry, supervisor, .. } = &parts;
         let ports = Ports::open(http, settings, limits(settings), readiness, supervisor, telemetry).await?;
         let backends = match store_alone {
@@ -269,6 +270,7 @@ impl Parts {
         settings: &Settings,
         gate: &Gate,
     ) -> Result<ControlSource, Failure> {
+        gate.close("starting");
         let told = gate.clone();
         let waiting = Waiting::report_to(move |what| told.close(what));
         let refused = |error: ControlLogError| Failure::from_error(Code::Conflict, &error);
@@ -280,7 +282,7 @@ impl Parts {
             same_definition(&self.app, &control.borrow())?;
             let source = copy.keep_up(self.telemetry.retry());
             let source = self.supervisor.spawn_until_halted("control-copy", source);
-            return self.follow(control, source, backends).await;
+            return self.follow(control, source, backends, gate).await;
         };
         let app = Arc::clone(&self.app);
         let Some(folding) = folding else {
@@ -288,7 +290,7 @@ impl Parts {
             let control_log = introduced.map_err(refused)?;
             let control = control_log.watch();
             let source = self.supervisor.spawn("control", control_log.keep_up());
-            return self.follow(control, source, backends).await;
+            return self.follow(control, source, backends, gate).await;
         };
         let handle = folding.0.as_ref().map(|runtime| runtime.handle().clone());
         let (handle, supervisor) = (handle.unwrap_or(runtime), self.supervisor.clone());
@@ -317,9 +319,10 @@ impl Parts {
         control: watch::Receiver<Arc<Control>>,
         source: Supervised,
         backends: &Backends,
+        gate: &Gate,
     ) -> Result<ControlSource, Failure> {
         let retry = self.telemetry.retry();
-        let opened = Opened::new(Arc::clone(&backends.store), control, retry).await;
+        let opened = Opened::new(Arc::clone(&backends.store), control, retry, gate).await;
         let opened = opened.map_err(|error| Failure::from_error(Code::Conflict, &error))?;
         let control = opened.watch();
         let opening = self.supervisor.spawn("tables", opened.keep_up());
