@@ -135,6 +135,14 @@ macro_rules! kind_new {
     };
 }
 
+impl Telemetry {
+    /// Takes a topic's `dlq_oldest_age_seconds` away: nobody knows how old its dead letters are.
+    pub fn forget_dlq_oldest_age_seconds(&self, app: &str, topic: &str) {
+        let labels = vec![("app", app.to_owned()), ("topic", topic.to_owned())];
+        self.shared.families.dlq_oldest_age_seconds.remove(&labels);
+    }
+}
+
 metrics! {
     /// 1, with the version and revision of the running binary. Alert: more than one version for longer than a roll-out.
     build_info: Gauge = "build_info" "" [version, revision];
@@ -203,7 +211,7 @@ metrics! {
     rebalances: Counter = "rebalances" "_total" [group];
     /// Dead letters of a topic that stand unresolved; counted every ten seconds. Alert: any.
     dlq_messages: Gauge = "dlq_messages" "" [app, topic];
-    /// Age of the oldest unresolved dead letter of a topic.
+    /// Age of the oldest unresolved dead letter of a topic that says when it was appended; absent where none does.
     dlq_oldest_age_seconds: FloatGauge = "dlq_oldest_age_seconds" "" [app, topic];
     /// How far the build of a generation has come, 0 to 1. Alert: unchanged for ten minutes.
     replay_progress_ratio: FloatGauge = "replay_progress_ratio" "" [app, topic, generation];

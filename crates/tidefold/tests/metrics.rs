@@ -17,6 +17,10 @@ use serde_json::json;
 use support::backends::Backends;
 use support::exposition;
 use support::{Client, Node, tidefold};
+use tidefold_log::Log;
+use tidefold_log_embedded::EmbeddedLog;
+use tidefold_record::headers::Known;
+use tidefold_record::{BatchBuilder, Headers, HeadersBuilder, TopicName, partition_of};
 use tidefold_telemetry::metrics::{CATALOG, Kind, Metric};
 
 fn is_counted(text: &str, metric: &Metric) -> bool {
@@ -162,4 +166,40 @@ async fn dead_letters_that_stand_are_counted_with_the_age_of_the_oldest(backends
         line.strip_prefix("tidefold_dlq_oldest_age_seconds{app=\"pizzeria\",topic=\"orders\"} ")
     });
     assert!(age.unwrap().parse::<f64>().unwrap() > 0.0, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_without_a_time_are_not_said_to_be_new() {
+    let (folder, client) = (tempfile::tempdir().unwrap(), Client::new());
+    assert_eq!(Node::start("storefront", folder.path()).terminate(), Some(0));
+    let append = async |headers: Headers<'_>| {
+        let log = EmbeddedLog::open(folder.path().join("storefront/log"), Default::default()).unwrap();
+        let mut batch = BatchBuilder::new();
+        batch.push(Some(b"o-1"), Some(b"nonsense"), headers);
+        let (topic, partition) = (TopicName::new("orders").in_app("storefront"), partition_of(b"o-1", 12));
+        log.append(&topic, partition, batch).await.unwrap();
+    };
+    let labels = "{app=\"storefront\",topic=\"orders\"}";
+    let counted = |count: usize| {
+        let line = format!("tidefold_dlq_messages{labels} {count}");
+        move |text: &str| text.lines().any(|other| other == line)
+    };
+    let age = |text: &str| {
+        let lines = text.lines();
+        let mut ages =
+            lines.filter_map(|line| line.strip_prefix(&format!("tidefold_dlq_oldest_age_seconds{labels} ")));
+        ages.next().map(|age| age.parse::<f64>().unwrap())
+    };
+    append(HeadersBuilder::new().as_headers()).await;
+    let node = Node::start("storefront", folder.path());
+    let text = until(&client, &node, counted(1)).await;
+    assert_eq!(age(&text), None, "{text}");
+    assert_eq!(node.terminate(), Some(0));
+    // One behind it that has a time is the oldest of which anything is known.
+    let mut headers = HeadersBuilder::new();
+    headers.push(Known::AppendTime, b"2026-01-01T00:00:00Z");
+    append(headers.as_headers()).await;
+    let node = Node::start("storefront", folder.path());
+    let text = until(&client, &node, counted(2)).await;
+    assert!(age(&text).is_some_and(|age| age > 0.0), "{text}");
 }

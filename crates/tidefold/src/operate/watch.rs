@@ -23,6 +23,8 @@ use super::operator::{Operator, trouble};
 const ROUND: Duration = Duration::from_secs(10);
 /// Verdict rows that one scan returns.
 const PAGE: usize = 1_000;
+/// Dead letters of a page that are looked at for one with a time: other writers' records need not have any.
+const TIMELESS: usize = 10;
 
 /// What was counted of a topic.
 struct Counted {
@@ -35,7 +37,7 @@ struct Counted {
 struct CountedPartition {
     /// Verdicts below are counted.
     next: Offset,
-    /// When its first dead letter was appended.
+    /// When its first dead letter was appended of which that is known.
     oldest_micros: Option<i64>,
 }
 
@@ -73,9 +75,16 @@ async fn round(
         }
         counted.go_on(operator, projection, &tables).await?;
         let oldest = counted.partitions.iter().filter_map(|partition| partition.oldest_micros).min();
-        let age = oldest.map_or(0, |micros| clock::now_micros().saturating_sub(micros).max(0));
+        match oldest {
+            None if counted.letters > 0 => {
+                telemetry.forget_dlq_oldest_age_seconds(app, projection.name());
+            }
+            oldest => {
+                let age = oldest.map_or(0, |micros| clock::now_micros().saturating_sub(micros).max(0));
+                telemetry.dlq_oldest_age_seconds(app, projection.name()).set(age as f64 / 1e6);
+            }
+        }
         telemetry.dlq_messages(app, projection.name()).set(counted.letters);
-        telemetry.dlq_oldest_age_seconds(app, projection.name()).set(age as f64 / 1e6);
     }
     Ok(())
 }
@@ -97,7 +106,10 @@ impl Counted {
             while counted.next < checkpoint.next {
                 let range = counted.next..checkpoint.next;
                 let page = published.dead_letters(at, range, PAGE).await.map_err(trouble)?;
-                if let (Some((offset, _)), None) = (page.letters.first(), counted.oldest_micros) {
+                for (offset, _) in page.letters.iter().take(TIMELESS) {
+                    if counted.oldest_micros.is_some() {
+                        break;
+                    }
                     counted.oldest_micros = appended(operator, projection, at, *offset).await?;
                 }
                 self.letters += page.letters.len() as i64;
