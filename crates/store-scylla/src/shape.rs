@@ -224,3 +224,33 @@ impl KeyPart {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidefold_codec::Type;
+
+    use super::*;
+
+    /// As `docs/servers.md` tells it to those who look with a tool.
+    #[test]
+    fn an_empty_text_that_is_all_of_a_partition_key_stands_there_as_a_nul() {
+        for (alone, text, stands) in [
+            (true, "", "\0"),
+            (true, "\0", "\0\0"),
+            (true, "\0a", "\0a"),
+            (true, "a", "a"),
+            (false, "", ""),
+            (false, "\0", "\0"),
+        ] {
+            let column = KeyColumn { ty: Type::String, descending: false };
+            let mut key = Vec::new();
+            ordered::encode(&column, Datum::Text(text), &mut key);
+            let part = KeyPart { name: "k".to_owned(), form: Form::Typed { column, alone } };
+            let mut cells = Cells::default();
+            assert_eq!(part.write(&key, &mut cells), Ok(&[][..]), "{text:?}");
+            assert_eq!(cells.iter().next(), Some(Some(stands.as_bytes())), "{text:?}");
+            let mut back = Vec::new();
+            assert_eq!((part.read(stands.as_bytes(), &mut back), back), (Ok(()), key), "{text:?}");
+        }
+    }
+}
