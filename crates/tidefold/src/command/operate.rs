@@ -187,12 +187,20 @@ fn verify_table(report: &Value, rate: f64) -> String {
         for line in table["first"].as_array().map(Vec::as_slice).unwrap_or_default() {
             out.push_str(&format!("\n{}: {}", text(&table["table"]), text(line)));
         }
+        let shown = table["damaged_rows"].as_array().map(Vec::as_slice).unwrap_or_default();
+        shown.iter().for_each(|line| out.push_str(&format!("\n{}", text(line))));
+        let more = table["damaged"].as_u64().unwrap_or(0).saturating_sub(shown.len() as u64);
+        if more > 0 {
+            out.push_str(&format!("\n{}: {more} more rows cannot be read", text(&table["table"])));
+        }
     }
     let behind = unfolded::lines(&report["unfolded"]);
+    let damaged: u64 = tables.iter().filter_map(|table| table["damaged"].as_u64()).sum();
     let verdict = match report["equal"] == true {
-        true if behind.is_empty() => "every table equals the log",
-        true => "the tables equal the log as far as they are folded, which is not all of it",
-        false => "tables differ from the log",
+        true if behind.is_empty() => "every table equals the log".to_owned(),
+        true => "the tables equal the log as far as they are folded, which is not all of it".to_owned(),
+        false if damaged == 0 => "tables differ from the log".to_owned(),
+        false => format!("tables differ from the log: {damaged} of their rows cannot be read"),
     };
     format!("{out}\n\n{} records folded again, {rate:.0} a second: {verdict}{behind}", report["records"])
 }

@@ -13,6 +13,7 @@ mod operator;
 mod parameters;
 mod replay;
 mod routes;
+mod rows;
 mod schemas;
 mod status;
 mod unfolded;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tidefold_app::model::Projection;
@@ -18,7 +19,7 @@ use tidefold_fold::{FoldSettings, SchemaFate, TableSlot};
 use tidefold_http::Problem;
 use tidefold_log::ReadLimit;
 use tidefold_record::{Offset, Partition, SchemaId};
-use tidefold_store::Scan;
+use tidefold_store::StoreError;
 use tidefold_store::published::Published;
 use tidefold_table::GenerationTables;
 use tokio::sync::mpsc;
@@ -26,14 +27,11 @@ use tokio::sync::mpsc;
 use super::dead_letters;
 use super::ndjson::{ndjson, ndjson_line};
 use super::operator::Operator;
+use super::rows::{self, Compared, Expected};
 use super::unfolded::{self, Unfolded};
 
 /// Records folded at once.
 const READ: ReadLimit = ReadLimit { records: 4_096, bytes: 4 << 20 };
-/// Rows compared at once.
-const ROWS: usize = 2_000;
-/// Differing rows that are shown.
-const SHOWN: usize = 10;
 /// How long lanes may take to come to a stand.
 const STAND: Duration = Duration::from_secs(30);
 
@@ -44,6 +42,12 @@ struct Folded<'o> {
     partitions: Vec<WholeFold>,
     progress: &'o mpsc::Sender<Value>,
     records: &'o mut u64,
+}
+
+/// The rows of one table, as the log has them.
+struct OfLog<'f> {
+    partitions: &'f [WholeFold],
+    slot: TableSlot,
 }
 
 type Anyhow = Box<dyn std::error::Error + Send + Sync>;
@@ -77,6 +81,11 @@ async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<
         else {
             continue;
         };
+        let stored = projection.tables(*number);
+        if let Some(damaged) = damaged_checkpoints(operator, projection, &stored).await? {
+            tables.push(damaged.report(&stored.checkpoints.layout.name));
+            continue;
+        }
         let ends = unfolded::ends(operator, projection).await.map_err(told)?;
         if operator.coordinator().is_halted(name, *number) {
             not_folded.extend(unfolded::unfolded(operator, projection, &ends, STAND).await.map_err(told)?);
@@ -99,6 +108,34 @@ async fn compare(operator: &Operator, progress: &mpsc::Sender<Value>) -> Result<
     let complete = not_folded.is_empty();
     Ok(json!({ "app": operator.app(), "records": records, "equal": equal, "complete": complete,
                "unfolded": not_folded, "tables": tables }))
+}
+
+/// Checkpoints that cannot be read: then nobody knows how much of the log the tables have, and there is nothing to compare
+/// them with.
+async fn damaged_checkpoints(
+    operator: &Operator,
+    projection: &Projection,
+    tables: &GenerationTables,
+) -> Result<Option<Compared>, Anyhow> {
+    let published = Published::of(operator.store(), tables);
+    let (mut rows, mut damaged) = (0, Vec::new());
+    for partition in (0..projection.topic.partitions).map(Partition) {
+        match published.checkpoint(partition).await {
+            Ok(found) => rows += u64::from(found.is_some()),
+            Err(StoreError::Damaged(found)) => {
+                rows += 1;
+                damaged.push(found);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let not_compared = || {
+        format!(
+            "the other tables of {} were not compared: how much they have is not known",
+            projection.name()
+        )
+    };
+    Ok((!damaged.is_empty()).then(|| Compared::damaged(rows, &damaged, not_compared())))
 }
 
 fn told(problem: Problem) -> Anyhow {
@@ -165,39 +202,33 @@ impl Folded<'_> {
         let all: Vec<_> = entity.chain(views).chain([(TableSlot::Verdicts, &stored.verdicts)]).collect();
         let mut reports = Vec::new();
         for (slot, table) in all {
-            let (mut rows, mut differing, mut first, mut after) = (0_u64, 0_u64, Vec::new(), None);
-            loop {
-                let scan = Scan::All { after, limit: ROWS };
-                let page = self.operator.store().scan(&table.id, &scan).await?;
-                for row in &page {
-                    rows += 1;
-                    let expected = self.partitions.iter().find_map(|fold| fold.row(slot, &row.key));
-                    let what = match expected {
-                        Some(value) if value == row.value => continue,
-                        Some(_) => "is another than the log's",
-                        None => "is not in the log's",
-                    };
-                    differing += 1;
-                    if first.len() < SHOWN {
-                        first.push(format!("row {:?} {what}", String::from_utf8_lossy(&row.key)));
-                    }
-                }
-                match page.last() {
-                    Some(last) if page.len() == ROWS => after = Some(last.key.clone()),
-                    _ => break,
-                }
-            }
-            let expected: u64 = self.partitions.iter().map(|fold| fold.rows(slot).len() as u64).sum();
-            if expected > rows - differing {
-                let missing = expected - (rows - differing);
-                differing += missing;
-                first.push(format!("{missing} rows of the log's are missing or other"));
-            }
-            reports.push(
-                json!({ "table": table.layout.name, "rows": rows, "differing": differing, "first": first }),
-            );
+            let expected = OfLog { partitions: &self.partitions, slot };
+            let found = rows::compare(self.operator.store(), table, &expected).await?;
+            reports.push(found.report(&table.layout.name));
             tokio::task::yield_now().await;
         }
         Ok(reports)
+    }
+}
+
+// === impl OfLog ===
+
+impl OfLog<'_> {
+    fn all(&self) -> impl Iterator<Item = (Bytes, Bytes)> {
+        self.partitions.iter().flat_map(|fold| fold.rows(self.slot))
+    }
+}
+
+impl Expected for OfLog<'_> {
+    fn row(&self, key: &[u8]) -> Option<Bytes> {
+        self.partitions.iter().find_map(|fold| fold.row(self.slot, key))
+    }
+
+    fn count(&self) -> u64 {
+        self.all().count() as u64
+    }
+
+    fn keys(&self) -> Vec<Bytes> {
+        self.all().map(|(key, _)| key).collect()
     }
 }
