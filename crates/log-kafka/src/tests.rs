@@ -118,3 +118,23 @@ async fn what_waits_in_a_producer_that_failed_for_good_is_answered_and_not_left_
     let first = next.unwrap().offset(0).unwrap();
     assert_eq!(log.read(&topic, P0, first, ALL).await.unwrap().len(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_read_where_the_leader_says_that_a_replica_is_nearer() {
+    let topic = TopicName::new("nearer");
+    let cluster = MockCluster::new(2).unwrap();
+    cluster.create_topic(topic.as_str(), 1, 2).unwrap();
+    cluster.partition_leader(topic.as_str(), 0, Some(1)).unwrap();
+    let properties = [("client.rack".to_owned(), "cellar-7".to_owned())].into();
+    let settings =
+        Settings { bootstrap: vec![cluster.bootstrap_servers()], properties, ..Settings::default() };
+    let log = KafkaLog::connect(settings).unwrap();
+    let first = log.append(&topic, P0, batch(3)).await.unwrap().offset(0).unwrap();
+    // From now on the leader sends no records: it names the other one.
+    cluster.partition_follower(topic.as_str(), 0, 2).unwrap();
+    assert_eq!(log.read(&topic, P0, first, ALL).await.unwrap().len(), 3);
+    // It is not asked again, either.
+    let known = log.cluster.find(&topic, P0).await.unwrap();
+    cluster.broker_down(1).unwrap();
+    assert_eq!(log.wire.fetch(&known, P0, first, ALL).await.unwrap().len(), 3);
+}

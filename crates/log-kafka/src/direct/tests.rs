@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tidefold_log::{Appended, Bounds, Log, LogError, ReadLimit, TopicSpec};
 use tidefold_record::{Headers, Offset, TopicName};
@@ -20,6 +22,7 @@ use crate::settings::Settings;
 
 const P0: Partition = Partition(0);
 const PRODUCE: &[u8] = &[0, 0];
+const FETCH: &[u8] = &[0, 1];
 
 /// Stands before a broker and passes on whole frames.
 struct Breaker {
@@ -28,6 +31,8 @@ struct Breaker {
     produced: AtomicUsize,
     /// How many of their answers are still to be lost, each with its connection.
     lose: AtomicUsize,
+    /// Requests to fetch, as they were passed on.
+    fetches: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Breaker {
@@ -38,6 +43,7 @@ impl Breaker {
             at: Address { host: "127.0.0.1".to_owned(), port },
             produced: AtomicUsize::new(0),
             lose: AtomicUsize::new(0),
+            fetches: Mutex::default(),
         });
         let (tasks, broker, this) = (TaskTracker::new(), broker.to_owned(), Arc::clone(&breaker));
         tasks.clone().spawn(async move {
@@ -50,6 +56,9 @@ impl Breaker {
 
     async fn pass(self: Arc<Self>, mut client: TcpStream, mut broker: TcpStream) {
         while let Some(request) = frame(&mut client).await {
+            if request[4..6] == *FETCH {
+                self.fetches.lock().unwrap().push(request.clone());
+            }
             broker.write_all(&request).await.unwrap();
             let Some(answer) = frame(&mut broker).await else { return };
             if request[4..6] == *PRODUCE {
@@ -323,4 +332,28 @@ async fn the_direct_way_is_secured_by_librdkafkas_properties() {
     assert!(matches!(appended, Outcome::Answered(Ok(Appended::From(Offset(0))))), "{appended:?}");
     let limit = ReadLimit { records: 9, bytes: usize::MAX };
     assert_eq!(log.wire.fetch(&known, P0, Offset(0), limit).await.unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_says_in_which_rack_the_reader_stands_where_that_is_set() {
+    let topic = TopicName::new("rack");
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(topic.as_str(), 1, 1).unwrap();
+    for rack in [None, Some("cellar-7")] {
+        let properties = rack.map(|rack| ("client.rack".to_owned(), rack.to_owned())).into_iter().collect();
+        let bootstrap = vec![cluster.bootstrap_servers()];
+        let settings = Settings { bootstrap, properties, ..Settings::default() };
+        let log = KafkaLog::connect(settings.clone()).unwrap();
+        let appended = log.append(&topic, P0, batch(2)).await.unwrap();
+        let breaker = Breaker::before(&cluster.bootstrap_servers()).await;
+        let shared = Shared::through(&settings, breaker.at.clone());
+        let known = log.cluster.find(&topic, P0).await.unwrap();
+        let limit = ReadLimit { records: 9, bytes: usize::MAX };
+        let read = shared.fetch(&known, P0, appended.offset(0).unwrap(), limit).await.unwrap();
+        assert_eq!(read.len(), 2);
+        let fetches = breaker.fetches.lock().unwrap();
+        let says = |fetch: &Vec<u8>| fetch.windows(8).any(|word| word == b"cellar-7");
+        assert!(!fetches.is_empty());
+        assert!(fetches.iter().all(|fetch| says(fetch) == rack.is_some()), "{rack:?}: {fetches:?}");
+    }
 }
