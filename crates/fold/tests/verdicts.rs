@@ -291,6 +291,20 @@ fn the_entity_remembers_its_last_eight_messages_past_the_window() {
 }
 
 #[test]
+fn a_message_that_was_refused_for_a_taken_id_does_not_take_the_id_itself() {
+    let lab = Lab::new("");
+    let settings = FoldSettings { window: 2 };
+    let mut log = vec![with_id("x", make("p"))];
+    log.extend((0..3).map(|i| make(&format!("other-{i}"))));
+    // By now the entity alone remembers who has the id.
+    log.extend([with_id("x", add("p", 1)), with_id("x", add("p", 1)), with_id("x", make("p"))]);
+    let found = verdicts(&lab.whole(&log, 0, settings));
+    assert_eq!(found[&4], rejected(&["idempotency_conflict"]));
+    assert_eq!(found[&5], rejected(&["idempotency_conflict"]), "no duplicate of what was refused");
+    assert_eq!(found[&6], Verdict::Duplicate(Offset(0)), "the first bearer of the id has it still");
+}
+
+#[test]
 fn a_rejection_is_remembered_by_the_window_alone() {
     let lab = Lab::new("");
     let settings = FoldSettings { window: 2 };
