@@ -124,6 +124,35 @@ async fn appends_beyond_the_queue_are_refused_and_the_others_share_one_commit() 
     drop(release);
 }
 
+#[test]
+fn who_shares_a_commit_is_answered_though_the_runtime_that_the_log_was_opened_in_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (entered, entries) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let commit = move |batch: OwnedWriteBatch| {
+        entered.send(()).unwrap();
+        released.recv().ok();
+        batch.commit()
+    };
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let gone = runtime();
+    let opened = async { EmbeddedLog::open_with(folder.path(), Settings::default(), Box::new(commit)) };
+    let log = gone.block_on(opened).unwrap();
+    let t = gone.block_on(topic(&log));
+    drop(gone);
+    let first = log.send(&t, P, batch(&["0"])).unwrap();
+    entries.recv().unwrap();
+    let together: Vec<_> = (1..4).map(|i| log.send(&t, P, batch(&[&i.to_string()])).unwrap()).collect();
+    release.send(()).unwrap();
+    release.send(()).unwrap();
+    runtime().block_on(async {
+        assert_eq!(first.await.unwrap(), Ok(Appended::From(Offset(0))));
+        for (i, answer) in together.into_iter().enumerate() {
+            assert_eq!(answer.await.unwrap(), Ok(Appended::From(Offset(i as u64 + 1))));
+        }
+    });
+}
+
 #[tokio::test]
 async fn a_queue_full_of_bytes_refuses_but_takes_one_large_append() {
     let folder = tempfile::tempdir().unwrap();
