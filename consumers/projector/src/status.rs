@@ -163,8 +163,8 @@ impl VerdictCounts {
     #[must_use]
     pub fn of(changes: &Changes) -> VerdictCounts {
         let mut counts = VerdictCounts { applied: changes.applied, ..VerdictCounts::default() };
-        for (_, verdict) in &changes.verdicts {
-            match verdict.kind() {
+        for (_, row) in &changes.verdicts {
+            match row.verdict.kind() {
                 VerdictKind::Applied => counts.applied += 1,
                 VerdictKind::Rejected => counts.rejected += 1,
                 VerdictKind::Duplicate => counts.duplicate += 1,

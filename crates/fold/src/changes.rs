@@ -5,9 +5,10 @@ use std::ops::Range;
 use bytes::Bytes;
 use tidefold_app::model::Projection;
 use tidefold_record::Offset;
-use tidefold_table::Verdict;
 use tidefold_table::component::Delta;
+use tidefold_table::{Verdict, verdict};
 
+use crate::form;
 use crate::keys::KeySet;
 use crate::made::{IndexRows, Made, Part, RollupRows};
 use crate::publication::Publication;
@@ -16,8 +17,8 @@ use crate::transition::Transition;
 /// What a batch's transitions come to: each is taken in, in offset order. Reused from batch to batch.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Verdicts of records that were not applied.
-    pub verdicts: Vec<(Offset, Verdict)>,
+    /// Verdict rows, of records that were not applied.
+    pub verdicts: Vec<(Offset, verdict::Row)>,
     /// How many were applied.
     pub applied: u64,
     /// The dead ones among them.
@@ -115,7 +116,7 @@ impl Changes {
             return;
         }
         self.dead.extend(DeadLetter::of(&transition));
-        self.verdicts.push((offset, transition.verdict));
+        self.verdicts.push((offset, verdict_row(transition)));
     }
 
     pub(crate) fn clear(&mut self) {
@@ -131,6 +132,12 @@ impl Changes {
     }
 }
 
+/// The verdict row of a record that was not applied. Of the transition only its record is looked at besides the verdict: of
+/// one that was taken as given nothing else is known.
+fn verdict_row(transition: Transition<'_>) -> verdict::Row {
+    verdict::Row { verdict: transition.verdict }
+}
+
 // === impl DeadLetter ===
 
 impl DeadLetter {
@@ -140,7 +147,7 @@ impl DeadLetter {
         Some(DeadLetter {
             offset: transition.offset,
             key: bytes(transition.key),
-            publisher: bytes(transition.publisher),
+            publisher: bytes(form::publisher(transition.headers)),
             code: reason.code.clone(),
         })
     }

@@ -157,10 +157,10 @@ pub fn checkpoint_after(before: &Checkpoint, batch: &RecordBatch) -> Checkpoint 
 
 fn verdict_rows(partition: Partition, changes: &Changes) -> Rows {
     let mut rows = Rows::default();
-    for (offset, verdict) in &changes.verdicts {
+    for (offset, row) in &changes.verdicts {
         rows.bytes.extend_from_slice(&verdict::Key { partition, offset: *offset }.encode());
         let key_end = rows.bytes.len();
-        verdict.encode(&mut rows.bytes);
+        row.encode(&mut rows.bytes);
         rows.rows.push((key_end, rows.bytes.len(), true, Stamp::put(*offset)));
     }
     rows

@@ -77,7 +77,6 @@ pub(crate) fn read<'a>(
 ) -> Result<Message<'a>, Verdict> {
     let Reading { topic, partition, schemas, arena } = by;
     let found = Found::new(record.headers);
-    transition.publisher = found.publisher();
     let key = match record.key {
         None => return Err(Verdict::dead("no_key", "the record has no key")),
         Some([]) => return Err(Verdict::dead("no_key", "the record's key is empty")),
@@ -149,10 +148,12 @@ pub(crate) fn seen(by: Reading<'_>, record: &RecordRef<'_>) -> Option<Seen> {
     Some(Seen { id, payload, offset: record.offset })
 }
 
-/// Who sent a record of which nothing else is looked at.
+/// Who sent a record, as far as that is known: the caller that ingest saw, whatever source the message names; of what came
+/// another way, the source.
 #[cold]
-pub(crate) fn publisher<'a>(record: &RecordRef<'a>) -> Option<&'a [u8]> {
-    Found::new(record.headers).publisher()
+pub(crate) fn publisher(headers: Headers<'_>) -> Option<&[u8]> {
+    let found = Found::new(headers);
+    found.caller.or(found.source)
 }
 
 /// The record key has to be the key fields' text.
@@ -211,10 +212,6 @@ impl<'a> Found<'a> {
             }
         }
         found
-    }
-
-    fn publisher(&self) -> Option<&'a [u8]> {
-        self.caller.or(self.source)
     }
 
     /// An event that is conditional is dead: what is a fact is one whatever the entity's version.

@@ -190,7 +190,6 @@ impl<'f> With<'f> {
         transition: &mut Transition<'a>,
     ) -> Result<bool, Verdict> {
         if let Some(reason) = self.passed_over.get(&record.offset) {
-            transition.publisher = form::publisher(record);
             return Err(Verdict::dead(PASSED_OVER, reason));
         }
         match self.given.published.map(|published| published.get(&record.offset)) {

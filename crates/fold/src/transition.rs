@@ -2,7 +2,7 @@
 //! letters, views, entity rows, the feed.
 
 use tidefold_codec::Datum;
-use tidefold_record::{Offset, RecordRef};
+use tidefold_record::{Headers, Offset, RecordRef};
 use tidefold_table::Verdict;
 use tidefold_table::entity::Seen;
 
@@ -13,6 +13,8 @@ pub struct Transition<'a> {
     pub offset: Offset,
     /// Its key, as it stands in the log.
     pub key: Option<&'a [u8]>,
+    /// Its headers, as they stand in the log.
+    pub headers: Headers<'a>,
     /// What became of it.
     pub verdict: Verdict,
     /// The entity's columns before it, where it was applied and there was one.
@@ -21,9 +23,6 @@ pub struct Transition<'a> {
     pub new: Option<&'a [Datum<'a>]>,
     /// What it says, as far as it could be read and had to be.
     pub message: Option<Message<'a>>,
-    /// Who sent it, as far as that is known: the caller that ingest saw, whatever source the message names; of what came
-    /// another way, the source.
-    pub publisher: Option<&'a [u8]>,
     /// What its identity is and a digest of its value, where it has an id.
     pub(crate) seen: Option<Seen>,
     /// The entity has the record in it: an earlier run folded it, and all that comes of it is acknowledged (I1, I7). So
@@ -63,11 +62,11 @@ impl<'a> Transition<'a> {
         Transition {
             offset: record.offset,
             key: record.key,
+            headers: record.headers,
             verdict: Verdict::Applied,
             old: None,
             new: None,
             message: None,
-            publisher: None,
             seen: None,
             known: false,
         }

@@ -21,10 +21,10 @@ use tidefold_fold::whole::WholeFold;
 use tidefold_fold::{FoldSettings, SchemaFate, TableSlot};
 use tidefold_record::headers::{HeadersBuilder, Known};
 use tidefold_record::{BatchBuilder, Offset, Partition, SchemaId, frame};
-use tidefold_table::Verdict;
 use tidefold_table::entity::StateRef;
 use tidefold_table::limits::{DETAIL_CHARACTERS, RECORD_KEY_BYTES, ROW_BYTES, STATE_BYTES, row_key_bytes};
 use tidefold_table::rollup::Group;
+use tidefold_table::{Verdict, verdict};
 
 const APP: &str = r#"
 app = "extremes"
@@ -220,11 +220,11 @@ proptest! {
             }
         }
         for (_, row) in whole.rows(TableSlot::Verdicts) {
-            let verdict = Verdict::decode(&row).unwrap();
+            let judged = verdict::Row::decode(&row).unwrap();
             let mut new = Vec::new();
-            verdict.encode(&mut new);
+            judged.encode(&mut new);
             prop_assert!(new == row);
-            if let Verdict::Dead(reason) = verdict {
+            if let Verdict::Dead(reason) = judged.verdict {
                 prop_assert!(reason.detail.chars().count() <= DETAIL_CHARACTERS);
             }
         }

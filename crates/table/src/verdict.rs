@@ -35,6 +35,14 @@ pub enum Verdict {
     Dead(DeadReason),
 }
 
+/// What a verdict row says: the verdict, and whatever else is kept beside it of the record. The fold makes it in one place,
+/// of what it knows whatever the verdict, so that a build which takes a verdict as given makes the same row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
 /// Why a record is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadReason {
@@ -109,7 +117,7 @@ impl Verdict {
         }
     }
 
-    /// The value of a verdict row; its key is a [`Key`].
+    /// The value of a [`Row`] that says nothing else.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Verdict::Applied => out.push(APPLIED),
@@ -130,17 +138,17 @@ impl Verdict {
         }
     }
 
-    /// Reads what [`Verdict::encode`] wrote.
+    /// The verdict that a row's value says, whatever its format.
     ///
     /// # Errors
     /// When the bytes are no value of a verdict row.
     pub fn decode(bytes: &[u8]) -> Result<Verdict, Broken> {
-        let mut reader = Reader::new(bytes);
-        let first = reader.part("first byte", Reader::byte)?;
-        if first >> 4 != FORMAT {
-            return Err(Broken::Newer { format: first >> 4, newest: FORMAT });
-        }
-        let verdict = match first {
+        Row::decode(bytes).map(|row| row.verdict)
+    }
+
+    /// What follows the first byte, whose lower half is `kind`, up to the verdict's end.
+    fn read(kind: u8, reader: &mut Reader<'_>) -> Result<Verdict, Broken> {
+        Ok(match kind {
             APPLIED => Verdict::Applied,
             REJECTED => {
                 let count = reader.part("number of codes", Reader::length)?;
@@ -152,10 +160,8 @@ impl Verdict {
                 code: reader.part("code", Reader::text)?.to_owned(),
                 detail: reader.part("detail", Reader::text)?.to_owned(),
             }),
-            _ => return Err(Broken::Part { part: "kind", at: 0, size: bytes.len() }),
-        };
-        reader.end()?;
-        Ok(verdict)
+            _ => return Err(reader.broken("kind")),
+        })
     }
 
     /// Whether the record's id counts in the dedupe window: applied and rejected ones do, save those rejected only
@@ -182,6 +188,31 @@ impl Verdict {
         // It ends with an error where it is cut: what comes behind is not even made.
         let _ = write!(cut, "{detail}");
         Verdict::Dead(DeadReason { code: code.to_owned(), detail: cut.text })
+    }
+}
+
+// === impl Row ===
+
+impl Row {
+    /// The value of the row; its key is a [`Key`].
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        self.verdict.encode(out);
+    }
+
+    /// Reads what [`Row::encode`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are no value of a verdict row.
+    pub fn decode(bytes: &[u8]) -> Result<Row, Broken> {
+        let mut reader = Reader::new(bytes);
+        let first = reader.part("first byte", Reader::byte)?;
+        let (format, kind) = (first >> 4, first & 0x0f);
+        if format != FORMAT {
+            return Err(Broken::Newer { format, newest: FORMAT });
+        }
+        let verdict = Verdict::read(kind, &mut reader)?;
+        reader.end()?;
+        Ok(Row { verdict })
     }
 }
 
@@ -261,21 +292,25 @@ mod tests {
         ]
     }
 
+    fn row() -> impl Strategy<Value = Row> {
+        verdict().prop_map(|verdict| Row { verdict })
+    }
+
     proptest! {
         #[test]
-        fn a_verdict_row_reads_as_it_was_written(verdict in verdict(), cut in any::<prop::sample::Index>()) {
+        fn a_verdict_row_reads_as_it_was_written(row in row(), cut in any::<prop::sample::Index>()) {
             let mut bytes = Vec::new();
-            verdict.encode(&mut bytes);
-            prop_assert!(Verdict::decode(&bytes[..cut.index(bytes.len())]).is_err());
-            prop_assert_eq!(Verdict::decode(&bytes), Ok(verdict));
+            row.encode(&mut bytes);
+            prop_assert!(Row::decode(&bytes[..cut.index(bytes.len())]).is_err());
+            prop_assert_eq!(Row::decode(&bytes), Ok(row));
         }
 
         #[test]
-        fn any_bytes_are_a_verdict_or_broken(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            if let Ok(verdict) = Verdict::decode(&bytes) {
+        fn any_bytes_are_a_verdict_row_or_broken(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            if let Ok(row) = Row::decode(&bytes) {
                 let mut again = Vec::new();
-                verdict.encode(&mut again);
-                prop_assert_eq!(Verdict::decode(&again), Ok(verdict));
+                row.encode(&mut again);
+                prop_assert_eq!(Row::decode(&again), Ok(row));
             }
         }
     }

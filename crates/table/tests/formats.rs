@@ -61,8 +61,7 @@ fn written(kind: Kind) -> Vec<Stored> {
             let key = |offset: u64| {
                 verdict::Key { partition: Partition(3), offset: Offset(offset) }.encode().to_vec()
             };
-            let value = |verdict: &Verdict| encoded(|out| verdict.encode(out));
-            verdicts().iter().map(|(offset, verdict)| (key(*offset), value(verdict))).collect()
+            verdicts().iter().map(|(offset, row)| (key(*offset), encoded(|out| row.encode(out)))).collect()
         }
         Kind::Table(TableKind::Checkpoints) => vec![
             (checkpoint::key(Partition(0)).to_vec(), Checkpoint::START.encode().to_vec()),
@@ -108,8 +107,8 @@ fn read(kind: Kind, (key, value): &Stored) -> Result<Stored, Broken> {
             (key.clone(), encoded(|out| group.encode(out)))
         }
         Kind::Table(TableKind::Verdicts) => {
-            let verdict = Verdict::decode(value)?;
-            (verdict::Key::decode(key)?.encode().to_vec(), encoded(|out| verdict.encode(out)))
+            let row = verdict::Row::decode(value)?;
+            (verdict::Key::decode(key)?.encode().to_vec(), encoded(|out| row.encode(out)))
         }
         Kind::Table(TableKind::Checkpoints) => {
             (checkpoint::key(checkpoint::key_of(key)?).to_vec(), Checkpoint::decode(value)?.encode().to_vec())
@@ -237,12 +236,13 @@ fn rollups() -> Vec<Stored> {
     vec![(key(20_000), value(&full)), (key(20_001), value(&Group::empty(&layout)))]
 }
 
-fn verdicts() -> Vec<(u64, Verdict)> {
+fn verdicts() -> Vec<(u64, verdict::Row)> {
     let dead = DeadReason { code: "undecodable".into(), detail: "byte 7 \u{e9}".into() };
+    let row = |verdict| verdict::Row { verdict };
     vec![
-        (0, Verdict::Rejected(vec!["not_payable".into(), "too_late".into()])),
-        (1, Verdict::Duplicate(Offset(258))),
-        (1 << 40, Verdict::Dead(dead)),
+        (0, row(Verdict::Rejected(vec!["not_payable".into(), "too_late".into()]))),
+        (1, row(Verdict::Duplicate(Offset(258)))),
+        (1 << 40, row(Verdict::Dead(dead))),
     ]
 }
 
