@@ -72,3 +72,57 @@ impl Served {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidefold_app::SourceFile;
+    use tidefold_store::SharedStore;
+    use tidefold_store::memory::MemoryStore;
+
+    use super::*;
+
+    const APP: &str = r#"
+app = "shop"
+[topics.visits]
+key = ["page"]
+partitions = 1
+events = ["PageSeen"]
+[views.seen]
+sql = "SELECT page, count(*) AS times FROM PageSeen GROUP BY 1"
+partition_key = ["page"]
+"#;
+    const EVENT: &str = r#"{"type":"record","name":"PageSeen","fields":[{"name":"page","type":"string"}]}"#;
+
+    fn projection() -> Arc<Projection> {
+        let file = |path: &str, text: &str| SourceFile { path: path.to_owned(), text: text.to_owned() };
+        let app = tidefold_app::load(vec![file("app.toml", APP), file("PageSeen.avsc", EVENT)]);
+        app.unwrap().projections.remove(0)
+    }
+
+    fn generation(projection: &Arc<Projection>, number: u32) -> Generation {
+        let store: SharedStore = Arc::new(MemoryStore::new());
+        let tables = Arc::new(projection.tables(number));
+        Generation {
+            projection: Arc::clone(projection),
+            log_topic: projection.log_topic(),
+            lookout: Arc::new(Lookout::of(&store, &tables)),
+            tables,
+            recent: Arc::new(Recent::new(1)),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_of_a_generation_that_is_not_in_use_does_not_count() {
+        let projection = projection();
+        let served = Served::of(&projection);
+        let saw = |generation, next| served.saw(generation, [Offset(next)].into_iter());
+        let high = || served.seen().high[0].0;
+        assert!(!saw(1, 7), "none is in use");
+        served.seen().current = Some(generation(&projection, 1));
+        assert_eq!((saw(1, 7), high()), (true, 7));
+        served.seen().current = Some(generation(&projection, 2));
+        assert_eq!((saw(1, 9), high()), (false, 7), "it has to be read again, from the second");
+        assert_eq!((saw(2, 8), high()), (true, 8));
+        assert_eq!((saw(2, 3), high()), (true, 8), "what was seen stays seen");
+    }
+}

@@ -9,6 +9,7 @@
 
 mod support;
 
+use bytes::Bytes;
 use serde_json::json;
 use support::{Reader, impatient};
 
@@ -98,4 +99,16 @@ async fn reads_are_counted_by_what_came() {
     assert!(text.contains("tidefold_query_rows_total{app=\"storefront\"} 2\n"), "{text}");
     assert!(text.contains("tidefold_query_position_wait_seconds_count{app=\"storefront\"} 1\n"), "{text}");
     assert!(text.contains("tidefold_query_store_seconds_count{app=\"storefront\"} 4\n"), "{text}");
+}
+
+#[tokio::test]
+async fn the_listing_tells_of_a_row_that_the_store_calls_damaged() {
+    let reader = Reader::open("storefront").await;
+    place(&reader, "o-1").await;
+    reader.fold().await;
+    reader.get("/v1/storefront").await.ok();
+    let table = reader.tables("orders", 1).entity.unwrap().id;
+    reader.store.faults().damage(&table, Bytes::from_static(b"o-1"));
+    let told = reader.get("/v1/storefront").await.problem(500, "damaged");
+    assert!(told["detail"].as_str().unwrap().contains(table.as_str()), "{told}");
 }
