@@ -113,6 +113,9 @@ async fn whoever_asks_a_node_that_waits_is_told_what_for_and_a_signal_ends_it() 
         }
         let told = client.get(&format!("{}/readyz", node.admin), &[]).await;
         assert_eq!((told.status, &told.body["ready"]), (503, &json!(false)), "{told:?}");
+        // What waits for its turn does not say that it starts.
+        let checks = told.body["checks"].as_array().unwrap();
+        assert!(checks.iter().all(|check| check["reason"] != "starting"), "{told:?}");
         let one = client.get(&format!("{}/readyz/{check}", node.admin), &[]).await;
         assert_eq!(one.status, 503, "{one:?}");
         let metrics = client.get(&format!("{}/metrics", node.admin), &[]).await;
