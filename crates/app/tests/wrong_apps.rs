@@ -141,6 +141,7 @@ fn every_rule_has_a_wrong_app() {
     let elsewhere = [
         "file-too-large",
         "unknown-scenario-name",
+        "bad-data",
         "bad-time",
         "bad-outcome",
         "bad-expectation",

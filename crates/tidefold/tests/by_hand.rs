@@ -89,8 +89,8 @@ async fn rows_written_by_hand_are_found_quarantined_and_mended_by_a_replay() {
         assert!(detail.contains(SAID) && detail.contains("tidefold replay"), "{detail}");
     }
     assert_eq!(get(&chaos, "orders/o-4").await.status, 200);
-    let (code, _, err) = tidefold(&["verify", "storefront", "--node", &chaos.fleet.project[0].admin]);
-    assert!(code != 0 && err.contains(SAID), "{code}: {err}");
+    let (code, out, err) = tidefold(&["verify", "storefront", "--node", &chaos.fleet.project[0].admin]);
+    assert!(code != 0 && out.contains(SAID), "{code}: {out}{err}");
 
     // Whoever folds on from such a row stops, with its partition; all others go on.
     for _ in 0..2 {
@@ -149,7 +149,7 @@ async fn a_column_that_only_tools_read_is_looked_at_by_verify() {
         ))
         .await;
     chaos.count("a column of an index overwritten by hand: readers do not see it").await;
-    let (code, _, err) = tidefold(&["verify", "storefront", "--node", &chaos.fleet.project[0].admin]);
-    assert!(code != 0 && err.contains(SAID) && err.contains("orders_by_customer"), "{code}: {err}");
+    let (code, out, err) = tidefold(&["verify", "storefront", "--node", &chaos.fleet.project[0].admin]);
+    assert!(code != 0 && out.contains(SAID) && out.contains("orders_by_customer"), "{code}: {out}{err}");
     chaos.fleet.end();
 }
