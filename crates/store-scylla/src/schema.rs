@@ -44,10 +44,8 @@ impl Server {
         if self.columns(keyspace, PROBE).await?.is_empty() {
             self.run(&what, &make, ()).await?;
         }
-        match self.probe(keyspace, 1).await {
-            // As for tables: described, and not there yet.
-            Err(StoreError::Refused { .. }) => {}
-            other => return other,
+        if self.probe(keyspace, 1).await.is_ok() {
+            return Ok(());
         }
         self.settle(&what, &make).await?;
         self.probe(keyspace, 2).await
@@ -110,17 +108,17 @@ impl Server {
         }
         self.add_columns(table, &shape).await?;
         self.check_table(table, &shape, &keyspace, &plain).await?;
-        match OpenTable::prepare(self, table, shape).await {
-            Err(StoreError::Refused { .. }) => {}
-            other => return other,
+        if let Ok(open) = OpenTable::prepare(self, table, shape).await {
+            return Ok(open);
         }
-        // A table can be described before it is there: a node that was killed left its CREATE under way.
         self.settle(&what, &make).await?;
         OpenTable::prepare(self, table, Shape::of(&table.layout)).await
     }
 
-    /// Runs a `CREATE TABLE IF NOT EXISTS` though the table is described. The server runs changes of its schema one after
-    /// the other, so what was under way before is done when this is answered.
+    /// Runs a `CREATE TABLE IF NOT EXISTS` though the table is described: a table can be described before it is there,
+    /// where a node was killed, or is about to be done, with its `CREATE` under way. What the server says to a request for
+    /// such a table is not always that it is missing (an internal error of its own, too), so any error leads here. The
+    /// server runs changes of its schema one after the other: what was under way before is done when this is answered.
     async fn settle(&self, what: &str, make: &str) -> Result<(), StoreError> {
         self.run(what, make, ()).await?;
         self.agree().await
@@ -157,7 +155,11 @@ impl Server {
                     let detail = format!("{detail}; the login needs ALTER on the keyspace");
                     refusal = Some(StoreError::Refused { what, detail });
                 }
-                Err(other) => return Err(other),
+                // A server that is gone does not agree either.
+                Err(other) => {
+                    self.agree().await?;
+                    refusal = Some(other);
+                }
             }
         }
         refusal.map_or(Ok(()), Err)
