@@ -1,10 +1,11 @@
 //! Topics and partitions as they are now. fjall holds the records; here stands where each partition ends, which is what
 //! readers may see, and its newest units, which is what they mostly ask for.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use ahash::HashMap;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 use tidefold_embedded_files::Marks;
 use tidefold_log::{LogError, TopicSpec};
@@ -62,7 +63,7 @@ impl Topics {
     /// Reads the catalog and finds the end of every partition.
     pub fn load(database: &Database, memtable_bytes: u64) -> Result<Topics, LoadFault> {
         let catalog = database.keyspace(CATALOG, || small(KeyspaceCreateOptions::default()))?;
-        let mut by_name = HashMap::new();
+        let mut by_name = HashMap::default();
         for entry in catalog.iter() {
             let (name, value) = entry.into_inner()?;
             let damaged = |detail: &str| LoadFault::Damaged {

@@ -7,11 +7,11 @@
 //! After a write or fsync that failed nobody knows what is on the disk (a second fsync would report success for pages
 //! that were dropped), so the log ends there: the appends of that group are unknown, everything later is refused.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use ahash::HashMap;
 use fjall::{Database, OwnedWriteBatch, PersistMode};
 use tidefold_embedded_files::{self as files, Marks};
 use tidefold_log::LogError;

@@ -13,11 +13,10 @@
 //! they speak of, so they survive together. To write them rarely they are kept with some slack; too high a height is
 //! safe, it only costs comparisons.
 
-use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use ahash::RandomState;
+use ahash::{HashMap, HashSet, RandomState};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 use tidefold_store::{Lane, StoreError};
 use tidefold_table::{RowWrite, Stamp, TableId};
@@ -90,7 +89,7 @@ impl Lanes {
                 // A height that cannot be read is the highest there is: every write is compared.
                 Some(Err(_)) => u64::MAX,
             };
-            let recent = table.is_index().then(HashSet::new);
+            let recent = table.is_index().then(HashSet::default);
             let hashes = RandomState::new();
             let height = Height { highest: kept, kept, floor: kept, recent, hashes, key };
             heights.tables.insert(table.id.clone(), height);
